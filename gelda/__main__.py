@@ -1,0 +1,3 @@
+from gelda.cli import main
+
+main()

@@ -1,0 +1,158 @@
+"""Atomic files on disk: safetensors, Parquet and JSON, never pickle; content keys over their inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gelda.errors import UserError
+
+FORMAT = 1  # version of every folder this release writes; newer ones are refused with a sentence
+
+
+def content_key(*parts: Any) -> str:
+    """16 hex digits over the canonical JSON of `parts`; equal inputs give equal keys on any machine."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it into place only when the block succeeds."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except PermissionError as error:
+        raise UserError(f"No permission to write {path}: choose another folder with GELDA_HOME.") from error
+    except OSError as error:
+        if error.errno == 28:
+            raise UserError(f"The disk is full while writing {path}: free some space and resume.") from error
+        raise
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinities become null, as JSON has neither."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(_finite(value), indent=1, default=_plain) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a missing or broken file is a sentence, not a traceback."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): restore it or delete the folder.") from error
+
+
+def check_format(value: Any, where: Path) -> None:
+    """Refuse a document that a newer release wrote, or that has no format at all."""
+    found = value.get("format") if isinstance(value, dict) else None
+    if not isinstance(found, int):
+        raise UserError(f"{where} is not a GeLDA document: it has no 'format' number.")
+    if found > FORMAT:
+        raise UserError(
+            f"{where} has format {found}, this release reads up to {FORMAT}: upgrade GeLDA to open it."
+        )
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors or arrays as safetensors, atomically."""
+    import torch
+    from safetensors.torch import save_file
+
+    ready = {
+        name: (torch.from_numpy(np.ascontiguousarray(t)) if isinstance(t, np.ndarray) else t.detach().cpu())
+        for name, t in tensors.items()
+    }
+    with atomic(path) as temporary:
+        save_file({k: t.contiguous() for k, t in ready.items()}, temporary, metadata=dict(metadata or {}))
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a safetensors file into torch tensors (zero copy); broken files are a sentence."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read as safetensors: delete it and resume the run.") from error
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, atomically."""
+    with atomic(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet table; broken files are a sentence."""
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except Exception as error:  # pyarrow raises several unrelated types for a broken file
+        raise UserError(f"{path} cannot be read as Parquet: delete it and resume the run.") from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise where the disk of `folder` has less than `needed` bytes free."""
+    probe = Path(folder)
+    while not probe.exists():
+        probe = probe.parent
+    free = shutil.disk_usage(probe).free
+    if free < needed:
+        raise UserError(
+            f"{folder} needs about {needed / 1e6:.0f} MB and its disk has {free / 1e6:.0f} MB free: "
+            "free some space or set GELDA_HOME to another disk."
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value

@@ -1,0 +1,278 @@
+"""The command line. Exit codes: 0 done, 1 a run failed, 2 the user's input is wrong, 130 cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gelda import __version__
+from gelda.errors import UserError, nearest
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+DEMOS = ("digits",)
+
+
+@app.command()
+def demo(
+    name: Annotated[str, typer.Argument(help="Which demo: digits.")] = "digits",
+    open_app: Annotated[bool, typer.Option("--open/--no-open", help="Open the app on the finished run.")] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")] = None,
+    preset: Annotated[str | None, typer.Option(help="digits, or tiny for a quick look.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 …, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    port: Annotated[int, typer.Option(help="Port of the app.")] = 8501,
+) -> None:
+    """Run a demo from raw images to the comparison table, offline, then open the app on it."""
+    if name not in DEMOS:
+        raise UserError(f"There is no demo called '{name}'.{nearest(name, DEMOS)}")
+    if open_app:
+        check_port(port)
+    if json_file:
+        check_writable(json_file)
+    from gelda.config import resolve_config
+
+    overrides: dict[str, Any] = {"device": device, "precision": precision}
+    if seeds is not None:
+        overrides["seeds"] = seeds
+    config = resolve_config(preset=preset or os.environ.get("GELDA_DEMO_PRESET") or name, **overrides)
+    run_id = _run_here(config, name, json_file)
+    if open_app:
+        launch(port, run_id)
+
+
+@app.command()
+def run(
+    spec: Annotated[Path | None, typer.Argument(help="A JSON file with settings, or a run id to resume.")] = None,
+    preset: Annotated[str, typer.Option(help="Preset the settings start from.")] = "digits",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+) -> None:
+    """Run a spec, or resume a run by its id."""
+    from gelda import runs
+    from gelda.artifacts import read_json
+    from gelda.config import RunConfig, resolve_config
+
+    if spec is not None and not spec.suffix and not spec.is_file():
+        state = runs.read_state(runs.find_run(str(spec)))
+        _execute(RunConfig.model_validate(runs.read_spec(state.path)), state, json_file)
+        return
+    values = read_json(spec) if spec else {}
+    config = resolve_config(values.get("config", values), preset, **_overrides(set_ or []))
+    if dry_run:
+        typer.echo(config.model_dump_json(indent=1))
+        return
+    _run_here(config, config.data.dataset, json_file)
+
+
+@app.command("run-stored", hidden=True)
+def run_stored(run_id: str) -> None:
+    """What a background job does: run or resume a stored run without a display."""
+    from gelda import runs
+    from gelda.config import RunConfig
+    from gelda.pipeline import execute
+
+    state = runs.read_state(runs.find_run(run_id))
+    try:
+        execute(RunConfig.model_validate(runs.read_spec(state.path)), state)
+    except runs.Cancelled:
+        sys.exit(130)
+
+
+@app.command(hidden=True)
+def project(
+    run_id: str,
+    layer: str,
+    scope: Annotated[str, typer.Option()] = "all",
+    name: Annotated[str, typer.Option()] = "",
+) -> None:
+    """What a background job does: make one map of a run."""
+    from gelda.jobs import make_projection
+
+    make_projection(run_id, layer, scope, name)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Argument(help="A run id; `latest` is the newest finished run.")] = "latest",
+    form: Annotated[str, typer.Option("--format", help="md, csv, latex or json.")] = "md",
+) -> None:
+    """Print a finished run's report."""
+    from gelda import runs
+    from gelda.report import load_report, render
+
+    if run_id == "latest":
+        finished = [s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done"]
+        if not finished:
+            raise UserError("There is no finished run yet: start one with `gelda demo`.")
+        path = finished[0].path
+    else:
+        path = runs.find_run(run_id)
+    typer.echo(render(load_report(path), form), nl=False)
+
+
+@app.command("app")
+def app_command(
+    port: Annotated[int, typer.Option(help="Port on localhost.")] = 8501,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser window.")] = True,
+) -> None:
+    """Open the explorer in a browser."""
+    check_port(port)
+    launch(port, None, open_browser)
+
+
+@app.command()
+def doctor(
+    speed: Annotated[bool, typer.Option("--speed", help="Measure matrix products too.")] = False,
+    device: Annotated[str, typer.Option(help="Device to check.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision to check.")] = "auto",
+) -> None:
+    """Say what this machine has, what GeLDA would use, and what is missing."""
+    import shutil
+
+    from gelda import device as devices
+    from gelda import encoders, runs
+    from gelda.report import versions
+
+    chosen = devices.resolve(device)
+    dtype = devices.resolve_precision(precision, chosen)
+    lines: dict[str, Any] = {f"version of {k}": v for k, v in versions().items()}
+    lines |= devices.describe()
+    lines["device that would be used"] = f"{chosen}, {str(dtype).removeprefix('torch.')}"
+    if speed:
+        lines["matrix products"] = f"{devices.speed(chosen, dtype):.0f} GFLOP/s"
+    home = runs.home()
+    lines["workspace"] = f"{home} ({len(runs.list_runs())} runs)"
+    probe = home if home.exists() else next(p for p in home.parents if p.exists())
+    lines["free disk"] = f"{shutil.disk_usage(probe).free / 2**30:.1f} GiB"
+    lines["writable"] = os.access(probe, os.W_OK)
+    for name, spec in encoders.ENCODERS.items():
+        lines[f"encoder {name}"] = f"weights {spec.revision()}"
+    lines["shipped runs"] = ", ".join(s.id for s in runs.shipped_runs()) or "none"
+    width = max(len(key) for key in lines)
+    for key, value in lines.items():
+        typer.echo(f"{key:<{width}}  {', '.join(value) or 'none' if isinstance(value, list) else value}")
+
+
+def main() -> None:
+    """Console entry: a user's mistake is one sentence on stderr, never a traceback."""
+    from gelda.runs import Cancelled
+
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"gelda: {error}", err=True)
+        sys.exit(2)
+    except (Cancelled, KeyboardInterrupt):
+        typer.echo("gelda: cancelled; what was finished is kept. Resume with `gelda run RUN_ID`.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def studio_root() -> Path:
+    """The folder that holds app/, pages/ and assets/: gelda/studio in a wheel, the repository else."""
+    inside = Path(__file__).resolve().parent / "studio"
+    return inside if inside.is_dir() else Path(__file__).resolve().parent.parent
+
+
+def launch(port: int, run_id: str | None, open_browser: bool = True) -> None:
+    """Start Streamlit on localhost in the foreground, on a run if there is one."""
+    root = studio_root()
+    url = f"http://localhost:{port}" + (f"/?run={run_id}" if run_id else "")
+    typer.echo(f"The explorer is at {url} (stop it with Ctrl-C).")
+    has_display = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if open_browser and has_display:
+        import threading
+        import webbrowser
+
+        threading.Timer(2.0, webbrowser.open, [url]).start()
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "streamlit", "run", str(root / "app" / "main.py")]
+    command += ["--server.port", str(port), "--server.headless", "true"]
+    sys.exit(subprocess.call(command, env={**os.environ, "PYTHONPATH": path}))
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that is taken, before anything long is started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise UserError(f"Port {port} cannot be used ({error}): choose another with --port.") from error
+
+
+def check_writable(file: Path) -> None:
+    """Refuse an output file that could not be written, before anything long is started."""
+    folder = file.resolve().parent
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder} to write {file.name} into: create it first.")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"No permission to write {file}: choose another folder.")
+
+
+def _run_here(config: Any, demo: str, json_file: Path | None) -> str:
+    from gelda import runs
+
+    state = runs.create_run(config.model_dump(mode="json"), config.name, demo)
+    _execute(config, state, json_file)
+    return state.id
+
+
+def _execute(config: Any, state: Any, json_file: Path | None) -> None:
+    from gelda import terminal
+    from gelda.pipeline import execute
+
+    with terminal.progress(state) as listener:
+        result = execute(config, state, listener)
+    terminal.print_report(result)
+    if json_file:
+        from gelda.artifacts import write_json
+
+        write_json(json_file, result)
+        typer.echo(f"Report written to {json_file}.")
+
+
+def _overrides(pairs: list[str]) -> dict[str, Any]:
+    """`--set generator.steps=500` pairs as nested settings."""
+    nested: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair} has no '=': write it as section.setting=value.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        here = nested
+        *sections, last = name.split(".")
+        for section in sections:
+            here = here.setdefault(section, {})
+        here[last] = value
+    return nested
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""RunConfig: every setting of a run, one pydantic model a stage; forms and flags are made from them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gelda.errors import UserError, nearest
+
+
+class Settings(BaseModel):
+    """Frozen, and refusing unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Settings):
+    """Which items, and how scarce some of them are made."""
+
+    dataset: str = Field("digits", description="A demo data set.")
+    imbalance: float = Field(20.0, ge=1, le=1000, description="Largest class ÷ smallest class in training.")
+    empty_subdomains: tuple[str, ...] = Field(
+        ("slanted", "inverted"), description="Subdomains in which the tail classes have no training item."
+    )
+    one_subdomain_a_group: bool = Field(
+        True, description="Each training original appears in one subdomain only, as an image is taken once."
+    )
+
+
+class EncoderConfig(Settings):
+    """The frozen foundation model."""
+
+    name: str = Field("mini-image", description="The frozen encoder.")
+
+
+class AdapterConfig(Settings):
+    """The adapter, the heads after it, and their training."""
+
+    fm_layer: str = Field("auto", description="Encoder layer of z^(0); auto chooses by validation.")
+    hidden: tuple[int, ...] = Field((128,), description="Widths of z^(1) … z^(L).")
+    steps: int = Field(300, ge=1, le=100_000, description="Training steps of the adapter.")
+    tune_steps: int = Field(300, ge=1, le=100_000, description="Training steps of every arm's head.")
+    batch_size: int = Field(256, ge=1, le=65_536)
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    weight_decay: float = Field(0.05, ge=0, le=10)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    tau: float = Field(1.0, ge=0, le=10, description="Strength of logit adjustment.")
+    validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
+
+
+class GeneratorConfig(Settings):
+    """The conditional diffusion model."""
+
+    adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
+    width: int = Field(256, ge=8, le=8192, description="Width of the denoiser.")
+    depth: int = Field(3, ge=1, le=24, description="Residual blocks of the denoiser.")
+    condition_dim: int = Field(64, ge=4, le=4096)
+    prediction_type: Literal["v_prediction", "epsilon", "sample"] = Field(
+        "v_prediction", description="What the denoiser predicts."
+    )
+    loss_weighting: Literal["uniform", "min-snr"] = "uniform"
+    steps: int = Field(1200, ge=1, le=1_000_000, description="Training steps of the denoiser.")
+    batch_size: int = Field(256, ge=1, le=65_536)
+    learning_rate: float = Field(1.5e-3, gt=0, le=1)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+    ema_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged weights that are sampled.")
+    class_balance: float = Field(0.5, ge=0, le=1, description="0 draws latents as they come, 1 balances classes.")
+    class_semantics: str = Field("attributes", description="Source of the class vectors γ.")
+    subdomain_semantics: str = Field("attributes", description="Source of the subdomain vectors κ.")
+    semantic_rank: int = Field(0, ge=0, le=4096, description="Reduce semantic vectors to so many dimensions (0 = keep).")
+    condition_control: str = Field("none", description="none, shuffled, random, class-only or subdomain-only.")
+    learned_residual: bool = Field(True, description="Add a learned vector per class and subdomain.")
+    condition_drop: float = Field(0.1, ge=0, lt=1, description="Share of steps in which an axis is hidden.")
+
+
+class SamplingConfig(Settings):
+    """How latents are drawn, how many, and what they count."""
+
+    scheduler: str = Field("dpm-solver++", description="Noise scheduler of diffusers.")
+    num_inference_steps: int = Field(20, ge=1, le=1000, description="Network evaluations a latent.")
+    guidance_class: float = Field(1.0, ge=0, le=20, description="w_γ: 1 is unguided.")
+    guidance_subdomain: float = Field(1.0, ge=0, le=20, description="w_κ: 1 is unguided.")
+    allocation: str = Field("head-cell", description="How many synthetic latents a cell gets.")
+    allocation_factor: float = Field(1.0, gt=0, le=100)
+    weight: float = Field(0.3, gt=0, le=10, description="What one synthetic latent counts beside a real one.")
+    filter: str = Field("none", description="Which synthetic latents are kept.")
+    kept_share: float = Field(0.9, gt=0, le=1, description="Share of each cell that a filter keeps.")
+
+
+class ProjectionConfig(Settings):
+    """The map: UMAP fitted on real latents, synthetic ones transformed."""
+
+    n_neighbors: int = Field(15, ge=2, le=500)
+    min_dist: float = Field(0.1, ge=0, le=1)
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    fit_on: int = Field(2000, ge=10, le=1_000_000, description="Real latents the map is fitted on at most.")
+    seed: int = 0
+
+
+DIGITS_METHODS = ("ce", "logit-adjustment", "oversampling", "smote", "residual-transfer", "gelda-paper", "gelda")
+
+
+class RunConfig(Settings):
+    """A whole run; its JSON is `spec.json`."""
+
+    name: str = Field("digits demo", max_length=120, description="What the run is called in lists.")
+    seeds: int = Field(5, ge=1, le=100, description="Repetitions over split, generator and head.")
+    methods: tuple[str, ...] = DIGITS_METHODS
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0 … or mps.")
+    precision: str = Field("auto", description="auto, fp32 or bf16.")
+    data: DataConfig = DataConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    paper_sampling: SamplingConfig = SamplingConfig(guidance_class=1.5, guidance_subdomain=1.5, weight=1.0)
+    projection: ProjectionConfig = ProjectionConfig()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "digits": {},
+    # Every stage at its smallest: for tests and for a first look at a slow machine.
+    "tiny": {
+        "name": "digits demo, tiny",
+        "seeds": 2,
+        "adapter": {"steps": 30, "tune_steps": 30, "batch_size": 64, "fm_layer": "auto"},
+        "generator": {"steps": 40, "batch_size": 64, "width": 32, "depth": 1},
+        "sampling": {"num_inference_steps": 10},
+        "paper_sampling": {
+            "num_inference_steps": 10,
+            "guidance_class": 1.5,
+            "guidance_subdomain": 1.5,
+            "weight": 1.0,
+        },
+        "projection": {"fit_on": 300},
+    },
+}
+
+
+def resolve_config(values: dict[str, Any] | None = None, preset: str = "digits", **overrides: Any) -> RunConfig:
+    """A validated RunConfig from a preset, a spec and overrides; an unknown key names the nearest one."""
+    if preset not in PRESETS:
+        raise UserError(f"There is no preset called '{preset}'.{nearest(preset, PRESETS)}")
+    merged = _merge(_merge(PRESETS[preset], values or {}), overrides)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        raise UserError(explain(error, RunConfig)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation error as one sentence: where, what, what to do."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    where = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        owner: Any = model
+        for part in path[:-1]:
+            owner = owner.model_fields[part].annotation
+        return f"There is no setting called '{where}'.{nearest(path[-1], owner.model_fields)}"
+    return f"The setting '{where}' is {first.get('input')!r}: {first['msg'].lower()}."
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

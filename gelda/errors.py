@@ -1,0 +1,26 @@
+"""The one error a person can mend, and the nearest valid name to put into it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake of the user's: one sentence that says what, where and what to do.
+
+    The command line prints it and exits with code 2; pages show it as a message.
+    """
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Sentence ending that names the closest valid option and lists them all."""
+    options = sorted(options)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{hint} Valid names: {', '.join(options)}."
+
+
+def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
+    """The error for a name that a registry does not hold."""
+    return UserError(f"There is no {kind} called '{name}'.{nearest(name, options)}")

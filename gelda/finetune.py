@@ -1,0 +1,116 @@
+"""Filters, and the layers after l retrained on real and synthetic latents: all arms side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gelda.adapter import Adapter, HeadData, fit
+from gelda.augmenters import Augmenter, Synthetic, Task
+from gelda.config import AdapterConfig
+from gelda.errors import unknown
+
+
+@dataclass(frozen=True)
+class FilterSpec:
+    """score(synthetic, task, balanced head) -> [M], higher is kept first."""
+
+    title: str
+    note: str
+    score: Callable[[Synthetic, Task, Callable[[torch.Tensor], torch.Tensor]], torch.Tensor] | None
+
+
+def _confidence(
+    made: Synthetic, task: Task, head: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    return head(made.latents).softmax(-1).gather(-1, made.label[:, None])[:, 0]
+
+
+def _neighbour(made: Synthetic, task: Task, head: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    score = torch.zeros(len(made))
+    for c in made.label.unique():
+        mine, real = made.label == c, task.latents[task.label == c]
+        if len(real):
+            score[mine] = -torch.cdist(made.latents[mine], real).amin(1)
+    return score
+
+
+FILTERS: dict[str, FilterSpec] = {
+    "none": FilterSpec("Keep all", "Every synthetic latent is used.", None),
+    "confidence": FilterSpec(
+        "Classifier confidence", "Keeps what the balanced real-only head takes for its class.", _confidence
+    ),
+    "neighbour": FilterSpec(
+        "Distance to real neighbours", "Keeps what lies near a real latent of its class.", _neighbour
+    ),
+}
+
+
+def keep(
+    name: str,
+    made: Synthetic,
+    task: Task,
+    head: Callable[[torch.Tensor], torch.Tensor],
+    kept_share: float,
+) -> torch.Tensor:
+    """Which synthetic latents to keep, bool [M]: the best `kept_share` of each cell (at least one)."""
+    if name not in FILTERS:
+        raise unknown("filter", name, FILTERS)
+    score_of = FILTERS[name].score
+    kept = torch.ones(len(made), dtype=torch.bool)
+    if score_of is None or len(made) == 0:
+        return kept
+    score = score_of(made, task, head)
+    for cell in torch.stack([made.label, made.subdomain], 1).unique(dim=0):
+        rows = ((made.label == cell[0]) & (made.subdomain == cell[1])).nonzero()[:, 0]
+        number = max(1, round(kept_share * len(rows)))
+        kept[rows[score[rows].argsort(descending=True, stable=True)[number:]]] = False
+    return kept
+
+
+def head_data(task: Task, arm: Augmenter, made: Synthetic) -> HeadData:
+    """Real rows with the arm's weights, synthetic rows with the arm's weight for them (recipe: joint)."""
+    return HeadData(
+        torch.cat([task.latents, made.latents]),
+        torch.cat([task.label, made.label]),
+        torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight)]),
+    )
+
+
+def finetune(
+    adapters: Adapter,
+    adapter_names: list[str],
+    task: Task,
+    arms: Mapping[str, tuple[Augmenter, Synthetic]],
+    layer: int,
+    config: AdapterConfig,
+    on_step: Callable[[int, int], None] = lambda step, total: None,
+) -> Adapter:
+    """One head an arm, tuned after layer l with the same budget; copy k belongs to the k-th arm.
+
+    `adapters` were trained on real latents with the losses `adapter_names`; each arm starts from
+    the one it names and keeps the layers up to l as they are.
+    """
+    chosen = [adapter_names.index(arm.starts_from) for arm, _ in arms.values()]
+    return fit(
+        adapters.gather(chosen),
+        [head_data(task, arm, made) for arm, made in arms.values()],
+        loss=[arm.loss or "logit-adjustment" for arm, _ in arms.values()],
+        start=layer,
+        tau=config.tau,
+        steps=config.tune_steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        dropout=config.dropout,
+        seed=task.seed + 1,
+        on_step=on_step,
+    )
+
+
+def predict(adapter: Adapter, latents: torch.Tensor, layer: int) -> np.ndarray:
+    """Class probabilities [K, N, C] of every copy for z^(l) [N, D]."""
+    return adapter.run(latents.to(adapter.weights[0].device), layer).softmax(-1).cpu().numpy()

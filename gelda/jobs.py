@@ -1,0 +1,127 @@
+"""Runs and maps as processes of their own: start, resume, cancel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gelda import projection, runs
+from gelda.config import ProjectionConfig, RunConfig, resolve_config
+from gelda.errors import UserError
+
+
+def start_demo(
+    name: str = "digits", seeds: int | None = None, preset: str | None = None, run_id: str | None = None, **overrides: Any
+) -> str:
+    """Start a demo in the background and return the run's id at once.
+
+    GELDA_DEMO_PRESET replaces the preset (tests use `tiny`).
+    """
+    _allowed()
+    preset = preset or os.environ.get("GELDA_DEMO_PRESET") or name
+    config = resolve_config(preset=preset, **({"seeds": seeds} if seeds else {}), **overrides)
+    state = runs.create_run(config.model_dump(mode="json"), config.name, name, run_id)
+    _spawn(["run-stored", state.id], state.path / "log.txt")
+    return state.id
+
+
+def resume(run_id: str) -> None:
+    """Start an interrupted, failed or cancelled run again; finished stages are reused."""
+    _allowed()
+    path = runs.find_run(run_id)
+    state = runs.read_state(path)
+    if state.shipped:
+        raise UserError(f"The run '{run_id}' ships with GeLDA and is finished: start your own with `gelda demo`.")
+    if state.status in runs.ALIVE:
+        raise UserError(f"The run '{run_id}' is already going.")
+    state.status, state.error = "queued", None
+    runs.save_state(state)
+    _spawn(["run-stored", run_id], path / "log.txt")
+
+
+def cancel(run_id: str) -> None:
+    """Ask a run to stop; it does at its next step and keeps what it has finished."""
+    _allowed()
+    path = runs.find_run(run_id)
+    state = runs.read_state(path)
+    if state.status not in runs.ALIVE:
+        raise UserError(f"The run '{run_id}' is not going: its status is {state.status}.")
+    (path / "cancel").touch()
+
+
+def start_projection(run_id: str, layer: str, scope_kind: str = "all", scope_name: str = "") -> str:
+    """Start making a map in the background; returns its key. `projection.list_maps` shows its state."""
+    _allowed()
+    path = runs.find_run(run_id)
+    config = projection_config(path)
+    key = projection.map_key(path, layer, scope_kind, scope_name, config)
+    target = projection.maps_folders(path, map_workspace(path))[-1]
+    target.mkdir(parents=True, exist_ok=True)
+    info = projection.MapInfo(
+        key=key,
+        layer=layer,
+        layer_title=projection.layer_info(path, layer).title,
+        scope_kind=scope_kind,
+        scope_name=scope_name,
+        trustworthiness=None,
+        n_neighbors=config.n_neighbors,
+        min_dist=config.min_dist,
+        seed=config.seed,
+        fitted=0,
+        shown=0,
+        has_synthetic=False,
+        state="running",
+        message="",
+        path=target / f"{key}.json",
+    )
+    projection.write_map_info(info)
+    _spawn(["project", run_id, layer, "--scope", scope_kind, "--name", scope_name], target / "log.txt")
+    return key
+
+
+def make_projection(run_id: str, layer: str, scope_kind: str, scope_name: str) -> projection.MapInfo:
+    """What the background process does: make the map, or leave its failure in the map's document."""
+    path = runs.find_run(run_id)
+    config = projection_config(path)
+    workspace = map_workspace(path)
+    try:
+        return projection.project(path, layer, scope_kind, scope_name, config, workspace)
+    except Exception as error:
+        key = projection.map_key(path, layer, scope_kind, scope_name, config)
+        for info in projection.list_maps(path, workspace):
+            if info.key == key and info.state == "running":
+                words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                projection.write_map_info(replace(info, state="failed", message=words))
+        raise
+
+
+def projection_config(path: Path) -> ProjectionConfig:
+    """The projection settings of a run's spec."""
+    return RunConfig.model_validate(runs.read_spec(path)).projection
+
+
+def map_workspace(path: Path) -> Path | None:
+    """Where maps of a shipped (read-only) run go; None for the workspace's own runs."""
+    return runs.home() if runs.read_state(path).shipped else None
+
+
+def _allowed() -> None:
+    if runs.readonly():
+        raise UserError("This is a read-only demonstration (GELDA_READONLY=1): jobs cannot be started here.")
+
+
+def _spawn(arguments: list[str], log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "a") as file:
+        subprocess.Popen(
+            [sys.executable, "-m", "gelda", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # it outlives the browser, the app and the terminal
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )

@@ -1,0 +1,179 @@
+"""LatentBank: real and synthetic latents as one type; the standardiser; extraction by shards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gelda.artifacts import (
+    FORMAT,
+    check_format,
+    content_key,
+    file_sha256,
+    read_json,
+    read_table,
+    read_tensors,
+    require_space,
+    write_json,
+    write_table,
+    write_tensors,
+)
+from gelda.errors import UserError, unknown
+from gelda.manifest import Manifest
+
+INDEX_COLUMNS = ("id", "label", "subdomain", "group", "origin", "shard", "row")
+
+
+@dataclass(frozen=True)
+class LatentBank:
+    """Latents on disk: `manifest.json`, `index.parquet` and `<layer>/shard-00000.safetensors`.
+
+    index: one row a latent, in the order of the tensors; layers: {name: width}.
+    """
+
+    path: Path
+    index: pd.DataFrame
+    info: dict[str, Any]
+
+    @property
+    def layers(self) -> dict[str, int]:
+        return dict(self.info["layers"])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def open(cls, path: Path) -> LatentBank:
+        """Open a bank and check that its index and its shards agree."""
+        path = Path(path)
+        info = read_json(path / "manifest.json")
+        check_format(info, path / "manifest.json")
+        index = read_table(path / "index.parquet")
+        missing = [name for name in INDEX_COLUMNS if name not in index.columns]
+        if missing:
+            raise UserError(f"{path}/index.parquet lacks the column(s) {', '.join(missing)}: extract it again.")
+        if len(index) != info["rows"] or sum(info["shard_rows"]) != info["rows"]:
+            raise UserError(
+                f"The bank {path} says {info['rows']} rows, but its index has {len(index)} and its shards "
+                f"{sum(info['shard_rows'])}: delete the folder and extract it again."
+            )
+        return cls(path, index, info)
+
+    def load(self, layer: str) -> torch.Tensor:
+        """All latents of one layer, fp32 [N, D]; shards that do not match the index are refused."""
+        if layer not in self.layers:
+            raise unknown("layer", layer, self.layers)
+        parts = []
+        for number, rows in enumerate(self.info["shard_rows"]):
+            file = self.path / layer / f"shard-{number:05d}.safetensors"
+            part = read_tensors(file)["z"]
+            if tuple(part.shape) != (rows, self.layers[layer]):
+                raise UserError(
+                    f"{file} holds {tuple(part.shape)} values where the bank's index says "
+                    f"({rows}, {self.layers[layer]}): delete the bank and extract it again."
+                )
+            parts.append(part)
+        latents = torch.cat(parts).float()
+        if not torch.isfinite(latents).all():
+            row = int((~torch.isfinite(latents).all(1)).nonzero()[0])
+            raise UserError(f"Latent '{self.index['id'][row]}' in {self.path}/{layer} is not finite.")
+        return latents
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Per-dimension standardisation, fitted on training latents only; inverted after sampling."""
+
+    mean: torch.Tensor  # [D]
+    std: torch.Tensor  # [D]
+
+    @classmethod
+    def fit(cls, latents: torch.Tensor) -> Standardizer:
+        """Mean and standard deviation of [N, D]; a constant dimension keeps scale 1."""
+        std = latents.std(0, unbiased=False)
+        return cls(latents.mean(0), torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def apply(self, latents: torch.Tensor) -> torch.Tensor:
+        return (latents - self.mean) / self.std
+
+    def invert(self, standardized: torch.Tensor) -> torch.Tensor:
+        return standardized * self.std + self.mean
+
+
+def extract(
+    manifest: Manifest,
+    read: Callable[[list[str]], np.ndarray],
+    encoder: Any,
+    folder: Path,
+    *,
+    encoder_name: str,
+    revision: str,
+    device: torch.device,
+    batch_size: int = 256,
+    shard_size: int = 4096,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> LatentBank:
+    """Encode every item into all layers' pooled latents, shard by shard.
+
+    Each shard is renamed into place when whole, so a killed extraction resumes at the shard it
+    was in. `read(uris)` gives float32 [n, channels, height, width].
+    """
+    total = len(manifest)
+    shards = -(-total // shard_size)
+    width = sum(encoder.layers.values())
+    require_space(folder, total * width * 4 + 10_000_000)
+    encoder = encoder.to(device)
+    started = time.perf_counter()
+    uris = list(manifest.table["uri"])
+    for number in range(shards):
+        rows = slice(number * shard_size, min(total, (number + 1) * shard_size))
+        files = {layer: folder / layer / f"shard-{number:05d}.safetensors" for layer in encoder.layers}
+        if not all(file.is_file() for file in files.values()):
+            chunks: dict[str, list[torch.Tensor]] = {layer: [] for layer in encoder.layers}
+            for start in range(rows.start, rows.stop, batch_size):
+                batch = uris[start : min(start + batch_size, rows.stop)]
+                images = torch.from_numpy(read(batch)).to(device)
+                for layer, latents in encoder.encode(images).items():
+                    chunks[layer].append(latents.cpu())
+                progress(min(start + batch_size, rows.stop), total)
+            for layer, file in files.items():
+                write_tensors(file, {"z": torch.cat(chunks[layer])})
+        progress(rows.stop, total)
+    index = manifest.table[["id", "uri", "label", "subdomain", "group"]].copy()
+    index["origin"] = "real"
+    index["shard"] = np.arange(total) // shard_size
+    index["row"] = np.arange(total) % shard_size
+    write_table(folder / "index.parquet", index)
+    info = {
+        "format": FORMAT,
+        "encoder": encoder_name,
+        "revision": revision,
+        "layers": dict(encoder.layers),
+        "pooling": "mean",
+        "dtype": "float32",
+        "rows": total,
+        "shard_rows": [min(shard_size, total - i * shard_size) for i in range(shards)],
+        "classes": manifest.class_names,
+        "subdomains": manifest.subdomain_names,
+        "manifest": manifest.key(),
+        "seconds": round(time.perf_counter() - started, 2),
+        "sha256": {
+            f"{layer}/{file.name}": file_sha256(file)
+            for layer in encoder.layers
+            for file in sorted((folder / layer).glob("shard-*.safetensors"))
+        },
+    }
+    write_json(folder / "manifest.json", info)
+    return LatentBank.open(folder)
+
+
+def bank_key(manifest: Manifest, encoder_name: str, revision: str) -> str:
+    """The content key of the bank that `extract` would write."""
+    return content_key("bank", FORMAT, manifest.key(), encoder_name, revision)

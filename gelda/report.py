@@ -1,0 +1,285 @@
+"""The report: every figure of a run with its interval and provenance; JSON, Markdown, LaTeX, CSV."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gelda.artifacts import FORMAT, check_format, read_json
+from gelda.augmenters import AUGMENTERS
+from gelda.errors import UserError, nearest
+from gelda.metrics import confusion, macro_f1, recalls
+from gelda.statistics import grouped_mean_variance, seed_interval
+
+METHOD_TITLES = {name: spec.title for name, spec in AUGMENTERS.items()}
+MEASURES = {
+    "overall": "Overall accuracy",
+    "head": "Head classes",
+    "medium": "Medium classes",
+    "tail": "Tail classes",
+    "uar": "UAR",
+    "unseen": "Unseen cells",
+    "worst": "Worst class",
+    "macro_f1": "Macro F1",
+}
+PAIRED = ("overall", "tail", "uar", "unseen")
+BASELINE, OURS = "logit-adjustment", "gelda"
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """Test predictions of one seed: true [N], subdomain [N], group [N], predicted {method: [N]}."""
+
+    seed: int
+    true: NDArray[np.integer]
+    subdomain: NDArray[np.integer]
+    group: NDArray[np.integer]
+    predicted: Mapping[str, NDArray[np.integer]]
+    train_counts: NDArray[np.integer]  # [C, S]
+    groups: Mapping[str, Sequence[int]]
+    empty: Sequence[tuple[int, int]]
+
+    def mask(self, measure: str) -> NDArray[np.bool_]:
+        """Test items that a measure is taken over."""
+        if measure == "unseen":
+            cells = {tuple(cell) for cell in self.empty}
+            return np.array([(int(c), int(s)) in cells for c, s in zip(self.true, self.subdomain, strict=True)], bool)
+        if measure in self.groups:
+            return np.isin(self.true, self.groups[measure])
+        return np.ones(len(self.true), bool)
+
+    def score(self, measure: str, values: NDArray[np.floating]) -> tuple[float, float]:
+        """Mean (percent) and its variance over groups of items, of per-item `values` (hits or differences).
+
+        `overall` weighs items alike, every other measure weighs classes alike.
+        """
+        keep = self.mask(measure)
+        if not keep.any():
+            return float("nan"), 0.0
+        strata = np.zeros(keep.sum(), int) if measure == "overall" else self.true[keep]
+        mean, variance = grouped_mean_variance(values[keep], strata, self.group[keep])
+        return 100 * mean, 1e4 * variance
+
+
+def build(
+    results: Sequence[SeedResult],
+    *,
+    class_names: Sequence[str],
+    subdomain_names: Sequence[str],
+    health: Sequence[Mapping[str, float]],
+    notes: Sequence[str],
+    config: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    run: str,
+    name: str,
+    demo: str,
+    setting: str,
+) -> dict[str, Any]:
+    """The report as one JSON document (design.md, "Commands"); accuracies in percent."""
+    methods = list(results[0].predicted)
+    classes = len(class_names)
+    report: dict[str, Any] = {
+        "format": FORMAT,
+        "run": run,
+        "name": name,
+        "demo": demo,
+        "setting": setting,
+        "class_names": list(class_names),
+        "subdomain_names": list(subdomain_names),
+        "seeds": [r.seed for r in results],
+        "methods": {m: _method(results, m, classes) for m in methods},
+        "paired": {m: _paired(results, OURS, m) for m in methods if m != OURS and OURS in methods},
+        "paired_to_la": {m: _paired(results, m, BASELINE) for m in methods if m != BASELINE and BASELINE in methods},
+        "per_class": _per_class(results, methods, classes),
+        "confusion": {m: sum(confusion(r.true, r.predicted[m], classes) for r in results).tolist() for m in methods},
+        "per_subdomain": {
+            m: [
+                float(np.mean([100 * np.mean((r.predicted[m] == r.true)[r.subdomain == s]) for r in results]))
+                for s in range(len(subdomain_names))
+            ]
+            for m in methods
+        },
+        "generator": {key: float(np.mean([h[key] for h in health])) for key in (health[0] if health else {})},
+        "notes": list(notes),
+        "seconds": dict(seconds),
+        "config": dict(config),
+        "versions": versions(),
+    }
+    if len(results) < 5:
+        report["notes"].insert(0, f"{len(results)} seed(s) are too few to call one method better than another.")
+    report["headline"] = headline(report)
+    return report
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """What happened to the tail and in the unseen cells, as modest as the intervals."""
+    ours = report["paired_to_la"].get(OURS)
+    if ours is None:
+        return "This run has no comparison of GeLDA with logit adjustment."
+    parts = []
+    for measure, words in (("tail", "tail classes"), ("unseen", "cells never seen in training")):
+        mean, (low, high) = ours[measure]["mean"], ours[measure]["ci95"]
+        if not np.isfinite(mean):
+            continue
+        text = f"{mean:+.1f} points in {words}"
+        if not np.isfinite(low):
+            text += " (one seed, no interval)"
+        else:
+            text += f" (95 % interval {low:+.1f} to {high:+.1f}{'' if low > 0 or high < 0 else ', inside the noise'})"
+        parts.append(text)
+    return f"GeLDA against logit adjustment: {'; '.join(parts)}."
+
+
+def load_report(path: Path) -> dict[str, Any]:
+    """The report of a run folder; an unfinished run is a sentence."""
+    file = Path(path) / "report.json"
+    if not file.is_file():
+        raise UserError(f"The run {Path(path).name} has no report yet: let it finish or resume it.")
+    report = read_json(file)
+    check_format(report, file)
+    return report
+
+
+def to_frame(report: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a method and measure: mean, interval, paired difference to logit adjustment."""
+    rows = []
+    for method, measures in report["methods"].items():
+        for measure, value in measures.items():
+            paired = report["paired_to_la"].get(method, {}).get(measure, {"mean": None, "ci95": [None, None]})
+            rows.append(
+                {
+                    "method": method,
+                    "measure": measure,
+                    "mean": value["mean"],
+                    "low": value["ci95"][0],
+                    "high": value["ci95"][1],
+                    "minus_logit_adjustment": paired["mean"],
+                    "minus_low": paired["ci95"][0],
+                    "minus_high": paired["ci95"][1],
+                    "seeds": len(report["seeds"]),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+TABLE = ("overall", "head", "medium", "tail", "uar", "unseen")
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The comparison as a Markdown table with its notes."""
+    head = ["method", *[MEASURES[m] for m in TABLE], "tail − logit adj.", "unseen − logit adj."]
+    lines = [f"# {report['name']}", "", report["headline"], "", report["setting"], ""]
+    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for method in report["methods"]:
+        lines.append("| " + " | ".join(_cells(report, method)) + " |")
+    lines += ["", *[f"- {note}" for note in report["notes"]]]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(report: Mapping[str, Any]) -> str:
+    """The comparison as a booktabs table."""
+    head = ["Method", *[MEASURES[m] for m in TABLE], r"$\Delta$ tail", r"$\Delta$ unseen"]
+    lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
+    for method in report["methods"]:
+        lines.append(" & ".join(_cells(report, method)).replace("−", "$-$").replace("%", r"\%") + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+FORMATS = ("md", "csv", "latex", "json")
+
+
+def render(report: Mapping[str, Any], form: str) -> str:
+    """The report as text in one of FORMATS."""
+    import json
+
+    if form == "md":
+        return to_markdown(report)
+    if form == "csv":
+        return to_frame(report).to_csv(index=False)
+    if form == "latex":
+        return to_latex(report)
+    if form == "json":
+        return json.dumps(report, indent=1) + "\n"
+    raise UserError(f"There is no report format '{form}'.{nearest(form, FORMATS)}")
+
+
+def interval_text(value: Mapping[str, Any], signed: bool = False) -> str:
+    """"62.3 [60.1, 64.5]", or the mean alone where there is no interval."""
+    mean, (low, high) = value["mean"], value["ci95"]
+    if mean is None or not np.isfinite(mean):
+        return "–"
+    form = "{:+.1f}" if signed else "{:.1f}"
+    if low is None or not np.isfinite(low):
+        return form.format(mean)
+    return f"{form.format(mean)} [{form.format(low)}, {form.format(high)}]"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose numbers a result depends on."""
+    names = ("gelda", "torch", "diffusers", "timm", "scikit-learn", "imbalanced-learn", "umap-learn", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _cells(report: Mapping[str, Any], method: str) -> list[str]:
+    paired = report["paired_to_la"].get(method)
+    differences = [interval_text(paired[m], signed=True) if paired else "–" for m in ("tail", "unseen")]
+    means = [interval_text({**report["methods"][method][m], "ci95": [None, None]}) for m in TABLE]
+    return [METHOD_TITLES.get(method, method), *means, *differences]
+
+
+def _method(results: Sequence[SeedResult], method: str, classes: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for measure in ("overall", "head", "medium", "tail", "uar", "unseen"):
+        pairs = [r.score(measure, (r.predicted[method] == r.true).astype(float)) for r in results]
+        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs])
+    worst = [100 * float(np.nanmin(recalls(r.true, r.predicted[method], classes))) for r in results]
+    f1 = [100 * macro_f1(r.true, r.predicted[method], classes) for r in results]
+    # no closed form for the items' variance of these two: the interval is over seeds alone
+    value["worst"], value["macro_f1"] = _interval(worst, [0.0]), _interval(f1, [0.0])
+    return value
+
+
+def _paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
+    value = {}
+    for measure in PAIRED:
+        pairs = []
+        for r in results:
+            difference = (r.predicted[a] == r.true).astype(float) - (r.predicted[b] == r.true)
+            pairs.append(r.score(measure, difference))
+        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs])
+    return value
+
+
+def _interval(values: list[float], variances: list[float]) -> dict[str, Any]:
+    return {**seed_interval(values, variances).as_json(), "seeds": values}
+
+
+def _per_class(results: Sequence[SeedResult], methods: Sequence[str], classes: int) -> list[dict[str, Any]]:
+    rows = []
+    for r in results:
+        found = {m: recalls(r.true, r.predicted[m], classes) for m in methods}
+        for c in range(classes):
+            rows.append(
+                {
+                    "seed": r.seed,
+                    "class": c,
+                    "count": int(r.train_counts[c].sum()),
+                    "group": next(name for name, members in r.groups.items() if c in members),
+                    "recall": {m: 100 * float(found[m][c]) for m in methods},
+                }
+            )
+    return rows

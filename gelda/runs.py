@@ -1,0 +1,272 @@
+"""Run folders: spec.json, run.json, metrics.jsonl and stages; an SQLite index that can be rebuilt."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gelda.artifacts import FORMAT, check_format, read_json, write_json
+from gelda.encoders import assets
+from gelda.errors import UserError
+
+HEARTBEAT = 2.0  # seconds between signs of life
+SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
+ALIVE = ("queued", "running")
+STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
+
+
+@dataclass
+class StageState:
+    """One stage's progress, in units of its own (items, seeds, steps)."""
+
+    name: str
+    title: str
+    state: str = "waiting"  # waiting | running | done | reused | failed
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    message: str = ""
+    remaining: float | None = None
+
+
+@dataclass
+class RunState:
+    """What `run.json` holds, and where it was found."""
+
+    id: str
+    name: str
+    demo: str
+    path: Path
+    status: str = "queued"
+    stage: str = ""
+    created: str = ""
+    updated: str = ""
+    error: str | None = None
+    headline: str | None = None
+    pid: int | None = None
+    shipped: bool = False
+    stages: list[StageState] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        value = asdict(self)
+        del value["path"], value["shipped"]
+        return {"format": FORMAT, **value}
+
+
+def home() -> Path:
+    """The workspace: `$GELDA_HOME`, or `~/.gelda`."""
+    return Path(os.environ.get("GELDA_HOME") or Path.home() / ".gelda").expanduser()
+
+
+def readonly() -> bool:
+    """GELDA_READONLY=1: looking is allowed, starting jobs is not."""
+    return os.environ.get("GELDA_READONLY", "") not in ("", "0")
+
+
+def now() -> str:
+    """UTC to the second, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def create_run(config: dict[str, Any], name: str, demo: str, run_id: str | None = None) -> RunState:
+    """A new run folder with its spec written, before anything is computed."""
+    root = home() / "runs"
+    run_id = run_id or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{demo}-{uuid.uuid4().hex[:4]}"
+    path = root / run_id
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The workspace {home()} cannot be written ({error.strerror}): set GELDA_HOME to another folder."
+        ) from error
+    write_json(path / "spec.json", {"format": FORMAT, "config": config})
+    state = RunState(run_id, name, demo, path, created=now(), updated=now())
+    save_state(state)
+    return state
+
+
+def save_state(state: RunState) -> None:
+    """Write `run.json` atomically and note the run in the index."""
+    state.updated = now()
+    write_json(state.path / "run.json", state.as_json())
+    if not state.shipped:
+        with _index() as index:
+            index.execute(
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)",
+                (state.id, state.name, state.status, state.created, state.headline),
+            )
+
+
+def read_state(path: Path) -> RunState:
+    """Read a run; what cannot be read comes back as `broken` with a sentence, never as an exception."""
+    path = Path(path)
+    state = RunState(path.name, path.name, "", path, status="broken", shipped=_is_shipped(path))
+    try:
+        value = read_json(path / "run.json")
+        check_format(value, path / "run.json")
+        value.pop("format")
+        stages = [StageState(**stage) for stage in value.pop("stages")]
+        state = RunState(path=path, shipped=_is_shipped(path), stages=stages, **value)
+        if state.status not in STATUSES:
+            raise UserError(f"{path / 'run.json'} has the unknown status '{state.status}'.")
+    except UserError as error:
+        state.error = str(error)
+        return state
+    except (TypeError, KeyError, AttributeError):
+        state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
+        return state
+    if state.status in ALIVE and silent_for(path) > SILENCE:
+        state.status = "interrupted"
+        state.error = "The run stopped without finishing; what it had finished is kept. Resume it."
+    return state
+
+
+def silent_for(path: Path) -> float:
+    """Seconds since the run's last sign of life."""
+    times = [f.stat().st_mtime for f in (path / "heartbeat", path / "run.json") if f.exists()]
+    return time.time() - max(times) if times else float("inf")
+
+
+def list_runs(root: Path | None = None) -> list[RunState]:
+    """All runs of a workspace, newest first."""
+    folder = (root or home()) / "runs"
+    if not folder.is_dir():
+        return []
+    states = [read_state(p) for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return sorted(states, key=lambda s: (s.created, s.id), reverse=True)
+
+
+def shipped_runs() -> list[RunState]:
+    """Finished runs that ship with the product (read-only)."""
+    folder = assets() / "runs"
+    return [read_state(p) for p in sorted(folder.iterdir()) if p.is_dir()] if folder.is_dir() else []
+
+
+def find_run(run_id: str) -> Path:
+    """The folder of a run, by id, in the workspace or among the shipped ones."""
+    for root in (home() / "runs", assets() / "runs"):
+        path = root / run_id
+        if run_id and Path(run_id).name == run_id and path.is_dir():
+            return path
+    known = [state.id for state in list_runs() + shipped_runs()]
+    listing = f" Runs here: {', '.join(known[:5])}." if known else " There is no run yet: start one with `gelda demo`."
+    raise UserError(f"There is no run called '{run_id}'.{listing}")
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """The resolved configuration of a run."""
+    value = read_json(path / "spec.json")
+    check_format(value, path / "spec.json")
+    return value["config"]
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Names, counts, groups and layers of a finished run, for pages."""
+    return read_json(path / "meta.json")
+
+
+def rebuild_index() -> int:
+    """Recreate the SQLite index from the folders; returns the number of runs."""
+    states = list_runs()
+    with _index() as index:
+        index.execute("DELETE FROM runs")
+        index.executemany(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
+            [(s.id, s.name, s.status, s.created, s.headline) for s in states],
+        )
+    return len(states)
+
+
+class Recorder:
+    """A running process's side of a run folder: progress, metrics, a heartbeat and a cancel flag."""
+
+    def __init__(self, state: RunState, listener: Any = None) -> None:
+        self.state, self.listener = state, listener
+        self._written = 0.0
+        self._stop = threading.Event()
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> Recorder:
+        if self.state.status == "running" and self.state.pid != os.getpid() and silent_for(self.state.path) < SILENCE / 2:
+            raise UserError(f"The run '{self.state.id}' is already going in another process.")
+        (self.state.path / "cancel").unlink(missing_ok=True)
+        self.state.status, self.state.pid, self.state.error = "running", os.getpid(), None
+        save_state(self.state)
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[StageState]:
+        """Mark a stage as running; it is done when the block ends, failed when it raises."""
+        stage = next(s for s in self.state.stages if s.name == name)
+        stage.state, stage.total, stage.done, stage.message = "running", total, 0, ""
+        self.state.stage = name
+        self._started = time.perf_counter()
+        self.publish(force=True)
+        try:
+            yield stage
+        except BaseException:
+            stage.state = "failed"
+            raise
+        stage.state = "reused" if stage.message == "reused" else "done"
+        stage.done, stage.remaining = stage.total, None
+        stage.seconds = round(time.perf_counter() - self._started, 2)
+        self.publish(force=True)
+
+    def advance(self, stage: StageState, done: float, message: str = "") -> None:
+        """Set a stage's progress; raises Cancelled where the person asked for it."""
+        if (self.state.path / "cancel").exists():
+            raise Cancelled
+        passed = time.perf_counter() - self._started
+        stage.done, stage.seconds = int(done), round(passed, 1)
+        stage.remaining = round(passed * (stage.total - done) / done, 1) if done > 0 else None
+        stage.message = message or stage.message
+        self.publish()
+
+    def metric(self, stage: str, step: int, **values: float) -> None:
+        """Append one line to metrics.jsonl."""
+        with open(self.state.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps({"time": now(), "stage": stage, "step": step, **values}) + "\n")
+
+    def publish(self, force: bool = False) -> None:
+        if force or time.monotonic() - self._written > 0.5:
+            self._written = time.monotonic()
+            save_state(self.state)
+        if self.listener:
+            self.listener(self.state)
+
+    def _beat(self) -> None:
+        while not self._stop.is_set():
+            (self.state.path / "heartbeat").touch()
+            self._stop.wait(HEARTBEAT)
+
+
+class Cancelled(Exception):
+    """The person cancelled the run."""
+
+
+def _is_shipped(path: Path) -> bool:
+    return path.parent == assets() / "runs"
+
+
+@contextmanager
+def _index() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(home() / "index.sqlite", timeout=10)) as connection, connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, name TEXT, status TEXT, created TEXT, headline TEXT)"
+        )
+        yield connection
