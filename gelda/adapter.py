@@ -82,7 +82,9 @@ class HeadData:
     weight: torch.Tensor
 
     def counts(self, classes: int) -> torch.Tensor:
-        return torch.zeros(classes, dtype=torch.float64).index_add_(0, self.label.cpu(), self.weight.double().cpu())
+        return torch.zeros(classes, dtype=torch.float64).index_add_(
+            0, self.label.cpu(), self.weight.double().cpu()
+        )
 
 
 def fit(
@@ -114,7 +116,9 @@ def fit(
     counts = torch.stack([d.counts(adapter.classes) for d in data]).float().to(device)[:, None]
     draws = _draws(data, steps, batch_size, seed).to(device)
     trained = [p for i in range(start, len(adapter.weights)) for p in (adapter.weights[i], adapter.biases[i])]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps")
+    optimizer = torch.optim.AdamW(
+        trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps"
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     groups = {name: [k for k, n in enumerate(names) if n == name] for name in dict.fromkeys(names)}
     rng = torch.Generator(device).manual_seed(derive(seed, "head-dropout"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +20,15 @@ import pandas as pd
 from gelda.errors import UserError
 
 FORMAT = 1  # version of every folder this release writes; newer ones are refused with a sentence
+UNWRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTEMPTY,
+)
 
 
 def content_key(*parts: Any) -> str:
@@ -41,17 +52,20 @@ def atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
-    except PermissionError as error:
-        raise UserError(f"No permission to write {path}: choose another folder with GELDA_HOME.") from error
     except OSError as error:
-        if error.errno == 28:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"The disk is full while writing {path}: free some space and resume.") from error
+        if error.errno in UNWRITABLE:
+            raise UserError(
+                f"{path} cannot be written ({error.strerror}): choose another folder with GELDA_HOME."
+            ) from error
         raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -68,6 +82,8 @@ def read_json(path: Path) -> Any:
         raise UserError(f"There is no file {path}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): restore it or delete the folder.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def check_format(value: Any, where: Path) -> None:
@@ -84,6 +100,7 @@ def check_format(value: Any, where: Path) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors or arrays as safetensors, atomically."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     ready = {
@@ -91,7 +108,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
         for name, t in tensors.items()
     }
     with atomic(path) as temporary:
-        save_file({k: t.contiguous() for k, t in ready.items()}, temporary, metadata=dict(metadata or {}))
+        try:
+            save_file({k: t.contiguous() for k, t in ready.items()}, temporary, metadata=dict(metadata or {}))
+        except SafetensorError as error:  # it wraps the system's errors in a type of its own
+            if f"os error {errno.ENOSPC}" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device") from error
+            raise
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -147,8 +169,8 @@ def _plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, float) and not np.isfinite(value):
         return None
     if isinstance(value, dict):

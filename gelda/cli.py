@@ -22,7 +22,9 @@ DEMOS = ("digits",)
 @app.command()
 def demo(
     name: Annotated[str, typer.Argument(help="Which demo: digits.")] = "digits",
-    open_app: Annotated[bool, typer.Option("--open/--no-open", help="Open the app on the finished run.")] = True,
+    open_app: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the app on the finished run.")
+    ] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")] = None,
     preset: Annotated[str | None, typer.Option(help="digits, or tiny for a quick look.")] = None,
@@ -50,22 +52,30 @@ def demo(
 
 @app.command()
 def run(
-    spec: Annotated[Path | None, typer.Argument(help="A JSON file with settings, or a run id to resume.")] = None,
+    spec: Annotated[
+        Path | None, typer.Argument(help="A JSON file with settings, or a run id to resume.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="Preset the settings start from.")] = "digits",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
 ) -> None:
     """Run a spec, or resume a run by its id."""
     from gelda import runs
-    from gelda.artifacts import read_json
-    from gelda.config import RunConfig, resolve_config
+    from gelda.artifacts import check_format, read_json
+    from gelda.config import resolve_config
 
     if spec is not None and not spec.suffix and not spec.is_file():
         state = runs.read_state(runs.find_run(str(spec)))
-        _execute(RunConfig.model_validate(runs.read_spec(state.path)), state, json_file)
+        _execute(_stored_config(state), state, json_file)
         return
     values = read_json(spec) if spec else {}
+    if not isinstance(values, dict):
+        raise UserError(f"{spec} is not a spec: it must hold one JSON object of settings.")
+    if "config" in values:
+        check_format(values, spec)
     config = resolve_config(values.get("config", values), preset, **_overrides(set_ or []))
     if dry_run:
         typer.echo(config.model_dump_json(indent=1))
@@ -77,12 +87,11 @@ def run(
 def run_stored(run_id: str) -> None:
     """What a background job does: run or resume a stored run without a display."""
     from gelda import runs
-    from gelda.config import RunConfig
     from gelda.pipeline import execute
 
     state = runs.read_state(runs.find_run(run_id))
     try:
-        execute(RunConfig.model_validate(runs.read_spec(state.path)), state)
+        execute(_stored_config(state), state)
     except runs.Cancelled:
         sys.exit(130)
 
@@ -153,7 +162,7 @@ def doctor(
     lines["workspace"] = f"{home} ({len(runs.list_runs())} runs)"
     probe = home if home.exists() else next(p for p in home.parents if p.exists())
     lines["free disk"] = f"{shutil.disk_usage(probe).free / 2**30:.1f} GiB"
-    lines["writable"] = os.access(probe, os.W_OK)
+    lines["writable"] = probe.is_dir() and os.access(probe, os.W_OK)
     for name, spec in encoders.ENCODERS.items():
         lines[f"encoder {name}"] = f"weights {spec.revision()}"
     lines["shipped runs"] = ", ".join(s.id for s in runs.shipped_runs()) or "none"
@@ -189,7 +198,9 @@ def launch(port: int, run_id: str | None, open_browser: bool = True) -> None:
     root = studio_root()
     url = f"http://localhost:{port}" + (f"/?run={run_id}" if run_id else "")
     typer.echo(f"The explorer is at {url} (stop it with Ctrl-C).")
-    has_display = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    has_display = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
     if open_browser and has_display:
         import threading
         import webbrowser
@@ -214,6 +225,8 @@ def check_port(port: int) -> None:
 def check_writable(file: Path) -> None:
     """Refuse an output file that could not be written, before anything long is started."""
     folder = file.resolve().parent
+    if file.is_dir():
+        raise UserError(f"{file} is a folder: name a file to write.")
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder} to write {file.name} into: create it first.")
     if not os.access(folder, os.W_OK):
@@ -242,6 +255,20 @@ def _execute(config: Any, state: Any, json_file: Path | None) -> None:
         typer.echo(f"Report written to {json_file}.")
 
 
+def _stored_config(state: Any) -> Any:
+    """The settings of a run that is to go on; what is broken or too new is refused and left as it is."""
+    from gelda import runs
+    from gelda.config import resolve_config
+
+    if state.shipped:
+        raise UserError(
+            f"The run '{state.id}' ships with GeLDA and is finished: start your own with `gelda demo`."
+        )
+    if state.status == "broken":
+        raise UserError(state.error)
+    return resolve_config(runs.read_spec(state.path))
+
+
 def _overrides(pairs: list[str]) -> dict[str, Any]:
     """`--set generator.steps=500` pairs as nested settings."""
     nested: dict[str, Any] = {}
@@ -257,6 +284,8 @@ def _overrides(pairs: list[str]) -> dict[str, Any]:
         *sections, last = name.split(".")
         for section in sections:
             here = here.setdefault(section, {})
+            if not isinstance(here, dict):
+                raise UserError(f"--set {pair}: '{section}' was already set to a value of its own.")
         here[last] = value
     return nested
 
@@ -269,7 +298,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 

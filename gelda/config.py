@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gelda.errors import UserError, nearest
 
@@ -38,7 +38,9 @@ class AdapterConfig(Settings):
     """The adapter, the heads after it, and their training."""
 
     fm_layer: str = Field("auto", description="Encoder layer of z^(0); auto chooses by validation.")
-    hidden: tuple[int, ...] = Field((128,), description="Widths of z^(1) … z^(L).")
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        (128,), description="Widths of z^(1) … z^(L)."
+    )
     steps: int = Field(300, ge=1, le=100_000, description="Training steps of the adapter.")
     tune_steps: int = Field(300, ge=1, le=100_000, description="Training steps of every arm's head.")
     batch_size: int = Field(256, ge=1, le=65_536)
@@ -65,11 +67,17 @@ class GeneratorConfig(Settings):
     learning_rate: float = Field(1.5e-3, gt=0, le=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
     ema_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged weights that are sampled.")
-    class_balance: float = Field(0.5, ge=0, le=1, description="0 draws latents as they come, 1 balances classes.")
+    class_balance: float = Field(
+        0.5, ge=0, le=1, description="0 draws latents as they come, 1 balances classes."
+    )
     class_semantics: str = Field("attributes", description="Source of the class vectors γ.")
     subdomain_semantics: str = Field("attributes", description="Source of the subdomain vectors κ.")
-    semantic_rank: int = Field(0, ge=0, le=4096, description="Reduce semantic vectors to so many dimensions (0 = keep).")
-    condition_control: str = Field("none", description="none, shuffled, random, class-only or subdomain-only.")
+    semantic_rank: int = Field(
+        0, ge=0, le=4096, description="Reduce semantic vectors to so many dimensions (0 = keep)."
+    )
+    condition_control: str = Field(
+        "none", description="none, shuffled, random, class-only or subdomain-only."
+    )
     learned_residual: bool = Field(True, description="Add a learned vector per class and subdomain.")
     condition_drop: float = Field(0.1, ge=0, lt=1, description="Share of steps in which an axis is hidden.")
 
@@ -98,7 +106,15 @@ class ProjectionConfig(Settings):
     seed: int = 0
 
 
-DIGITS_METHODS = ("ce", "logit-adjustment", "oversampling", "smote", "residual-transfer", "gelda-paper", "gelda")
+DIGITS_METHODS = (
+    "ce",
+    "logit-adjustment",
+    "oversampling",
+    "smote",
+    "residual-transfer",
+    "gelda-paper",
+    "gelda",
+)
 
 
 class RunConfig(Settings):
@@ -106,7 +122,8 @@ class RunConfig(Settings):
 
     name: str = Field("digits demo", max_length=120, description="What the run is called in lists.")
     seeds: int = Field(5, ge=1, le=100, description="Repetitions over split, generator and head.")
-    methods: tuple[str, ...] = DIGITS_METHODS
+    first_seed: int = Field(0, ge=0, description="Seeds are numbered from here.")
+    methods: tuple[str, ...] = Field(DIGITS_METHODS, min_length=1, description="Arms of the comparison.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0 … or mps.")
     precision: str = Field("auto", description="auto, fp32 or bf16.")
     data: DataConfig = DataConfig()
@@ -116,6 +133,13 @@ class RunConfig(Settings):
     sampling: SamplingConfig = SamplingConfig()
     paper_sampling: SamplingConfig = SamplingConfig(guidance_class=1.5, guidance_subdomain=1.5, weight=1.0)
     projection: ProjectionConfig = ProjectionConfig()
+
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(methods)) < len(methods):
+            raise ValueError("a method is named twice")
+        return methods
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -138,7 +162,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def resolve_config(values: dict[str, Any] | None = None, preset: str = "digits", **overrides: Any) -> RunConfig:
+def resolve_config(
+    values: dict[str, Any] | None = None, preset: str = "digits", **overrides: Any
+) -> RunConfig:
     """A validated RunConfig from a preset, a spec and overrides; an unknown key names the nearest one."""
     if preset not in PRESETS:
         raise UserError(f"There is no preset called '{preset}'.{nearest(preset, PRESETS)}")

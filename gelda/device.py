@@ -28,7 +28,9 @@ def resolve(name: str = "auto") -> torch.device:
         if count == 0:
             raise UserError(f"Device '{name}' was asked for, but torch sees no CUDA GPU: use --device cpu.")
         if int(index or 0) >= count:
-            raise UserError(f"Device '{name}' was asked for, but torch sees {count} CUDA GPU(s), from cuda:0.")
+            raise UserError(
+                f"Device '{name}' was asked for, but torch sees {count} CUDA GPU(s), from cuda:0."
+            )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UserError("Device 'mps' was asked for, but torch sees no Apple GPU: use --device cpu.")
     return torch.device(name)

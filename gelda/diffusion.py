@@ -48,7 +48,7 @@ def to_clean(kind: str, prediction: torch.Tensor, noisy: torch.Tensor, alpha: fl
     if kind == "v_prediction":
         return alpha * noisy - sigma * prediction
     if kind == "epsilon":
-        return (noisy - sigma * prediction) / max(alpha, 1e-4)
+        return (noisy - sigma * prediction) / alpha  # ᾱ never reaches zero
     if kind == "sample":
         return prediction
     raise unknown("prediction_type", kind, PREDICTION_TYPES)
@@ -99,16 +99,17 @@ def train(
     alphas = cosine_alphas_cumprod().to(device)
     signal, spread = alphas.sqrt(), (1 - alphas).sqrt()
     snr = alphas / (1 - alphas)
-    # min-SNR-γ for v-prediction (arXiv 2303.09556, §3.4): min(SNR, 5) / (SNR + 1)
-    loss_weight = snr.clamp_max(5) / (snr + 1) if weighting == "min-snr" else torch.ones_like(snr)
+    # min-SNR-γ (arXiv 2303.09556, §3.4): min(SNR, 5) on the clean latent, in the units of what is predicted
+    units = {"v_prediction": snr + 1, "epsilon": snr, "sample": torch.ones_like(snr)}
+    loss_weight = (
+        snr.clamp_max(5) / units[prediction_type] if weighting == "min-snr" else torch.ones_like(snr)
+    )
     cumulative = data.weight.double().cumsum(0)
     cumulative = (cumulative / cumulative[-1]).float()
 
     average = copy.deepcopy(model).requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]
-    followers = [
-        a for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad
-    ]
+    followers = [a for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad]
     optimizer = torch.optim.AdamW(
         trained, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99), fused=device.type != "mps"
     )

@@ -13,6 +13,8 @@ from gelda.augmenters import Augmenter, Synthetic, Task
 from gelda.config import AdapterConfig
 from gelda.errors import unknown
 
+Restore = Callable[[torch.Tensor], torch.Tensor]  # standardised z^(l) → what the layers after l take
+
 
 @dataclass(frozen=True)
 class FilterSpec:
@@ -23,9 +25,7 @@ class FilterSpec:
     score: Callable[[Synthetic, Task, Callable[[torch.Tensor], torch.Tensor]], torch.Tensor] | None
 
 
-def _confidence(
-    made: Synthetic, task: Task, head: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
+def _confidence(made: Synthetic, task: Task, head: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     return head(made.latents).softmax(-1).gather(-1, made.label[:, None])[:, 0]
 
 
@@ -71,10 +71,10 @@ def keep(
     return kept
 
 
-def head_data(task: Task, arm: Augmenter, made: Synthetic) -> HeadData:
+def head_data(task: Task, arm: Augmenter, made: Synthetic, restore: Restore = lambda z: z) -> HeadData:
     """Real rows with the arm's weights, synthetic rows with the arm's weight for them (recipe: joint)."""
     return HeadData(
-        torch.cat([task.latents, made.latents]),
+        restore(torch.cat([task.latents, made.latents])),
         torch.cat([task.label, made.label]),
         torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight)]),
     )
@@ -87,17 +87,20 @@ def finetune(
     arms: Mapping[str, tuple[Augmenter, Synthetic]],
     layer: int,
     config: AdapterConfig,
+    restore: Restore = lambda z: z,
     on_step: Callable[[int, int], None] = lambda step, total: None,
 ) -> Adapter:
     """One head an arm, tuned after layer l with the same budget; copy k belongs to the k-th arm.
 
-    `adapters` were trained on real latents with the losses `adapter_names`; each arm starts from
-    the one it names and keeps the layers up to l as they are.
+    `adapters` were trained on real latents with the losses `adapter_names`. z^(l) with l ≥ 1 is the
+    logit-adjusted adapter's, so every arm starts from that one; at l = 0 nothing is frozen and each
+    arm starts from the adapter it names. `restore` undoes the standardisation of z^(l).
     """
-    chosen = [adapter_names.index(arm.starts_from) for arm, _ in arms.values()]
+    names = [arm.starts_from if layer == 0 else "logit-adjustment" for arm, _ in arms.values()]
+    chosen = [adapter_names.index(name) for name in names]
     return fit(
         adapters.gather(chosen),
-        [head_data(task, arm, made) for arm, made in arms.values()],
+        [head_data(task, arm, made, restore) for arm, made in arms.values()],
         loss=[arm.loss or "logit-adjustment" for arm, _ in arms.values()],
         start=layer,
         tau=config.tau,

@@ -15,7 +15,11 @@ from gelda.errors import UserError
 
 
 def start_demo(
-    name: str = "digits", seeds: int | None = None, preset: str | None = None, run_id: str | None = None, **overrides: Any
+    name: str = "digits",
+    seeds: int | None = None,
+    preset: str | None = None,
+    run_id: str | None = None,
+    **overrides: Any,
 ) -> str:
     """Start a demo in the background and return the run's id at once.
 
@@ -35,9 +39,13 @@ def resume(run_id: str) -> None:
     path = runs.find_run(run_id)
     state = runs.read_state(path)
     if state.shipped:
-        raise UserError(f"The run '{run_id}' ships with GeLDA and is finished: start your own with `gelda demo`.")
+        raise UserError(
+            f"The run '{run_id}' ships with GeLDA and is finished: start your own with `gelda demo`."
+        )
     if state.status in runs.ALIVE:
         raise UserError(f"The run '{run_id}' is already going.")
+    if state.status == "broken":
+        raise UserError(state.error or f"The run '{run_id}' cannot be read.")
     state.status, state.error = "queued", None
     runs.save_state(state)
     _spawn(["run-stored", run_id], path / "log.txt")

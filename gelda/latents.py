@@ -58,7 +58,9 @@ class LatentBank:
         index = read_table(path / "index.parquet")
         missing = [name for name in INDEX_COLUMNS if name not in index.columns]
         if missing:
-            raise UserError(f"{path}/index.parquet lacks the column(s) {', '.join(missing)}: extract it again.")
+            raise UserError(
+                f"{path}/index.parquet lacks the column(s) {', '.join(missing)}: extract it again."
+            )
         if len(index) != info["rows"] or sum(info["shard_rows"]) != info["rows"]:
             raise UserError(
                 f"The bank {path} says {info['rows']} rows, but its index has {len(index)} and its shards "

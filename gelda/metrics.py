@@ -54,7 +54,9 @@ def class_centred(latents: Array, label: Labels) -> Array:
     return np.concatenate(rows) if rows else np.zeros((0, latents.shape[1]))
 
 
-def variance_ratios(synthetic: Array, synthetic_label: Labels, held: Array, held_label: Labels) -> dict[int, float]:
+def variance_ratios(
+    synthetic: Array, synthetic_label: Labels, held: Array, held_label: Labels
+) -> dict[int, float]:
     """tr Cov(synthetic) / tr Cov(held-out real) per class with ≥ 10 held-out and ≥ 2 synthetic latents.
 
     1 is right; below 1 the generator narrows a class (memorisation, strong guidance).
@@ -67,13 +69,18 @@ def variance_ratios(synthetic: Array, synthetic_label: Labels, held: Array, held
     return ratios
 
 
-def nearest(queries: Array, pool: Array, k: int, *, skip_self: bool = False) -> tuple[NDArray[np.int64], Array]:
-    """Exact k nearest rows of `pool` [M, D] for each query [N, D]: indices and Euclidean distances [N, k]."""
+def nearest(
+    queries: Array, pool: Array, k: int, *, skip_self: bool = False
+) -> tuple[NDArray[np.int64], Array]:
+    """Exact k nearest rows of `pool` [M, D] for each query [N, D]: indices and Euclidean distances [N, k].
+
+    With `skip_self` the queries are the pool itself and no row is its own neighbour, even where two are equal.
+    """
     from sklearn.neighbors import NearestNeighbors
 
-    found = NearestNeighbors(n_neighbors=min(k + skip_self, len(pool)), algorithm="brute").fit(pool)
-    distance, index = found.kneighbors(queries)
-    return (index[:, 1:], distance[:, 1:]) if skip_self else (index, distance)
+    found = NearestNeighbors(n_neighbors=min(k, len(pool) - skip_self), algorithm="brute").fit(pool)
+    distance, index = found.kneighbors(None if skip_self else queries)
+    return index, distance
 
 
 def memorisation(synthetic: Array, train: Array, held: Array) -> float:

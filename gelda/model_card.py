@@ -67,7 +67,7 @@ def write_readme(folder: Path) -> None:
         f"| {arm} | {layer} | {' | '.join(f'{row[column]:.1f}' for column in columns)} |\n"
         for arm, layers in digits_probe["accuracy"].items()
         for layer, row in layers.items()
-        if arm != "random weights" or layer in ("stage0", "stage2.5", "final")
+        if arm != "random weights" or layer in ("stage0.1", "stage2.1", "stage3.1")
     )
     letters = "\n".join(
         f"| {name} | {' | '.join(f'{value:.1f}' for value in check[key].values())} |"
@@ -77,8 +77,9 @@ def write_readme(folder: Path) -> None:
     faces = " and ".join(data["faces_held_out"])
     licences = "".join(f"- {family}: {text}\n" for family, text in data["licences"].items())
     text = README.format(
-        card=card, data=data, training=training, check=check, probe=digits_probe, left_out=left_out, table=table,
-        letters=letters, conditions=" | ".join(check["new_letters"]), faces=faces, licences=licences,
+        card=card, data=data, training=training, check=check, probe=digits_probe, left_out=left_out,
+        table=table, letters=letters, conditions=" | ".join(check["new_letters"]), faces=faces,
+        licences=licences,
         scripts=len(data["scripts"]), ramp=100 * training["ramp"],
         megabytes=card["weights"]["bytes"] / 1e6, rebuild=mini_image.REBUILD,
         limit=data["excluded"]["likeness_limit"],

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +11,28 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, datasets, device, encoders, metrics, projection, report
+from gelda import augmenters, datasets, device, encoders, projection, report
 from gelda.adapter import Adapter, HeadData, fit
-from gelda.allocation import allocate
 from gelda.artifacts import (
     FORMAT,
     content_key,
     read_json,
-    read_table,
     read_tensors,
     require_space,
     write_json,
     write_table,
     write_tensors,
 )
-from gelda.augmenters import Augmenter, Synthetic, Task
+from gelda.augmenters import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda, build_model
 from gelda.config import RunConfig
-from gelda.errors import UserError
+from gelda.errors import UserError, unknown
+from gelda.experiment import ADAPTERS, Adapted, Experiment
 from gelda.finetune import finetune, keep, predict
+from gelda.health import generator_health
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
 from gelda.manifest import Manifest
-from gelda.protocols import Cut, folds, long_tail_cut
-from gelda.runs import Recorder, RunState, StageState, home, save_state
-from gelda.seeds import numpy_generator
+from gelda.runs import Cancelled, Recorder, RunState, StageState, home, save_state
 
 STAGES = {
     "extract": "Encode every image with the frozen model",
@@ -47,19 +43,7 @@ STAGES = {
     "report": "Compare, with intervals",
     "project": "Draw the map",
 }
-ADAPTERS = ["ce", "logit-adjustment"]
 SAMPLED = {"gelda-paper": "paper_sampling", "gelda": "sampling"}
-
-
-@dataclass
-class Adapted:
-    """What the adapt stage leaves behind for one seed."""
-
-    cut: Cut
-    fm_layer: str
-    standardizer: Standardizer
-    adapters: Adapter
-    scores: dict[str, float]
 
 
 class Pipeline:
@@ -67,10 +51,9 @@ class Pipeline:
 
     def __init__(self, config: RunConfig, state: RunState, recorder: Recorder) -> None:
         self.config, self.state, self.recorder = config, state, recorder
-        self.device = device.resolve(config.device)
-        self.dtype = device.resolve_precision(config.precision, self.device)
         self.dataset = datasets.get(config.data.dataset)
         self.manifest: Manifest = self.dataset.manifest()
+        self.device = device.resolve(config.device)
         for method in config.methods:
             augmenters.get(method)
         if config.generator.adapter_layer > len(config.adapter.hidden):
@@ -79,21 +62,26 @@ class Pipeline:
                 f"{len(config.adapter.hidden)} hidden layer(s)."
             )
         self.seconds: dict[str, float] = {}
-        self.bank: LatentBank
-        self.latents: dict[str, torch.Tensor] = {}
+        self.first_seed = config.first_seed
+        self.exp: Experiment
 
     # -- the stages, in order -------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
         require_space(self.state.path, 200_000_000)
-        seeds = list(range(self.config.seeds))
+        seeds = list(range(self.first_seed, self.first_seed + self.config.seeds))
         self._stage("extract", len(self.manifest), self._extract)
+        at = {seed: place for place, seed in enumerate(seeds)}
         adapted = self._per_seed("adapt", seeds, self._adapt)
-        models = self._per_seed("generate", seeds, lambda s, tick: self._generate(s, adapted[s], tick))
-        made = self._per_seed("sample", seeds, lambda s, tick: self._sample(s, adapted[s], models[s]))
-        heads = self._per_seed("finetune", seeds, lambda s, tick: self._finetune(s, adapted[s], made[s], tick))
+        models = self._per_seed("generate", seeds, lambda s, tick: self._generate(s, adapted[at[s]], tick))
+        made = self._per_seed(
+            "sample", seeds, lambda s, tick: self._sample(s, adapted[at[s]], models[at[s]], tick)
+        )
+        heads = self._per_seed(
+            "finetune", seeds, lambda s, tick: self._finetune(s, adapted[at[s]], made[at[s]], tick)
+        )
         result = self._stage("report", 1, lambda stage: self._report(seeds, adapted, made, heads))
-        self._stage("project", 1, lambda stage: self._project(adapted[0], made[0], heads[0]))
+        self._stage("project", 1, lambda stage: self._project(adapted[0], made[0]))
         result["seconds"] = self.seconds
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
@@ -104,10 +92,10 @@ class Pipeline:
         key = bank_key(self.manifest, self.config.encoder.name, spec.revision())
         folder = home() / "banks" / f"{self.config.data.dataset}-{self.config.encoder.name}-{key}"
         if (folder / "manifest.json").is_file():
-            self.bank = LatentBank.open(folder)
+            bank = LatentBank.open(folder)
             stage.message = "reused"
         else:
-            self.bank = extract(
+            bank = extract(
                 self.manifest,
                 self.dataset.read,
                 spec.load(),
@@ -117,90 +105,49 @@ class Pipeline:
                 device=self.device,
                 progress=lambda done, total: self.recorder.advance(stage, done),
             )
-        if not (self.bank.index["id"].to_numpy() == self.manifest.table["id"].to_numpy()).all():
-            raise UserError(f"The bank {folder} lists other items than the data set: delete it and run again.")
-        self.latents = {layer: self.bank.load(layer) for layer in self.bank.layers}
+        if not (bank.index["id"].to_numpy() == self.manifest.table["id"].to_numpy()).all():
+            raise UserError(
+                f"The bank {folder} lists other items than the data set: delete it and run again."
+            )
+        self.exp = Experiment(self.config, self.dataset, self.manifest, bank)
 
     def _adapt(self, seed: int, tick: Callable[[float, str], None]) -> Adapted:
-        c, table = self.config, self.manifest.table
-        cut = long_tail_cut(
-            self.manifest,
-            seed,
-            imbalance=c.data.imbalance,
-            empty_subdomains=c.data.empty_subdomains,
-            one_subdomain_a_group=c.data.one_subdomain_a_group,
-        )
-        key = content_key("adapt", FORMAT, self.bank.path.name, c.data, c.adapter, seed)
+        exp, c = self.exp, self.config.adapter
+        cut = exp.cut(seed)
+        key = content_key("adapt", FORMAT, exp.bank.path.name, self.config.data, c, seed)
         folder = self._folder("adapt", seed, key)
-        rows, label = cut.rows("train"), table["label"].to_numpy()
+        classes = len(self.manifest.class_names)
         if (folder / "done.json").is_file():
             kept = read_json(folder / "done.json")
-            fm_layer, scores = kept["fm_layer"], kept["scores"]
-        elif c.adapter.fm_layer == "auto":
-            fm_layer, scores = self._choose_layer(cut, seed, tick)
-        else:
-            if c.adapter.fm_layer not in self.latents:
-                raise encoders.unknown("layer", c.adapter.fm_layer, self.latents)
-            fm_layer, scores = c.adapter.fm_layer, {}
-        raw = self.latents[fm_layer]
-        standardizer = Standardizer.fit(raw[rows])
-        adapters = Adapter(self._widths(fm_layer), len(self.manifest.class_names), 2, seed).to(self.device)
-        if (folder / "done.json").is_file():
+            adapters = Adapter(exp.widths(kept["fm_layer"]), classes, len(ADAPTERS), seed).to(self.device)
             adapters.load_state_dict(read_tensors(folder / "adapter.safetensors"))
             tick(1, "reused")
+            return exp.adapted(cut, kept["fm_layer"], kept["scores"], adapters)
+        if c.fm_layer == "auto":
+            fm_layer, scores = exp.choose_layer(cut, seed, tick)
+        elif c.fm_layer in exp.latents:
+            fm_layer, scores = c.fm_layer, {}
         else:
-            data = HeadData(standardizer.apply(raw[rows]), torch.from_numpy(label[rows]), torch.ones(len(rows)))
-            fit(adapters, [data, data], loss=ADAPTERS, seed=seed, **self._head_settings(c.adapter.steps))
-            write_tensors(folder / "adapter.safetensors", adapters.state_dict())
-            write_table(folder / "cut.parquet", pd.DataFrame({"id": table["id"], "split": cut.split}))
-            write_json(folder / "done.json", {"format": FORMAT, "fm_layer": fm_layer, "scores": scores})
-        return Adapted(cut, fm_layer, standardizer, adapters, scores)
-
-    def _choose_layer(
-        self, cut: Cut, seed: int, tick: Callable[[float, str], None]
-    ) -> tuple[str, dict[str, float]]:
-        """The encoder layer with the lowest class-mean log-loss over folds inside the training cut.
-
-        Standardiser and adapter are refitted without the fold; classes of one item never enter it.
-        """
-        c, table = self.config.adapter, self.manifest.table
+            raise unknown("layer", c.fm_layer, exp.latents)
         rows = cut.rows("train")
-        label = table["label"].to_numpy()[rows]
-        fold = folds(label, table["group"].to_numpy()[rows], c.validation_folds, seed)
-        target = torch.from_numpy(label)
-        scores = {}
-        for number, layer in enumerate(self.latents):
-            raw = self.latents[layer][rows]
-            data, standardizers = [], []
-            for k in range(c.validation_folds):
-                inside = torch.from_numpy(fold != k)
-                standardizers.append(Standardizer.fit(raw[inside]))
-                ones = torch.ones(int(inside.sum()))
-                data.append(HeadData(standardizers[-1].apply(raw[inside]), target[inside], ones))
-            heads = Adapter(self._widths(layer), len(self.manifest.class_names), c.validation_folds, seed)
-            fit(
-                heads.to(self.device),
-                data,
-                loss="logit-adjustment",
-                seed=seed,
-                **self._head_settings(max(1, c.steps // 2)),
-            )
-            loss = np.full(len(rows), np.nan)
-            for k in range(c.validation_folds):
-                out = fold == k
-                if out.any():
-                    probability = predict(heads, standardizers[k].apply(raw[torch.from_numpy(out)]), 0)[k]
-                    loss[out] = -np.log(probability[np.arange(out.sum()), label[out]].clip(1e-12))
-            scored = pd.Series(loss).groupby(label).mean()
-            scores[layer] = float(scored.mean())
-            tick((number + 1) / (len(self.latents) + 1), f"validating layer {layer}")
-        return min(scores, key=scores.__getitem__), scores
+        raw = exp.latents[fm_layer][rows]
+        data = HeadData(
+            Standardizer.fit(raw).apply(raw), torch.from_numpy(exp.label[rows]), torch.ones(len(rows))
+        )
+        adapters = Adapter(exp.widths(fm_layer), classes, len(ADAPTERS), seed).to(self.device)
+        fit(adapters, [data] * len(ADAPTERS), loss=ADAPTERS, seed=seed, **exp.head_settings(c.steps))
+        write_tensors(folder / "adapter.safetensors", adapters.state_dict())
+        write_table(
+            folder / "cut.parquet", pd.DataFrame({"id": self.manifest.table["id"], "split": cut.split})
+        )
+        write_json(folder / "done.json", {"format": FORMAT, "fm_layer": fm_layer, "scores": scores})
+        return exp.adapted(cut, fm_layer, scores, adapters)
 
     def _generate(self, seed: int, adapted: Adapted, tick: Callable[[float, str], None]) -> Gelda | None:
         if not set(SAMPLED) & set(self.config.methods):
             return None
         g = self.config.generator
-        task = self._task(seed, adapted, "sampling")
+        task = self.exp.task(seed, adapted, "sampling")
         folder = self._folder("generate", seed, self._generate_key(seed, adapted))
         arm = Gelda(g)
         if (folder / "done.json").is_file():
@@ -214,18 +161,20 @@ class Pipeline:
             self.recorder.metric(f"generate/seed{seed}", step, loss=loss)
             tick(step / total, f"loss {loss:.3f}")
 
-        arm.train(self._task(seed, adapted, "sampling", on_step))
+        arm.train(self.exp.task(seed, adapted, "sampling", on_step))
         write_tensors(folder / "model.safetensors", arm.model.state_dict())
         write_json(folder / "done.json", {"format": FORMAT, "steps": g.steps})
         return arm
 
-    def _sample(self, seed: int, adapted: Adapted, trained: Gelda | None) -> dict[str, Any]:
-        """{method: (augmenter, synthetic, kept)} of every method but the real-only ones, kept on disk."""
-        made = {}
+    def _sample(
+        self, seed: int, adapted: Adapted, trained: Gelda | None, tick: Callable[[float, str], None]
+    ) -> dict[str, Any]:
+        """{method: (augmenter, synthetic, kept)}, each kept on disk."""
+        made, reused = {}, 0
         for method in self.config.methods:
             setting = SAMPLED.get(method, "sampling")
             sampling = getattr(self.config, setting)
-            task = self._task(seed, adapted, setting)
+            task = self.exp.task(seed, adapted, setting)
             arm: Augmenter
             if method in SAMPLED:
                 arm = Gelda(self.config.generator, trained.model, sampling, sampling.weight)
@@ -237,21 +186,30 @@ class Pipeline:
                 saved = read_tensors(file)
                 synthetic = Synthetic(saved["z"], saved["label"], saved["subdomain"])
                 kept = saved["kept"]
+                reused += 1
             else:
                 synthetic = arm.synthesise(task)
 
-                def balanced(z: torch.Tensor, adapted: Adapted = adapted) -> torch.Tensor:
-                    layer = self.config.generator.adapter_layer
-                    return adapted.adapters.run(z.to(self.device), layer)[1].cpu()
+                def balanced(z: torch.Tensor) -> torch.Tensor:
+                    restored = adapted.scale.invert(z).to(self.device)
+                    return adapted.adapters.run(restored, self.exp.layer)[1].cpu()
 
                 share = sampling.kept_share
-                kept = keep(sampling.filter if method in SAMPLED else "none", synthetic, task, balanced, share)
+                kept = keep(
+                    sampling.filter if method in SAMPLED else "none", synthetic, task, balanced, share
+                )
                 write_tensors(
                     file,
-                    {"z": synthetic.latents, "label": synthetic.label, "subdomain": synthetic.subdomain, "kept": kept},
+                    {
+                        "z": synthetic.latents,
+                        "label": synthetic.label,
+                        "subdomain": synthetic.subdomain,
+                        "kept": kept,
+                    },
                     {"method": method, "seed": str(seed), "origin": "synthetic"},
                 )
             made[method] = (arm, synthetic, kept)
+        tick(1, "reused" if reused == len(made) else "")
         return made
 
     def _finetune(
@@ -266,16 +224,26 @@ class Pipeline:
         folder = self._folder("finetune", seed, key)
         if (folder / "done.json").is_file():
             tick(1, "reused")
-            return {**read_json(folder / "done.json"), "arrays": read_tensors(folder / "predictions.safetensors")}
-        task = self._task(seed, adapted, "sampling")
+            return {
+                **read_json(folder / "done.json"),
+                "arrays": read_tensors(folder / "predictions.safetensors"),
+            }
+        task = self.exp.task(seed, adapted, "sampling")
         arms = {m: (arm, synthetic.select(kept)) for m, (arm, synthetic, kept) in made.items()}
         heads = finetune(
-            adapted.adapters, ADAPTERS, task, arms, layer, c.adapter, lambda done, total: tick(0.9 * done / total, "")
+            adapted.adapters,
+            ADAPTERS,
+            task,
+            arms,
+            layer,
+            c.adapter,
+            restore=adapted.scale.invert,
+            on_step=lambda done, total: tick(0.9 * done / total, ""),
         )
-        arrays = {
-            name: torch.from_numpy(predict(heads, self._at_layer(adapted, adapted.cut.rows(name)), layer))
-            for name in ("dev", "test")
-        }
+        arrays = {}
+        for name in ("dev", "test"):
+            z = adapted.scale.invert(self.exp.at_layer(adapted, adapted.cut.rows(name)))
+            arrays[name] = torch.from_numpy(predict(heads, z, layer))
         health = self._health(seed, adapted, made) if "gelda" in made else {}
         write_tensors(folder / "predictions.safetensors", arrays)
         write_tensors(folder / "heads.safetensors", heads.state_dict())
@@ -283,160 +251,78 @@ class Pipeline:
         return {"health": health, "arrays": arrays}
 
     def _health(self, seed: int, adapted: Adapted, made: dict[str, Any]) -> dict[str, float]:
-        """Figures of the generator in standardised z^(l) against held-out (dev) real latents."""
+        """Figures of the generator against held-out (dev) real latents."""
         _, synthetic, kept = made["gelda"]
-        synthetic_z, synthetic_y = synthetic.latents.numpy(), synthetic.label.numpy()
+        label = self.exp.label
         train, dev = adapted.cut.rows("train"), adapted.cut.rows("dev")
-        label = self.manifest.table["label"].to_numpy()
-        held, held_y = self._at_layer(adapted, dev).numpy(), label[dev]
-        train_z = self._at_layer(adapted, train).numpy()
-        ratios = metrics.variance_ratios(synthetic_z, synthetic_y, held, held_y)
-        tail = [ratios[c] for c in adapted.cut.groups["tail"] if c in ratios]
-        residual = metrics.class_centred(held, held_y)
-        half = numpy_generator(seed, "health").permutation(len(residual))
-        first, second = residual[half[: len(half) // 2]], residual[half[len(half) // 2 :]]
-        # every comparison at the same number of latents: the distance falls with it
-        ours = metrics.class_centred(synthetic_z, synthetic_y)
-        ours = ours[numpy_generator(seed, "health-synthetic").permutation(len(ours))[: len(first)]]
-        gaussian = numpy_generator(seed, "health-gaussian").normal(size=(len(first), held.shape[1]))
-        # per-class diagonal Gaussian of the training latents: what one gets without a generator
-        spread = metrics.class_centred(train_z, label[train]).std(0)
-        order = numpy_generator(seed, "health-held").permutation(len(held))
-        return {
-            "variance_ratio": float(np.median(list(ratios.values()))) if ratios else float("nan"),
-            "variance_ratio_tail": float(np.median(tail)) if tail else float("nan"),
-            "frechet": metrics.frechet(ours, second),
-            "frechet_real": metrics.frechet(first, second),
-            "frechet_gaussian": metrics.frechet(gaussian * spread, second),
-            "memorisation": metrics.memorisation(synthetic_z, train_z, held[order[::2]]),
-            "memorisation_real": metrics.memorisation(held[order[1::2]], train_z, held[order[::2]]),
-            "kept_share": float(kept.float().mean()) if len(kept) else 1.0,
-        }
+        health = generator_health(
+            (synthetic.latents.numpy(), synthetic.label.numpy()),
+            (self.exp.at_layer(adapted, train).numpy(), label[train]),
+            (self.exp.at_layer(adapted, dev).numpy(), label[dev]),
+            adapted.cut.groups["tail"],
+            seed,
+        )
+        return {**health, "kept_share": float(kept.float().mean())}
 
     def _report(
-        self, seeds: list[int], adapted: list[Adapted], made: list[dict[str, Any]], heads: list[dict[str, Any]]
+        self,
+        seeds: list[int],
+        adapted: list[Adapted],
+        made: list[dict[str, Any]],
+        heads: list[dict[str, Any]],
     ) -> dict[str, Any]:
-        table, methods = self.manifest.table, list(self.config.methods)
-        results = []
-        for seed, a, h in zip(seeds, adapted, heads, strict=True):
-            rows = a.cut.rows("test")
-            predicted = h["arrays"]["test"].argmax(-1).numpy()
-            results.append(
-                report.SeedResult(
-                    seed,
-                    table["label"].to_numpy()[rows],
-                    table["subdomain"].to_numpy()[rows],
-                    table["group"].to_numpy()[rows],
-                    {m: predicted[k] for k, m in enumerate(methods)},
-                    a.cut.counts,
-                    a.cut.groups,
-                    a.cut.empty,
-                )
-            )
-        cut = adapted[0].cut
-        empty_names = " and ".join(self.config.data.empty_subdomains)
-        setting = (
-            f"{len(self.manifest.class_names)} classes under {len(self.manifest.subdomain_names)} conditions; "
-            f"about {int(np.mean([a.cut.counts.sum() for a in adapted]))} training items, from "
-            f"{int(cut.counts.sum(1).max())} to {int(cut.counts.sum(1).min())} a class"
-            + (f"; the {len(cut.groups['tail'])} scarcest never seen {empty_names}" if empty_names else "")
-            + f"; {len(seeds)} seed(s)."
-        )
+        exp = self.exp
         result = report.build(
-            results,
+            [
+                exp.seed_result(s, a, h["arrays"]["test"])
+                for s, a, h in zip(seeds, adapted, heads, strict=True)
+            ],
             class_names=self.manifest.class_names,
             subdomain_names=self.manifest.subdomain_names,
             health=[h["health"] for h in heads if h["health"]],
-            notes=self._notes(adapted),
+            notes=exp.notes(adapted),
             config=self.config.model_dump(mode="json"),
             seconds=self.seconds,
             run=self.state.id,
             name=self.state.name,
             demo=self.state.demo,
-            setting=setting,
+            setting=exp.setting(adapted),
         )
         write_json(self.state.path / "report.json", result)
-        real = cut.counts
-        synthetic = np.zeros_like(real)
-        if "gelda" in made[0]:
-            _, s, kept = made[0]["gelda"]
-            np.add.at(synthetic, (s.label[kept].numpy(), s.subdomain[kept].numpy()), 1)
-        write_json(
-            self.state.path / "meta.json",
-            {
-                "format": FORMAT,
-                "class_names": self.manifest.class_names,
-                "subdomain_names": self.manifest.subdomain_names,
-                "dataset": self.config.data.dataset,
-                "real": real,
-                "synthetic": synthetic,
-                "groups": cut.groups,
-                "empty_cells": cut.empty,
-                "display_seed": seeds[0],
-                "fm_layer": adapted[0].fm_layer,
-                "adapter_layer": self.config.generator.adapter_layer,
-                "layer_reason": self._layer_reason(adapted),
-                "layer_scores": adapted[0].scores,
-            },
-        )
+        _, synthetic, kept = made[0].get("gelda", (None, None, None))
+        shown = synthetic.select(kept) if synthetic is not None else None
+        write_json(self.state.path / "meta.json", {"format": FORMAT, **exp.meta(adapted, shown, seeds[0])})
         return result
 
-    def _project(self, adapted: Adapted, made: dict[str, Any], heads: dict[str, Any]) -> None:
+    def _project(self, adapted: Adapted, made: dict[str, Any]) -> None:
         """Points, latents of every layer, neighbours and the first map of the displayed seed."""
-        run, table, layer = self.state.path, self.manifest.table, self.config.generator.adapter_layer
-        rows = np.concatenate([adapted.cut.rows("train"), adapted.cut.rows("dev")])
-        real = table.iloc[rows][["id", "uri", "label", "subdomain", "group"]].reset_index(drop=True)
-        real["split"], real["origin"], real["method"], real["kept"] = adapted.cut.split[rows], "real", "", True
-        parts, latents = [real], [self._at_layer(adapted, rows)]
-        if "gelda" in made:
-            _, synthetic, kept = made["gelda"]
-            latents.append(synthetic.latents)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "id": [f"gelda-{i:05d}" for i in range(len(synthetic))],
-                        "uri": "",
-                        "label": synthetic.label.numpy(),
-                        "subdomain": synthetic.subdomain.numpy(),
-                        "group": "",
-                        "split": "",
-                        "origin": "synthetic",
-                        "method": "gelda",
-                        "kept": kept.numpy(),
-                    }
-                )
-            )
-        points = pd.concat(parts, ignore_index=True)
-        at_layer = torch.cat(latents)
-        stacks: dict[str, tuple[str, torch.Tensor, bool, bool]] = {}
-        for name, raw in self.latents.items():
-            here = name == adapted.fm_layer and layer == 0
-            z = Standardizer.fit(raw[adapted.cut.rows("train")]).apply(raw[rows])
-            stacks[name] = (f"Encoder {name}", at_layer if here else self._pad(z, len(points)), here, here)
-        for i in range(1, adapted.adapters.layers + 1):
-            deeper = i >= layer
-            z = adapted.adapters.run(at_layer.to(self.device), layer, i)[1].cpu() if deeper else self._pad(
-                adapted.adapters.run(self._at_layer(adapted, rows, 0).to(self.device), 0, i)[1].cpu(), len(points)
-            )
-            z = Standardizer.fit(z[: len(adapted.cut.rows("train"))]).apply(z)
-            stacks[f"adapter.{i}"] = (f"Adapter layer {i}", z, deeper, i == layer)
-        for name, (_, z, _, _) in stacks.items():
-            write_tensors(run / "points" / f"{name}.safetensors", {"z": z.half()})
-        write_tensors(run / "neighbours.safetensors", projection.find_neighbours(at_layer.numpy(), points))
-        write_table(run / "points.parquet", points)
-        write_json(
-            run / "points.json",
-            {
-                "format": FORMAT,
-                "key": content_key("points", self._generate_key(0, adapted), self.config.sampling),
-                "layers": [
-                    projection.LayerInfo(name, title, z.shape[1], has, here).__dict__
-                    for name, (title, z, has, here) in stacks.items()
-                ],
-            },
+        layer = self.config.generator.adapter_layer
+        train, dev = adapted.cut.rows("train"), adapted.cut.rows("dev")
+        rows = np.concatenate([train, dev])
+        real = self.manifest.table.iloc[rows].reset_index(drop=True)
+        points = projection.point_table(
+            real, adapted.cut.split[rows], *made.get("gelda", (None, None, None))[1:]
         )
+        at_layer = self.exp.at_layer(adapted, rows)
+        if "gelda" in made:
+            at_layer = torch.cat([at_layer, made["gelda"][1].latents])
+        stacks = []
+        for name, raw in self.exp.latents.items():
+            here = name == adapted.fm_layer and layer == 0
+            z = at_layer if here else Standardizer.fit(raw[train]).apply(raw[rows])
+            stacks.append((name, f"Encoder {name}", z, here))
+        for i in range(1, adapted.adapters.layers + 1):
+            if i >= layer:
+                z = adapted.adapters.run(adapted.scale.invert(at_layer).to(self.device), layer, i)[1].cpu()
+            else:
+                z0 = adapted.standardizer.apply(self.exp.latents[adapted.fm_layer][rows])
+                z = adapted.adapters.run(z0.to(self.device), 0, i)[1].cpu()
+            z = Standardizer.fit(z[: len(train)]).apply(z)
+            stacks.append((f"adapter.{i}", f"Adapter layer {i}", z, i == layer))
+        key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)
+        projection.write_points(self.state.path, points, stacks, at_layer, key)
         first = adapted.fm_layer if layer == 0 else f"adapter.{layer}"
-        projection.project(run, first, "all", "", self.config.projection)
+        projection.project(self.state.path, first, "all", "", self.config.projection)
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -467,78 +353,25 @@ class Pipeline:
 
         return self._stage(name, 100 * len(seeds), all_seeds)
 
-    def _task(self, seed: int, adapted: Adapted, sampling: str, on_step: Any = None) -> Task:
-        rows, table = adapted.cut.rows("train"), self.manifest.table
-        settings = getattr(self.config, sampling)
-        extra = {"on_step": on_step} if on_step else {}
-        return Task(
-            latents=self._at_layer(adapted, rows),
-            label=torch.from_numpy(table["label"].to_numpy()[rows].astype(np.int64)),
-            subdomain=torch.from_numpy(table["subdomain"].to_numpy()[rows].astype(np.int64)),
-            classes=len(self.manifest.class_names),
-            subdomains=len(self.manifest.subdomain_names),
-            allocation=allocate(settings.allocation, adapted.cut.counts, settings.allocation_factor),
-            seed=seed,
-            class_attributes=torch.from_numpy(self.dataset.class_attributes()),
-            subdomain_attributes=torch.from_numpy(self.dataset.subdomain_attributes()),
-            device=self.device,
-            dtype=self.dtype,
-            **extra,
-        )
-
-    def _at_layer(self, adapted: Adapted, rows: np.ndarray, layer: int | None = None) -> torch.Tensor:
-        """Standardised z^(l) of items, from the logit-adjusted adapter [N, D]."""
-        layer = self.config.generator.adapter_layer if layer is None else layer
-        z = adapted.standardizer.apply(self.latents[adapted.fm_layer][rows])
-        return z if layer == 0 else adapted.adapters.run(z.to(self.device), 0, layer)[1].cpu()
-
-    def _head_settings(self, steps: int) -> dict[str, Any]:
-        a = self.config.adapter
-        return {
-            "tau": a.tau,
-            "steps": steps,
-            "batch_size": a.batch_size,
-            "learning_rate": a.learning_rate,
-            "weight_decay": a.weight_decay,
-            "dropout": a.dropout,
-        }
-
-    def _widths(self, fm_layer: str) -> tuple[int, ...]:
-        return (self.bank.layers[fm_layer], *self.config.adapter.hidden)
-
     def _generate_key(self, seed: int, adapted: Adapted) -> str:
         c = self.config
         return content_key(
-            "generate", FORMAT, self.bank.path.name, c.data, c.adapter, adapted.fm_layer, c.generator, str(self.dtype), seed
+            "generate",
+            FORMAT,
+            self.exp.bank.path.name,
+            c.data,
+            c.adapter,
+            adapted.fm_layer,
+            c.generator,
+            str(self.exp.dtype),
+            seed,
         )
 
     def _folder(self, stage: str, seed: int, key: str) -> Path:
-        """The artifact folder of a stage; leftovers of other keys of it are dropped once it is new."""
+        """The artifact folder of a stage under its content key."""
         folder = self.state.path / "stages" / f"{stage}-{seed}-{key}"
-        if not folder.is_dir():
-            for old in folder.parent.glob(f"{stage}-{seed}-*") if stage != "sample" else ():
-                shutil.rmtree(old, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
-
-    def _layer_reason(self, adapted: list[Adapted]) -> str:
-        if self.config.adapter.fm_layer != "auto":
-            return f"Encoder layer {adapted[0].fm_layer}, as set."
-        chosen = pd.Series([a.fm_layer for a in adapted]).value_counts()
-        texts = [f"{name} in {count} of {len(adapted)} seeds" for name, count in chosen.items()]
-        return f"Encoder layer by validation inside the training cut (class-mean log-loss): {', '.join(texts)}."
-
-    def _notes(self, adapted: list[Adapted]) -> list[str]:
-        return [
-            self._layer_reason(adapted),
-            "Every method uses the same latents, adapter, budget and seeds. Guidance scale and synthetic weight "
-            "are fixed settings here, not chosen by validation in each run.",
-            "Intervals: t over seeds with the variance of the test items added; they say nothing of other data sets.",
-        ]
-
-    @staticmethod
-    def _pad(z: torch.Tensor, rows: int) -> torch.Tensor:
-        return torch.cat([z, torch.full((rows - len(z), z.shape[1]), float("nan"))])
 
 
 def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[str, Any]:
@@ -549,8 +382,6 @@ def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[st
         try:
             result = Pipeline(config, state, recorder).run()
         except BaseException as error:
-            from gelda.runs import Cancelled
-
             cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
             state.status = "cancelled" if cancelled else "failed"
             known = isinstance(error, UserError)

@@ -26,9 +26,9 @@ from gelda.errors import UserError
 from gelda.model_card import write_readme
 from gelda.seeds import derive, generator, numpy_generator
 
-STEPS = 900
+STEPS = 800
 BATCH = 128
-PEAK_LR = 2e-3
+PEAK_LR = 4e-3
 WEIGHT_DECAY = 0.05
 SMOOTHING = 0.1
 EMA_DECAY = 0.99
@@ -37,8 +37,9 @@ PROBE_SPLITS = 5
 PROBE_FEW = 100
 CHOICE = (
     "The network, the number of steps and the distortions were chosen by the accuracy on held-out letters "
-    "below. The digits played no part in it, but the conditions that the letters are tested in are of the same "
-    "kinds as the demo's, so the distortions do anticipate them."
+    "below. The digits played no part in it, but the conditions that the letters are tested in are of the "
+    "same kinds as the demo's, so the distortions do anticipate them. A ConvNeXt-atto (3.4 M parameters, 900 "
+    "steps) reached 96.7 / 93.4 / 90.7 / 95.5 / 2.4 % there: it learned one polarity of ink and paper only."
 )
 
 
@@ -110,7 +111,7 @@ def conditions(images: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def validate(
-    encoder: MiniImage, letters: glyphs.Glyphs, *, copies: int = 4, layer: str = "final"
+    encoder: MiniImage, letters: glyphs.Glyphs, *, copies: int = 4, layer: str = mini_image.LAST
 ) -> dict[str, float]:
     """Letters never trained on: a linear probe of upright, regular ones; accuracy in % on bold ones."""
     bold = torch.tensor(["Bol" in face for face in glyphs.FACES])[letters.faces]
@@ -136,9 +137,11 @@ class LinearProbe:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits
 
         self.model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=400, tol=1e-3))
-        self.model.fit(latents, np.asarray(targets))
+        with threadpool_limits(1):  # such small fits lose more by waiting threads than they gain
+            self.model.fit(latents, np.asarray(targets))
 
     def accuracy(self, latents: np.ndarray, targets: np.ndarray | Tensor) -> float:
         """Share of right answers, in %."""
@@ -146,16 +149,14 @@ class LinearProbe:
 
 
 def probe(encoder: MiniImage, *, splits: int = PROBE_SPLITS) -> dict:
-    """Accuracy in % on the demo's digits, by arm and layer: mean over splits of the originals in two halves.
+    """Accuracy in % on the demo's digits by arm and layer, mean over splits of the originals in halves.
 
-    The probe is fitted on upright images of one half and tested on the other half under each condition; ``few``
-    is the same on upright images, fitted on 100 of them, ten a class.
+    The probe is fitted on upright images of one half and tested on the other half in each condition;
+    ``few`` is the same on upright images, fitted on 100 of them, ten a class.
     """
     targets = digits.labels()
-    count, conditions_count = len(targets), len(digits.CONDITIONS)
-    images = digits.draw(
-        np.tile(np.arange(count), conditions_count), np.repeat(np.arange(conditions_count), count)
-    )
+    count, kinds = len(targets), len(digits.CONDITIONS)
+    images = digits.draw(np.tile(np.arange(count), kinds), np.repeat(np.arange(kinds), count))
     tensor = torch.from_numpy(images)
     scores: dict[tuple[str, str], list[list[float]]] = {}
     trained = encode(encoder, tensor)
@@ -168,14 +169,11 @@ def probe(encoder: MiniImage, *, splits: int = PROBE_SPLITS) -> dict:
         for arm, layers in arms.items():
             for layer, latents in layers.items():
                 _progress(f"probe: split {number + 1}/{splits}  {arm}  {layer}")
-                by_condition = latents.reshape(conditions_count, count, -1)
+                by_condition = latents.reshape(kinds, count, -1)
                 model = LinearProbe(by_condition[0, fit], targets[fit])
                 row = [model.accuracy(part[test], targets[test]) for part in by_condition]
-                row.append(
-                    LinearProbe(by_condition[0, few], targets[few]).accuracy(
-                        by_condition[0, test], targets[test]
-                    )
-                )
+                model = LinearProbe(by_condition[0, few], targets[few])
+                row.append(model.accuracy(by_condition[0, test], targets[test]))
                 scores.setdefault((arm, layer), []).append(row)
     _progress(f"probe: {splits} splits done", last=True)
     columns = (*digits.CONDITIONS, "few")
@@ -190,7 +188,7 @@ def pretrain(folder: Path, *, steps: int = STEPS, seed: int = 0) -> dict:
     """Train ``mini-image`` and write its weights, card and README into ``folder``; returns the card."""
     from importlib.metadata import version
 
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     started = time.monotonic()
     data = glyphs.load()
@@ -201,16 +199,16 @@ def pretrain(folder: Path, *, steps: int = STEPS, seed: int = 0) -> dict:
         answers = network(1 - conditions(new_faces.images, 0)["upright"]).argmax(1)
     face_accuracy = 100 * (answers == new_faces.classes).float().mean().item()
     network.reset_classifier(0)
-    half = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    half = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     with atomic(folder / mini_image.WEIGHTS) as temporary:
-        save_file(half, temporary)
-    network.load_state_dict({name: value.float() for name, value in half.items()})  # judge what is stored
+        temporary.write_bytes(save(half))
+    network.load_state_dict(half)  # judge what is stored
     encoder = MiniImage(network)
     card = {
         "format": 1,
         "name": "mini-image",
         "architecture": {
-            "network": "ConvNeXt-atto (timm), patch 2, one channel, no layer scale",
+            "network": "ResNet of eight basic blocks (timm), 5 x 5 stem, one channel",
             "depths": mini_image.DEPTHS,
             "dims": mini_image.DIMS,
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -218,7 +216,6 @@ def pretrain(folder: Path, *, steps: int = STEPS, seed: int = 0) -> dict:
             "layers": encoder.layers,
         },
         "data": {
-            "what": "letters drawn with matplotlib's fonts, no digits",
             "scripts": glyphs.SCRIPTS,
             "classes_total": len(data.chars),
             "classes_trained": len(torch.unique(fit.classes)),

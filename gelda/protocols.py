@@ -95,7 +95,7 @@ def long_tail_cut(
 def split_groups(
     label: NDArray[np.integer], group: NDArray, seed: int, shares: tuple[float, float, float]
 ) -> NDArray[np.str_]:
-    """"train", "dev" or "test" for each item [N]; whole groups move together, stratified by class."""
+    """ "train", "dev" or "test" for each item [N]; whole groups move together, stratified by class."""
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise UserError(f"The split shares {shares} must be positive and add up to 1.")
     split = np.full(len(label), "train", dtype="<U5")

@@ -51,7 +51,9 @@ class SeedResult:
         """Test items that a measure is taken over."""
         if measure == "unseen":
             cells = {tuple(cell) for cell in self.empty}
-            return np.array([(int(c), int(s)) in cells for c, s in zip(self.true, self.subdomain, strict=True)], bool)
+            return np.array(
+                [(int(c), int(s)) in cells for c, s in zip(self.true, self.subdomain, strict=True)], bool
+            )
         if measure in self.groups:
             return np.isin(self.true, self.groups[measure])
         return np.ones(len(self.true), bool)
@@ -97,9 +99,13 @@ def build(
         "seeds": [r.seed for r in results],
         "methods": {m: _method(results, m, classes) for m in methods},
         "paired": {m: _paired(results, OURS, m) for m in methods if m != OURS and OURS in methods},
-        "paired_to_la": {m: _paired(results, m, BASELINE) for m in methods if m != BASELINE and BASELINE in methods},
+        "paired_to_la": {
+            m: _paired(results, m, BASELINE) for m in methods if m != BASELINE and BASELINE in methods
+        },
         "per_class": _per_class(results, methods, classes),
-        "confusion": {m: sum(confusion(r.true, r.predicted[m], classes) for r in results).tolist() for m in methods},
+        "confusion": {
+            m: sum(confusion(r.true, r.predicted[m], classes) for r in results).tolist() for m in methods
+        },
         "per_subdomain": {
             m: [
                 float(np.mean([100 * np.mean((r.predicted[m] == r.true)[r.subdomain == s]) for r in results]))
@@ -114,7 +120,9 @@ def build(
         "versions": versions(),
     }
     if len(results) < 5:
-        report["notes"].insert(0, f"{len(results)} seed(s) are too few to call one method better than another.")
+        report["notes"].insert(
+            0, f"{len(results)} seed(s) are too few to call one method better than another."
+        )
     report["headline"] = headline(report)
     return report
 
@@ -187,7 +195,12 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 def to_latex(report: Mapping[str, Any]) -> str:
     """The comparison as a booktabs table."""
     head = ["Method", *[MEASURES[m] for m in TABLE], r"$\Delta$ tail", r"$\Delta$ unseen"]
-    lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
+    lines = [
+        r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+    ]
     for method in report["methods"]:
         lines.append(" & ".join(_cells(report, method)).replace("−", "$-$").replace("%", r"\%") + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
@@ -212,7 +225,7 @@ def render(report: Mapping[str, Any], form: str) -> str:
 
 
 def interval_text(value: Mapping[str, Any], signed: bool = False) -> str:
-    """"62.3 [60.1, 64.5]", or the mean alone where there is no interval."""
+    """ "62.3 [60.1, 64.5]", or the mean alone where there is no interval."""
     mean, (low, high) = value["mean"], value["ci95"]
     if mean is None or not np.isfinite(mean):
         return "–"

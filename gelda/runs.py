@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -100,7 +102,8 @@ def save_state(state: RunState) -> None:
     state.updated = now()
     write_json(state.path / "run.json", state.as_json())
     if not state.shipped:
-        with _index() as index:
+        # the folders are the truth: a locked, full or broken index must not stop a run
+        with contextlib.suppress(sqlite3.Error), _index() as index:
             index.execute(
                 "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)",
                 (state.id, state.name, state.status, state.created, state.headline),
@@ -120,7 +123,7 @@ def read_state(path: Path) -> RunState:
         if state.status not in STATUSES:
             raise UserError(f"{path / 'run.json'} has the unknown status '{state.status}'.")
     except UserError as error:
-        state.error = str(error)
+        state.status, state.error = "broken", str(error)
         return state
     except (TypeError, KeyError, AttributeError):
         state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
@@ -154,12 +157,16 @@ def shipped_runs() -> list[RunState]:
 
 def find_run(run_id: str) -> Path:
     """The folder of a run, by id, in the workspace or among the shipped ones."""
-    for root in (home() / "runs", assets() / "runs"):
-        path = root / run_id
-        if run_id and Path(run_id).name == run_id and path.is_dir():
-            return path
+    if re.fullmatch(r"[\w-][\w.-]{0,199}", run_id):  # one plain folder name: no way out of the workspace
+        for root in (home() / "runs", assets() / "runs"):
+            if (root / run_id).is_dir():
+                return root / run_id
     known = [state.id for state in list_runs() + shipped_runs()]
-    listing = f" Runs here: {', '.join(known[:5])}." if known else " There is no run yet: start one with `gelda demo`."
+    listing = (
+        f" Runs here: {', '.join(known[:5])}."
+        if known
+        else " There is no run yet: start one with `gelda demo`."
+    )
     raise UserError(f"There is no run called '{run_id}'.{listing}")
 
 
@@ -167,6 +174,8 @@ def read_spec(path: Path) -> dict[str, Any]:
     """The resolved configuration of a run."""
     value = read_json(path / "spec.json")
     check_format(value, path / "spec.json")
+    if not isinstance(value.get("config"), dict):
+        raise UserError(f"{path / 'spec.json'} holds no settings: delete the folder {path.name}.")
     return value["config"]
 
 
@@ -178,8 +187,10 @@ def read_meta(path: Path) -> dict[str, Any]:
 def rebuild_index() -> int:
     """Recreate the SQLite index from the folders; returns the number of runs."""
     states = list_runs()
+    for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+        (home() / name).unlink(missing_ok=True)
+    home().mkdir(parents=True, exist_ok=True)
     with _index() as index:
-        index.execute("DELETE FROM runs")
         index.executemany(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
             [(s.id, s.name, s.status, s.created, s.headline) for s in states],
@@ -197,7 +208,11 @@ class Recorder:
         self._started = time.perf_counter()
 
     def __enter__(self) -> Recorder:
-        if self.state.status == "running" and self.state.pid != os.getpid() and silent_for(self.state.path) < SILENCE / 2:
+        if (
+            self.state.status == "running"
+            and self.state.pid != os.getpid()
+            and silent_for(self.state.path) < SILENCE / 2
+        ):
             raise UserError(f"The run '{self.state.id}' is already going in another process.")
         (self.state.path / "cancel").unlink(missing_ok=True)
         self.state.status, self.state.pid, self.state.error = "running", os.getpid(), None

@@ -49,7 +49,9 @@ def solver_table(scheduler: str = "dpm-solver++", num_inference_steps: int = 20)
     if scheduler not in SCHEDULERS:
         raise unknown("scheduler", scheduler, SCHEDULERS)
     if not 1 <= num_inference_steps <= TIMESTEPS:
-        raise UserError(f"num_inference_steps is {num_inference_steps}; it must lie between 1 and {TIMESTEPS}.")
+        raise UserError(
+            f"num_inference_steps is {num_inference_steps}; it must lie between 1 and {TIMESTEPS}."
+        )
     try:
         import diffusers  # noqa: F401
     except ImportError:
@@ -173,7 +175,9 @@ def _shipped_table(scheduler: str, steps: int) -> SolverTable:
             f"The table of '{scheduler}' with {steps} steps is not among the shipped ones: "
             "install diffusers, or use 10, 15, 20, 25 or 50 steps."
         )
-    state, denoised = ([{int(k): v for k, v in row.items()} for row in entry[part]] for part in ("state", "denoised"))
+    state, denoised = (
+        [{int(k): v for k, v in row.items()} for row in entry[part]] for part in ("state", "denoised")
+    )
     return SolverTable(scheduler, tuple(entry["timesteps"]), tuple(state), tuple(denoised))
 
 

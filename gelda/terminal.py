@@ -46,7 +46,9 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
         def show(current: RunState) -> None:
             for stage in current.stages:
                 if stage.name not in tasks:
-                    tasks[stage.name] = bars.add_task(stage.title, total=None, start=False, note="", visible=True)
+                    tasks[stage.name] = bars.add_task(
+                        stage.title, total=None, start=False, note="", visible=True
+                    )
                 if stage.state == "waiting":
                     continue
                 note = f"{stage.seconds:.0f} s"
@@ -64,10 +66,17 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
 def print_report(report: Mapping[str, Any]) -> None:
     """The comparison table, the headline and the notes."""
     console = Console()
-    table = Table(title="Accuracy in %, mean over seeds; differences paired with 95 % intervals", title_justify="left")
+    table = Table(
+        title="Accuracy in %, mean over seeds; differences paired with 95 % intervals", title_justify="left"
+    )
     table.add_column("method")
     columns = {
-        "overall": "overall", "head": "head", "medium": "medium", "tail": "tail", "uar": "UAR", "unseen": "unseen cells"
+        "overall": "overall",
+        "head": "head",
+        "medium": "medium",
+        "tail": "tail",
+        "uar": "UAR",
+        "unseen": "unseen cells",
     }
     for title in columns.values():
         table.add_column(title, justify="right")

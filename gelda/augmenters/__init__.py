@@ -30,14 +30,14 @@ AUGMENTERS: dict[str, AugmenterSpec] = {
     "oversampling": AugmenterSpec(Oversampling, "Oversampling", "Scarce classes are seen more often."),
     "smote": AugmenterSpec(Smote, "SMOTE", "Points between neighbours of a scarce class."),
     "residual-transfer": AugmenterSpec(
-        ResidualTransfer, "Residual transfer", "Another class's real variation around the scarce class's mean."
+        ResidualTransfer,
+        "Residual transfer",
+        "Another class's real variation around the scarce class's mean.",
     ),
     "gelda-paper": AugmenterSpec(
         Gelda, "GeLDA, the paper's form", "Conditional diffusion, guided, full weight.", generative=True
     ),
-    "gelda": AugmenterSpec(
-        Gelda, "GeLDA", "Conditional diffusion, unguided, low weight.", generative=True
-    ),
+    "gelda": AugmenterSpec(Gelda, "GeLDA", "Conditional diffusion, unguided, low weight.", generative=True),
 }
 
 

@@ -36,10 +36,14 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.latents.ndim != 2 or len(self.latents) == 0:
-            raise UserError(f"Training latents must be a non-empty [N, D] table, not {tuple(self.latents.shape)}.")
+            raise UserError(
+                f"Training latents must be a non-empty [N, D] table, not {tuple(self.latents.shape)}."
+            )
         if not torch.isfinite(self.latents).all():
             row = int((~torch.isfinite(self.latents).all(1)).nonzero()[0])
-            raise UserError(f"Training latent in row {row} holds NaN or infinity: remove it or extract again.")
+            raise UserError(
+                f"Training latent in row {row} holds NaN or infinity: remove it or extract again."
+            )
         if len(self.label) != len(self.latents) or len(self.subdomain) != len(self.latents):
             raise UserError("Latents, labels and subdomains must have the same number of rows.")
 

@@ -80,7 +80,9 @@ class ResidualTransfer(Augmenter):
     def synthesise(self, task: Task) -> Synthetic:
         counts, wanted = task.class_counts(), self.class_targets(task)
         z, y = task.latents.numpy(), task.label.numpy()
-        means = np.stack([z[y == c].mean(0) if counts[c] else np.zeros(z.shape[1]) for c in range(task.classes)])
+        means = np.stack(
+            [z[y == c].mean(0) if counts[c] else np.zeros(z.shape[1]) for c in range(task.classes)]
+        )
         # n/(n−1) undoes the shrinking that comes from subtracting a mean that holds the latent itself
         residual = (z - means[y]) * np.sqrt(counts[y] / np.maximum(counts[y] - 1, 1))[:, None]
         parts, labels = [], []

@@ -34,7 +34,13 @@ def _digits_manifest() -> Manifest:
 
     labels = digits.labels()
     rows = [
-        {"id": f"{i:04d}-{name}", "uri": f"digits:{i}/{s}", "label": int(y), "subdomain": s, "group": f"{i:04d}"}
+        {
+            "id": f"{i:04d}-{name}",
+            "uri": f"digits:{i}/{s}",
+            "label": int(y),
+            "subdomain": s,
+            "group": f"{i:04d}",
+        }
         for i, y in enumerate(labels)
         for s, name in enumerate(digits.CONDITIONS)
     ]
@@ -44,7 +50,9 @@ def _digits_manifest() -> Manifest:
 def _digits_read(uris: list[str]) -> np.ndarray:
     from gelda.datasets import digits
 
-    pairs = np.array([[int(v) for v in uri.removeprefix("digits:").split("/")] for uri in uris]).reshape(-1, 2)
+    pairs = np.array([[int(v) for v in uri.removeprefix("digits:").split("/")] for uri in uris]).reshape(
+        -1, 2
+    )
     return digits.draw(pairs[:, 0], pairs[:, 1])
 
 

@@ -67,4 +67,3 @@ def get(name: str) -> EncoderSpec:
     if name not in ENCODERS:
         raise unknown("encoder", name, ENCODERS)
     return ENCODERS[name]
-

@@ -1,0 +1,288 @@
+"""Data frames in, plotly figures out; one template in light and dark, titles that say the finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from app import words
+from app.palette import LIMIT, Theme, theme
+
+BODY = "IBM Plex Sans, Helvetica Neue, Arial, sans-serif"
+SERIF = "Newsreader, Georgia, serif"
+PLAIN_LIMIT = 6_000  # points of a map drawn without WebGL2, that is as SVG
+GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
+
+
+def config(name: str) -> dict[str, Any]:
+    """Mode bar of every chart: one button, an SVG file called `name`."""
+    return {
+        "displaylogo": False,
+        "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": {"format": "svg", "filename": f"gelda-{name}"},
+    }
+
+
+def template(look: Theme) -> go.layout.Template:
+    """The one template: serif titles on the left, values on a light grid, no frame."""
+    axis = dict(
+        gridcolor=look.line, linecolor=look.line, zerolinecolor=look.muted, zerolinewidth=1, showline=False,
+        ticks="", tickfont=dict(color=look.muted, size=13), automargin=True,
+        title=dict(font=dict(size=13, color=look.muted), standoff=10),
+    )  # fmt: skip
+    layout = go.Layout(
+        font=dict(family=BODY, size=13, color=look.ink),
+        title=dict(font=dict(family=SERIF, size=19, color=look.ink), x=0, xref="container", xanchor="left",
+                   y=1, yref="container", yanchor="top", pad=dict(t=4)),
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(look.hues),
+        margin=dict(l=8, r=16, t=64, b=8), xaxis=axis, yaxis=axis, showlegend=False,
+        hoverlabel=dict(bgcolor=look.paper, bordercolor=look.line,
+                        font=dict(family=BODY, color=look.ink, size=13)),
+        modebar=dict(bgcolor="rgba(0,0,0,0)", color=look.muted, activecolor=look.accent),
+    )  # fmt: skip
+    return go.layout.Template(layout=layout)
+
+
+def _finish(figure: go.Figure, look: Theme, title: str, height: int, note: str = "") -> go.Figure:
+    subtitle = (
+        dict(subtitle=dict(text=note, font=dict(family=BODY, size=13, color=look.muted))) if note else {}
+    )
+    figure.update_layout(template=template(look), title=dict(text=title, **subtitle), height=height)
+    return figure
+
+
+def forest(frame: pd.DataFrame, theme_name: str | None, reference: str = "logit adjustment") -> go.Figure:
+    """Paired differences with 95 % intervals, one panel a metric, one row a method.
+
+    Columns: metric, method, title, mean, low, high. Filled where the interval excludes zero, open elsewhere.
+    """
+    look = theme(theme_name)
+    metrics = list(dict.fromkeys(frame["metric"]))
+    titles = list(dict.fromkeys(frame["title"]))
+    width, gap = 1 / len(metrics), 0.035
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": []}
+    # Plain dicts, checked once: adding shapes and notes one by one costs plotly half a second.
+    for number, metric in enumerate(metrics):
+        part = frame[frame["metric"] == metric]
+        suffix = "" if number == 0 else str(number + 1)
+        for own, colour in ((False, look.ink), (True, look.accent)):
+            rows = part[(part["method"] == "gelda") == own]
+            sure = (rows["low"] > 0) | (rows["high"] < 0)
+            said = np.where(sure, "", ", inside the noise")
+            data.append(
+                dict(
+                    type="scatter", mode="markers", x=rows["mean"], y=rows["title"],
+                    xaxis=f"x{suffix}", yaxis=f"y{suffix}",
+                    error_x=dict(type="data", symmetric=False, array=rows["high"] - rows["mean"],
+                                 arrayminus=rows["mean"] - rows["low"], color=colour, thickness=1.6, width=0),
+                    marker=dict(size=9, color=list(np.where(sure, colour, look.paper)), opacity=1,
+                                line=dict(color=colour, width=1.6)),
+                    customdata=np.stack([rows["low"], rows["high"], said], 1),
+                    hovertemplate="%{y}: %{x:+.1f} points<br>95 % interval %{customdata[0]:+.1f} to "
+                                  "%{customdata[1]:+.1f}%{customdata[2]}<extra></extra>",
+                )
+            )  # fmt: skip
+        start = number * width + gap / 2
+        low, high = min(0.0, part["low"].min()), max(0.0, part["high"].max())
+        edge = 0.05 * (high - low) or 1.0
+        layout[f"xaxis{suffix}"] = dict(
+            domain=[start, start + width - gap], anchor=f"y{suffix}", title_text=f"points to {reference}",
+            range=[low - edge, high + edge], zeroline=True,
+        )  # fmt: skip
+        layout[f"yaxis{suffix}"] = dict(
+            anchor=f"x{suffix}", categoryorder="array", categoryarray=titles[::-1], showgrid=False,
+            range=[-0.6, len(titles) - 0.4], showticklabels=number == 0, ticklabelstandoff=10,
+            tickfont=dict(color=look.ink),
+        )  # fmt: skip
+        layout["annotations"].append(
+            dict(
+                text=words.METRICS.get(metric, metric), x=start + (width - gap) / 2, y=1, xref="paper",
+                yref="paper", yanchor="bottom", yshift=6, showarrow=False, font=dict(size=14, color=look.ink),
+            )
+        )  # fmt: skip
+    figure = go.Figure(dict(data=data, layout=layout))
+    own = frame[frame["method"] == "gelda"]
+    note = "Dot: mean over seeds. Line: 95 % interval. Open dots: inside the noise."
+    _finish(figure, look, forest_title(own, reference), 128 + 34 * len(titles), note)
+    return figure.update_layout(margin=dict(t=98))
+
+
+def forest_title(own: pd.DataFrame, reference: str) -> str:
+    """What the rows of one method say: where it is ahead or behind, and where nothing can be told."""
+    said: dict[str, list[str]] = {"ahead": [], "behind": [], "inside the noise": []}
+    for row in own.to_dict("records"):
+        name = {"tail": "the rare classes", "unseen": "cells never seen", "overall": "all items"}.get(
+            row["metric"]
+        )
+        pair = {"mean": row["mean"], "ci95": [row["low"], row["high"]]}
+        said[words.verdict(pair)].append(name or words.METRICS.get(row["metric"], row["metric"]))
+    parts = []
+    if said["ahead"]:
+        parts.append(f"ahead of {reference} on {_and(said['ahead'])}")
+    if said["behind"]:
+        parts.append(f"behind {reference} on {_and(said['behind'])}")
+    if said["inside the noise"]:
+        parts.append(f"inside the noise on {_and(said['inside the noise'])}")
+    return f"GeLDA is {', '.join(parts)}" if parts else f"Paired differences to {reference}"
+
+
+def gain_by_size(frame: pd.DataFrame, theme_name: str | None, method: str, reference: str) -> go.Figure:
+    """Per-class gain in recall against the class's number of training samples (log).
+
+    Columns: seed, class_name, count, group, gain. Dots: one class in one seed; diamonds: means over seeds.
+    """
+    look = theme(theme_name)
+    colours = dict(zip(("head", "medium", "tail"), (look.quiet, look.muted, look.accent), strict=True))
+    figure = go.Figure()
+    figure.add_hline(y=0, line=dict(color=look.muted, width=1))
+    for group, colour in colours.items():
+        part = frame[frame["group"] == group]
+        if part.empty:
+            continue
+        figure.add_trace(
+            go.Scatter(
+                x=part["count"], y=part["gain"], mode="markers", name=GROUPS[group],
+                marker=dict(size=7, color=colour, opacity=0.45), customdata=part[["class_name", "seed"]],
+                hovertemplate="<i>%{customdata[0]}</i>, seed %{customdata[1]}<br>%{x} training samples, "
+                              "%{y:+.1f} points<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.add_annotation(
+            x=np.log10(part["count"]).agg(["min", "max"]).mean(), y=1.0, yref="paper", yanchor="bottom",
+            text=f"{GROUPS[group]}: {words.number(part['gain'].mean(), signed=True)}", showarrow=False,
+            font=dict(size=13, color=look.ink if group != "tail" else look.accent),
+        )  # fmt: skip
+    rank = frame.groupby("seed")["count"].rank(method="first")  # each seed orders the classes anew
+    means = frame.groupby(rank)[["count", "gain"]].mean()
+    figure.add_trace(
+        go.Scatter(
+            x=means["count"], y=means["gain"], mode="lines+markers", hoverinfo="skip",
+            line=dict(color=look.ink, width=1.5), marker=dict(symbol="diamond", size=8, color=look.ink),
+        )
+    )  # fmt: skip
+    ticks = _log_ticks(frame["count"].min(), frame["count"].max())
+    figure.update_xaxes(type="log", title_text="training samples of the class (log)", tickvals=ticks,
+                        ticktext=[str(t) for t in ticks], showgrid=False)  # fmt: skip
+    figure.update_yaxes(title_text=f"gain in recall over {reference}, points")
+    tail = frame.loc[frame["group"] == "tail", "gain"].mean()
+    rest = frame.loc[frame["group"] != "tail", "gain"].mean()
+    title = (
+        f"{method} changes recall by {words.number(tail, signed=True)} points in rare classes, "
+        f"{words.number(rest, signed=True)} elsewhere"
+    )
+    note = "Pale dots: one class in one seed. Line: mean over seeds by rank of size; no intervals."
+    return _finish(figure, look, title, 500, note).update_layout(margin=dict(t=104))
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], title: str, theme_name: str | None,
+              reference: np.ndarray | None = None) -> go.Figure:  # fmt: skip
+    """Row-normalised confusion in percent; with `reference`, the difference to its rows in points."""
+    look = theme(theme_name)
+    share = row_percent(counts)
+    low, high = look.scale
+    scale: list[list[Any]] = [[0, low], [1, high]]
+    shown, limit = share, 100.0
+    if reference is not None:
+        shown = share - row_percent(reference)
+        limit = max(1.0, float(np.nanmax(np.abs(shown))))
+        scale = [[0, look.diverging[0]], [0.5, look.diverging[1]], [1, look.diverging[2]]]
+    signed = reference is not None
+    notes = []
+    for i, row in enumerate(shown if len(names) <= 24 else []):
+        for j, value in enumerate(row):
+            if value == value and abs(value) >= 0.5:
+                colour = look.paper if abs(value) > 0.5 * limit else look.ink
+                font = dict(size=12, color=colour)
+                text = words.number(value, 0, signed)
+                notes.append(dict(x=names[j], y=names[i], text=text, showarrow=False, font=font))
+    unit = " points" if signed else " %"
+    heat = dict(
+        type="heatmap", z=shown, x=list(names), y=list(names), colorscale=scale, zmin=-limit if signed else 0,
+        zmax=limit, xgap=1.5, ygap=1.5, showscale=False, hoverongaps=False,
+        hovertemplate="true <i>%{y}</i>, said <i>%{x}</i>: %{z:.1f}" + unit + "<extra></extra>",
+    )  # fmt: skip
+    figure = go.Figure(dict(data=[heat], layout=dict(annotations=notes)))
+    figure.update_xaxes(title_text="said", side="bottom", showgrid=False, zeroline=False)
+    figure.update_yaxes(title_text="true", autorange="reversed", showgrid=False, zeroline=False)
+    note = (
+        "Share of each true class, percent"
+        if reference is None
+        else "Difference in points; the diagonal is recall"
+    )
+    return _finish(figure, look, title, 150 + 34 * len(names), note)
+
+
+def confusion_title(counts: np.ndarray, names: Sequence[str], method: str) -> str:
+    """The largest confusion in words."""
+    share = row_percent(counts)
+    np.fill_diagonal(share, -1)
+    i, j = np.unravel_index(int(np.nanargmax(share)), share.shape)
+    return (
+        f"{method} takes <i>{names[i]}</i> for <i>{names[j]}</i> most often ({words.number(share[i, j])} %)"
+    )
+
+
+def row_percent(counts: np.ndarray) -> np.ndarray:
+    counts = np.asarray(counts, dtype=np.float64)
+    total = counts.sum(axis=1, keepdims=True)
+    return 100 * np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+
+
+def seconds(frame: pd.DataFrame, theme_name: str | None) -> go.Figure:
+    """Where the time went. Columns: title, seconds."""
+    look = theme(theme_name)
+    figure = go.Figure(
+        go.Bar(
+            x=frame["seconds"], y=frame["title"], orientation="h", marker_color=look.quiet, width=0.62,
+            text=[words.duration(s) for s in frame["seconds"]], textposition="outside", cliponaxis=False,
+            hovertemplate="%{y}: %{x:.1f} s<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_xaxes(title_text="seconds", rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont=dict(color=look.ink))
+    title = f"The run took {words.duration(frame['seconds'].sum())}"
+    return _finish(figure, look, title, 110 + 30 * len(frame)).update_layout(margin=dict(r=56))
+
+
+def plain_map(xy: np.ndarray, points: pd.DataFrame, colours: np.ndarray, theme_name: str | None) -> go.Figure:
+    """The map without WebGL2: discs for real points, open diamonds for synthetic ones."""
+    look = theme(theme_name)
+    hues = [*look.hues, look.quiet, look.accent]
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    figure = go.Figure(
+        go.Scatter(
+            x=xy[:, 0], y=xy[:, 1], mode="markers", hoverinfo="skip",
+            marker=dict(color=[hues[int(c)] for c in colours], size=5, opacity=0.8,
+                        symbol=np.where(synthetic, "diamond-open", "circle")),
+        )
+    )  # fmt: skip
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, scaleanchor="x")
+    return _finish(figure, look, "", 520).update_layout(margin=dict(t=8))
+
+
+def stratified(points: pd.DataFrame, rows: np.ndarray, limit: int = PLAIN_LIMIT) -> np.ndarray:
+    """At most `limit` of `rows`; small (class, condition, origin) cells stay whole, large ones thin out."""
+    if len(rows) <= limit:
+        return rows
+    cells = points.iloc[rows].groupby(["label", "subdomain", "origin"], sort=False).ngroup().to_numpy()
+    order = np.random.default_rng(0).permutation(len(rows))
+    place = pd.Series(cells[order]).groupby(cells[order]).cumcount().to_numpy()
+    return np.sort(rows[order[np.argsort(place, kind="stable")[:limit]]])
+
+
+def _log_ticks(low: float, high: float) -> list[int]:
+    every = [m * 10**p for p in range(0, 7) for m in (1, 2, 5)]
+    return [t for t in every if low / 1.3 <= t <= high * 1.3]
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+__all__ = ["LIMIT", "config", "confusion", "forest", "gain_by_size", "plain_map", "seconds", "stratified"]

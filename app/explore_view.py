@@ -1,0 +1,268 @@
+"""Explore: the map of one run with its grid, filters, and what a person has selected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import loading, selection_view, state, widgets, words
+from app import map as latent_map
+from app.palette import LIMIT, theme
+from gelda import jobs, projection, report, runs
+
+SOURCES = ("real", "synthetic")
+COLOURS = ("class", "condition", "source")
+CONTROLS = (0.26, 0.2, 0.3)  # widths of layer, scope and colour beside the run picker
+GIVE_UP = 600  # seconds after which a map that is not there is offered again
+
+
+def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
+    """The whole page; `head` and `places` are for the headline and the controls beside the run picker."""
+    meta = loading.meta(run.path)
+    with head:
+        st.title(_headline(meta))
+    points = loading.points(run.path)
+    classes, subdomains = meta["class_names"], meta["subdomain_names"]
+    layers, maps = projection.layers(run.path), loading.maps(run.path)
+    _bind(meta, layers, maps, points)
+    _controls(layers, meta, places)
+    left, right = st.columns([0.7, 0.3], gap="medium")
+    with right:
+        visible = _filters(meta, points)
+    info = _chosen_map(maps)
+    rows = np.asarray(state.selection(run.id).rows, dtype=np.int64)
+    with left:
+        if info is None:
+            _offer(run, layers)
+        else:
+            rows = rows[visible[rows]]
+            _map(run, info, points, visible, rows, meta)
+    if info is not None:
+        selection_view.view(run, points, rows, (classes, subdomains))
+    state.publish()
+
+
+def _headline(meta: dict[str, Any]) -> str:
+    """What the grid says in one sentence."""
+    real, made = np.asarray(meta["real"]), np.asarray(meta["synthetic"])
+    empty = real == 0
+    if not empty.any():
+        both = words.count(int(real.sum()), "real latent"), words.count(int(made.sum()), "synthetic one")
+        return " and ".join(both)
+    latents = words.count(int(made[empty].sum()), "synthetic latent")
+    return f"{int(empty.sum())} of {empty.size} cells hold no real sample; {latents} stand in for them"
+
+
+def _bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame) -> None:
+    """Seed every setting of the view from the URL or what it was on the last page."""
+    first = next((m for m in maps if m.scope_kind == "all" and m.has_synthetic), maps[0] if maps else None)
+    own = next((layer.name for layer in layers if layer.generation_layer), layers[0].name)
+    state.bind("layer", first.layer if first else own, [layer.name for layer in layers])
+    state.bind("scope", "all", _scopes(meta))
+    state.bind("colour", "class", COLOURS)
+    state.bind("classes", [], list(meta["class_names"]))
+    state.bind("conditions", [], list(meta["subdomain_names"]))
+    state.bind("show", list(SOURCES), SOURCES)
+    state.bind("split", [], [s for s in points["split"].unique() if s])
+    state.bind("made", [], [m for m in points["method"].unique() if m])
+    state.bind("rejected", True)
+
+
+def _scopes(meta: dict[str, Any]) -> list[str]:
+    kinds = (("class", meta["class_names"]), ("subdomain", meta["subdomain_names"]))
+    return ["all", *(f"{kind}:{name}" for kind, names in kinds for name in names)]
+
+
+def _scope_title(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return {"all": "Everything", "class": f"Class {name}", "subdomain": f"Condition {name}"}[kind]
+
+
+def _controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any]) -> None:
+    titles = {layer.name: layer.title for layer in layers}
+    layer, scope, colour = places
+    layer.selectbox(
+        "Layer", list(titles), key="layer", format_func=titles.get,
+        help=words.safe(meta.get("layer_reason", "")) or None,
+    )  # fmt: skip
+    scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=_scope_title)
+    colour.segmented_control("Colour by", COLOURS, key="colour", required=True, format_func=str.capitalize)
+
+
+def _filters(meta: dict[str, Any], points: pd.DataFrame) -> np.ndarray:
+    """The grid and the filters; returns which points are visible, ``[N]``."""
+    names = {"classes": meta["class_names"], "conditions": meta["subdomain_names"]}
+    on = {field: [names[field].index(n) for n in state.value(field)] for field in names}
+
+    def to_cell(label: int, subdomain: int) -> None:
+        wanted = {
+            "classes": [names["classes"][label]] if label >= 0 else [],
+            "conditions": [names["conditions"][subdomain]] if subdomain >= 0 else [],
+        }
+        same = all(state.value(field) == value for field, value in wanted.items())
+        for field, value in wanted.items():
+            state.put(field, [] if same else value)  # a second click shows everything again
+
+    st.markdown("**Training samples and synthetic latents**")
+    widgets.cell_grid(meta, on["classes"], on["conditions"], to_cell)
+    widgets.note(
+        "Real samples in training, +synthetic. Dashed: no real sample at all. Click a cell, a class or a "
+        "condition to see it alone; click again for everything."
+    )
+    st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
+    with st.expander("More filters", expanded=bool(state.value("split") or state.value("made"))):
+        st.multiselect("Classes", names["classes"], key="classes", placeholder="All classes")
+        st.multiselect("Conditions", names["conditions"], key="conditions", placeholder="All conditions")
+        splits = [s for s in points["split"].unique() if s]
+        st.pills("Split of real points", splits, key="split", selection_mode="multi")
+        made = [m for m in points["method"].unique() if m]
+        if len(made) > 1:
+            st.pills(
+                "Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title
+            )
+        st.toggle("Synthetic latents that the filter set aside", key="rejected")
+    return _visible(points, on["classes"], on["conditions"])
+
+
+def _visible(points: pd.DataFrame, classes: Sequence[int], conditions: Sequence[int]) -> np.ndarray:
+    shown = points["origin"].isin(state.value("show")).to_numpy()
+    real = (points["origin"] == "real").to_numpy()
+    if classes:
+        shown = shown & points["label"].isin(classes).to_numpy()
+    if conditions:
+        shown = shown & points["subdomain"].isin(conditions).to_numpy()
+    if state.value("split"):
+        shown = shown & ~real | points["split"].isin(state.value("split")).to_numpy()
+    if state.value("made"):
+        shown = shown & real | points["method"].isin(state.value("made")).to_numpy()
+    if not state.value("rejected"):
+        shown = shown & points["kept"].to_numpy(dtype=bool)
+    return shown
+
+
+def _chosen_map(maps: Sequence[Any]) -> Any:
+    layer, (kind, _, name) = state.value("layer"), state.value("scope").partition(":")
+    wanted = [m for m in maps if m.state == "done" and m.layer == layer and m.scope_kind == kind]
+    return next((m for m in wanted if kind == "all" or m.scope_name == name), None)
+
+
+def _offer(run: runs.RunState, layers: Sequence[Any]) -> None:
+    """A map that does not exist yet: offer to make it, and follow it while it is made."""
+    layer, (kind, _, name) = state.value("layer"), state.value("scope").partition(":")
+    wanted = (run.id, layer, kind, name)
+    title = next((entry.title for entry in layers if entry.name == layer), layer)
+
+    def found() -> Any:
+        same = [m for m in loading.maps(run.path) if (m.layer, m.scope_kind) == (layer, kind)]
+        return next((m for m in same if kind == "all" or m.scope_name == name), None)
+
+    entry = found()
+    running = (
+        entry is not None and entry.state == "running" and time.time() - entry.path.stat().st_mtime < GIVE_UP
+    )
+    going = running or (entry is None and st.session_state.get("_making") == wanted)
+    with st.container(border=True, height=570, vertical_alignment="center", horizontal_alignment="center"):
+        st.markdown(f"**{_scope_title(state.value('scope'))}, {title}: no map has been made yet.**")
+        if entry is not None and entry.state == "failed":
+            st.warning(entry.message or "Making this map failed.")
+        if runs.readonly():
+            widgets.note("This server is for looking only: choose a layer and a scope that have a map.")
+        elif not going:
+            if st.button("Make this map, about 30 s", type="primary"):
+                jobs.start_projection(run.id, layer, kind, name)
+                st.session_state["_making"] = wanted
+                st.rerun()
+        else:
+            _follow(found)
+
+
+@st.fragment(run_every=1)
+def _follow(found: Any) -> None:
+    entry = found()
+    if entry is not None and entry.state != "running":
+        st.session_state.pop("_making", None)
+        st.rerun()
+    passed = time.time() - entry.path.stat().st_mtime if entry is not None else 0.0
+    widgets.note(
+        f"Making the map: {words.duration(passed)} so far, usually about 30 s. It goes on if you leave."
+    )
+
+
+def _map(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.ndarray, rows: np.ndarray,
+         meta: dict[str, Any]) -> None:  # fmt: skip
+    layout = layout_of(run, info, points, visible, rows, meta, state.value("colour"))
+    names = (meta["class_names"], meta["subdomain_names"])
+
+    def on_pick(event: dict[str, Any]) -> None:
+        if event.get("polygon"):
+            inside = latent_map.inside(event["polygon"], layout.xy)
+            state.select(run.id, inside[visible[inside]], "lasso")
+        elif event.get("row") is not None:
+            state.select(run.id, [event["row"]], "click")
+        else:
+            state.select(run.id, [], "")
+
+    _legend(names, state.value("colour"))
+    latent_map.draw(layout, key="map", height=570, run=run.path, on_pick=on_pick)
+    on_map = np.isfinite(layout.xy[:, 0])
+    drawn = int((visible & on_map).sum())
+    total = int(on_map.sum())
+    said = f"{drawn:,} of {total:,} points drawn.".replace(",", "\u202f")
+    if not info.has_synthetic:
+        said += " Synthetic latents start at the layer they are generated at, so this layer has none."
+    widgets.note(f"{said} {words.trust(info.trustworthiness, info.n_neighbors)}")
+
+
+def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.ndarray, rows: np.ndarray,
+              meta: dict[str, Any], colour: str) -> latent_map.Layout:  # fmt: skip
+    """What the map component draws, for this page and for Home's picture."""
+    xy = loading.coordinates(run.path, info)
+    near, distance = loading.neighbours(run.path)
+    label, subdomain = points["label"].to_numpy(), points["subdomain"].to_numpy()
+    classes, subdomains = meta["class_names"], meta["subdomain_names"]
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    if colour == "condition":
+        colours = latent_map.colour_numbers(subdomain, len(subdomains))
+        labels = latent_map.labels_at_modes(xy, subdomain, subdomains, visible)
+    else:
+        colours = latent_map.colour_numbers(label, len(classes))
+        labels = latent_map.labels_at_modes(xy, label, classes, visible)
+    if colour == "source":
+        colours = np.where(synthetic, latent_map.ACCENT, latent_map.GREY)
+        labels = [{**entry, "colour": latent_map.GREY} for entry in labels]
+    made = int((synthetic & visible).sum())
+    return latent_map.Layout(
+        view=f"{run.id}/{info.key}",
+        xy=xy,
+        points=points,
+        colours=colours,
+        visible=visible,
+        selected=rows,
+        labels=labels,
+        class_names=classes,
+        subdomain_names=subdomains,
+        sources=report.METHOD_TITLES,
+        near=near,
+        distance=distance,
+        alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {colour}.",
+    )
+
+
+def _legend(names: tuple[Sequence[str], Sequence[str]], colour: str) -> None:
+    look = theme(st.context.theme.type)
+    real, made = (look.quiet, look.accent) if colour == "source" else (look.muted, look.muted)
+    parts = [
+        f'<span><i style="--hue:{real}"></i>real</span>',
+        f'<span><i class="open" style="--hue:{made}"></i>synthetic</span>',
+    ]
+    shown = {"class": names[0], "condition": names[1]}.get(colour, [])
+    for number, name in enumerate(shown[:LIMIT]):
+        parts.append(f'<span><i style="--hue:{look.hues[number]}"></i>{words.safe(name)}</span>')
+    if len(shown) > LIMIT:
+        parts.append(f'<span><i style="--hue:{look.quiet}"></i>{len(shown) - LIMIT} more</span>')
+    st.html(f'<div class="legend">{"".join(parts)}</div>')

@@ -1,0 +1,119 @@
+"""What a person is looking at: the run and the view of each page, held in the URL and typed here.
+
+A page seeds its widgets with `bind`, lets the person change them, and calls `publish` at its end. The URL
+wins over what was carried from another page, and an unknown or outdated value falls back to the default.
+Streamlit drops parameters when the page changes, so they are kept in the session and written back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+_CARRIED = "_carried"  # what other pages set: {name: text}
+_PUBLISHED = "_published"  # what this session wrote to the URL last
+_BOUND = "_bound"  # names bound on the page being drawn: {name: default}
+
+
+@dataclass
+class Selection:
+    """The points a person has picked, by row of the run's points table."""
+
+    run: str = ""
+    rows: list[int] = field(default_factory=list)
+    how: str = ""
+
+
+def begin(page: str) -> None:
+    """Start a page: forget what the last run of the script bound."""
+    st.session_state[_BOUND] = {}
+    if st.session_state.get("_page") != page:
+        st.session_state["_page"] = page
+        st.session_state[_PUBLISHED] = {}
+    st.session_state.setdefault(_CARRIED, {})
+
+
+def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
+    """Seed the widget with key `name` from the URL, the session or `default`; returns the key.
+
+    A list default makes a field of several values, written to the URL with commas.
+    """
+    many = isinstance(default, list)
+    st.session_state[_BOUND][name] = default
+    text = st.query_params.get(name)
+    outside = text is not None and text != st.session_state[_PUBLISHED].get(name)
+    if outside:
+        value = _parse(text, many)
+    elif name in st.session_state:
+        value = st.session_state[name]
+    else:
+        carried = st.session_state[_CARRIED].get(name)
+        value = default if carried is None else _parse(carried, many)
+    st.session_state[name] = _valid(value, default, options)
+    return name
+
+
+def value(name: str) -> Any:
+    """Current value of a bound field."""
+    return st.session_state.get(name)
+
+
+def put(name: str, new: Any) -> None:
+    """Set a bound field; call it in a callback, before the widget is drawn again."""
+    st.session_state[name] = new
+
+
+def publish() -> None:
+    """Write every bound field that differs from its default into the URL, and carry it to other pages."""
+    written = {}
+    for name, default in st.session_state[_BOUND].items():
+        current = st.session_state.get(name, default)
+        text = _text(current)
+        if current != default or name == "run":
+            st.session_state[_CARRIED][name] = text
+            written[name] = text
+        else:
+            st.session_state[_CARRIED].pop(name, None)
+    if st.query_params.to_dict() != written:
+        st.query_params.from_dict(written)
+    st.session_state[_PUBLISHED] = written
+
+
+def carry(name: str, text: str) -> None:
+    """Hand a value to the page a person is about to open."""
+    st.session_state.setdefault(_CARRIED, {})[name] = text
+
+
+def selection(run: str) -> Selection:
+    """The selection in this run; picking in another run starts afresh."""
+    held = st.session_state.get("_selection")
+    return held if held is not None and held.run == run else Selection(run)
+
+
+def select(run: str, rows: Iterable[int], how: str) -> None:
+    """Keep row numbers in the session: a figure that changes must not lose them."""
+    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how)
+
+
+def _parse(text: str, many: bool) -> Any:
+    return [part for part in text.split(",") if part] if many else text
+
+
+def _text(current: Any) -> str:
+    if isinstance(current, list | tuple):
+        return ",".join(map(str, current))
+    return "" if current is None else str(current)
+
+
+def _valid(current: Any, default: Any, options: Sequence[Any] | None) -> Any:
+    if isinstance(default, bool):
+        return current in (True, "True", "1", "true")
+    if options is None:
+        return current
+    if isinstance(default, list):
+        kept = [item for item in current or [] if item in options]
+        return kept or (default if current else [])
+    return current if current in options else default

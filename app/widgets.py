@@ -1,0 +1,210 @@
+"""Parts that several pages share: frame, run picker, progress panel, class x subdomain grid, media strip."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import loading, state, words
+from gelda import runs
+from gelda.errors import UserError
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
+ALIVE = ("queued", "running")
+
+_grid = st.components.v2.component(
+    "gelda_grid",
+    html='<div class="grid"></div>',
+    css=(ASSETS / "grid" / "grid.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "grid" / "grid.js").read_text(encoding="utf-8"),
+)
+
+
+def frame() -> None:
+    """Name and styles that hold on every page."""
+    st.logo(ASSETS / "wordmark.svg", size="medium")
+    st.html(f"<style>{(ASSETS / 'app.css').read_text(encoding='utf-8')}</style>")
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turn what goes wrong into a sentence; the traceback goes to the log, never to the page."""
+    try:
+        yield
+    except UserError as error:
+        st.warning(str(error))
+    except Exception as error:  # a page must say what happened whatever it was
+        logging.getLogger("gelda.app").exception("A page could not be drawn")
+        st.warning(
+            f"This page could not be drawn ({type(error).__name__}: {error}). The log has the details."
+        )
+
+
+def lead(text: str) -> None:
+    st.html(f'<p class="lead">{text}</p>')
+
+
+def note(text: str) -> None:
+    """A quiet line; `text` is HTML, names in it must have gone through `words.safe`."""
+    st.html(f'<p class="note">{text}</p>')
+
+
+def figure_block(what: str, value: str, unit: str, how: str) -> None:
+    """One large number, what it is, and how to read it."""
+    st.html(
+        f'<div class="figure"><p class="what">{words.safe(what)}</p>'
+        f'<p class="value">{words.safe(value)} <small>{words.safe(unit)}</small></p>'
+        f'<p class="how">{words.safe(how)}</p></div>'
+    )
+
+
+def run_picker(controls: Sequence[float] = ()) -> tuple[runs.RunState | None, Any, list[Any]]:
+    """The run a page is about, the place for its headline, and places for the page's own `controls`.
+
+    The run comes from the URL, else it is the newest; None in an empty workspace.
+    """
+    found = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done"]
+    asked = st.query_params.get("run")
+    if asked and asked not in {r.id for r in found}:
+        path = runs.find_run(asked)  # says what is wrong where there is no such run
+        found.append(runs.read_state(path))
+    if not found:
+        st.session_state.pop("run", None)
+        return None, None, []
+    by_id = {r.id: r for r in found}
+    state.bind("run", found[0].id, list(by_id))
+    if controls:
+        head = st.container()
+        pick, *places = st.columns([0.24, *controls], gap="medium", vertical_alignment="bottom")
+    else:
+        (head, pick), places = st.columns([0.74, 0.26], gap="large"), []
+    pick.selectbox("Run", list(by_id), key="run", format_func=lambda i: _run_title(by_id[i]))
+    return by_id[st.session_state["run"]], head, places
+
+
+def _run_title(run: runs.RunState) -> str:
+    return f"{run.name} · {'ships with the product' if run.shipped else words.ago(run.created) or run.id}"
+
+
+def no_run() -> None:
+    """What a page says where nothing has been run yet."""
+    st.title("Nothing to show yet")
+    lead("This page reads a finished run. The demo makes one, offline, in about three minutes.")
+    st.page_link(ASSETS.parent / "pages" / "home.py", label="Go to Home and run the demo")
+
+
+def unfinished(run: runs.RunState) -> bool:
+    """Say what became of a run that has nothing to show; True where that is the case."""
+    if run.status == "done":
+        return False
+    st.title(
+        f"This run {'is still going' if run.status in ALIVE else words.STATUS.get(run.status, run.status)}"
+    )
+    if run.error:
+        st.warning(run.error)
+    progress(run)
+    st.page_link(ASSETS.parent / "pages" / "home.py", label="All runs, and what can be done with this one")
+    return True
+
+
+def progress(run: runs.RunState) -> None:
+    """Every stage with its bar, rate and remaining time."""
+    rows = []
+    for stage in run.stages:
+        share = 1.0 if stage.state in ("done", "reused") else stage.done / stage.total if stage.total else 0.0
+        said = {
+            "waiting": "",
+            "done": words.duration(stage.seconds),
+            "reused": "kept from before",
+            "failed": "stopped here",
+        }.get(stage.state, "")
+        if stage.state == "running":
+            parts = []
+            if stage.message:
+                parts.append(stage.message)
+            elif stage.seconds > 0 and stage.done:
+                parts.append(f"{words.number(stage.done / stage.seconds, 0)} a second")
+            if stage.remaining is not None:
+                parts.append(f"{words.duration(stage.remaining)} left")
+            said = ", ".join(parts) or "starting"
+        rows.append(
+            f'<tr class="{stage.state}"><td>{words.safe(stage.title)}</td>'
+            f'<td class="bar"><div role="progressbar" aria-valuenow="{100 * share:.0f}" '
+            f'aria-label="{words.safe(stage.title)}"><i style="width:{100 * min(1.0, share):.0f}%"></i>'
+            "</div></td>"
+            f"<td>{words.safe(said)}</td></tr>"
+        )
+    if rows:
+        st.html(f'<table class="stages">{"".join(rows)}</table>')
+
+
+def cell_grid(
+    meta: dict[str, Any], classes_on: Sequence[int], subdomains_on: Sequence[int],
+    on_cell: Callable[[int, int], None], key: str = "grid",
+) -> None:  # fmt: skip
+    """Counts of real and synthetic latents by class and subdomain; -1 in `on_cell` means a whole axis."""
+    group_of = {c: name for name, members in meta["groups"].items() for c in members}
+    real = np.asarray(meta["real"])
+    order = sorted(
+        range(len(real)), key=lambda c: (list(GROUPS).index(group_of.get(c, "medium")), -real[c].sum())
+    )
+    data = {
+        "classes": [
+            {"index": c, "name": meta["class_names"][c], "kind": GROUPS[group_of.get(c, "medium")]}
+            for c in order
+        ],
+        "subdomains": list(meta["subdomain_names"]),
+        "real": real.tolist(),
+        "synthetic": np.asarray(meta["synthetic"]).tolist(),
+        "most": int(max(1, real.max())),
+        "classes_on": list(classes_on),
+        "subdomains_on": list(subdomains_on),
+    }
+
+    def clicked() -> None:
+        event = st.session_state[key].get("cell")
+        if event:
+            on_cell(int(event["label"]), int(event["subdomain"]))
+
+    _grid(key=key, data=data, on_cell_change=clicked)
+
+
+def media_strip(
+    rows: Sequence[int], points: pd.DataFrame, near: np.ndarray, names: Sequence[Sequence[str]]
+) -> None:
+    """Images of points; a synthetic latent cannot be decoded: its nearest real image stands in."""
+    rows = np.asarray(rows, dtype=np.int64)
+    synthetic = (points["origin"].to_numpy()[rows]) == "synthetic"
+    shown = np.where(synthetic, near[rows, 0], rows)
+    rows, synthetic, shown = rows[shown >= 0], synthetic[shown >= 0], shown[shown >= 0]
+    if not len(rows):
+        return
+    images = loading.thumbnails(points.iloc[shown])
+    figures = []
+    for row, made, image in zip(rows, synthetic, images, strict=True):
+        entry = points.iloc[row]
+        what = f"{names[0][entry['label']]}, {names[1][entry['subdomain']]}"
+        caption = f"near a latent for {what}" if made else what
+        figures.append(
+            f'<figure class="{"made" if made else "real"}"><img alt="" src="{_data_url(image)}">'
+            f"<figcaption>{words.safe(caption)}</figcaption></figure>"
+        )
+    st.html(f'<div class="strip">{"".join(figures)}</div>')
+
+
+def _data_url(image: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,138 @@
+"""Sentences for people: numbers with their intervals, names of points, statuses; nothing is computed."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+METRICS = {
+    "tail": "Rare classes (tail)",
+    "uar": "UAR",
+    "unseen": "Cells never seen",
+    "overall": "All",
+    "head": "Frequent classes",
+    "medium": "Medium classes",
+    "worst": "Worst class",
+    "macro_f1": "Macro F1",
+}
+MEANINGS = {
+    "tail": "accuracy on the classes with the fewest training samples",
+    "uar": "unweighted average recall: every class counts the same",
+    "unseen": "accuracy where a class has no real training sample under a condition",
+    "overall": "accuracy over all items",
+}
+STATUS = {
+    "queued": "waiting to start",
+    "running": "running",
+    "done": "finished",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "interrupted": "interrupted",
+    "broken": "cannot be read",
+}
+
+
+def number(value: float | None, digits: int = 1, signed: bool = False) -> str:
+    """A figure with a true minus sign; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+
+def interval(ci95: Sequence[float] | None, signed: bool = False) -> str:
+    """Both ends; an unsigned one is a share, so it is shown within 0 to 100."""
+    if not ci95 or any(v is None for v in ci95):
+        return "–"
+    if not signed:
+        ci95 = [min(100.0, max(0.0, v)) for v in ci95]
+    return f"{number(ci95[0], signed=signed)} to {number(ci95[1], signed=signed)}"
+
+
+def certain(ci95: Sequence[float] | None) -> bool:
+    """Does the interval exclude zero?"""
+    return bool(ci95) and None not in ci95 and (ci95[0] > 0 or ci95[1] < 0)
+
+
+def verdict(pair: Mapping[str, Any]) -> str:
+    """Ahead, behind, or inside the noise; never more than the interval allows."""
+    if not certain(pair.get("ci95")):
+        return "inside the noise"
+    return "ahead" if pair["mean"] > 0 else "behind"
+
+
+def difference(pair: Mapping[str, Any] | None, reference: str = "logit adjustment") -> str:
+    """One line on a paired difference, with its interval."""
+    if not pair or pair.get("mean") is None:
+        return f"no paired difference to {reference}"
+    if None in pair["ci95"]:
+        return f"{number(pair['mean'], signed=True)} points to {reference}, one seed and so no interval"
+    text = f"95 % interval {interval(pair['ci95'], signed=True)}"
+    said = verdict(pair)
+    if said == "inside the noise":
+        return f"{number(pair['mean'], signed=True)} points to {reference}: inside the noise ({text})"
+    return f"{number(abs(pair['mean']))} points {said} of {reference} ({text})".replace("behind of", "behind")
+
+
+def point(row: Mapping[str, Any], classes: Sequence[str], subdomains: Sequence[str]) -> str:
+    """What a point is: "synthetic latent for *eight*, inverted"."""
+    name = f"*{classes[int(row['label'])]}*, {subdomains[int(row['subdomain'])]}"
+    return f"synthetic latent for {name}" if row["origin"] == "synthetic" else name
+
+
+def count(number_of: int, noun: str, plural: str | None = None) -> str:
+    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}".replace(",", "\u202f")
+
+
+def ago(stamp: str) -> str:
+    """How long since an ISO time, in words."""
+    try:
+        then = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+    except ValueError:
+        return ""
+    seconds = (datetime.now(UTC) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{count(int(seconds // size), noun)} ago"
+    return "just now"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
+
+
+def trust(value: float | None, neighbours: int) -> str:
+    """What trustworthiness says about a map, in words."""
+    if value is None or value != value:
+        return "How far the map keeps neighbourhoods has not been measured."
+    if value >= 0.95:
+        kept = "Points that lie close together here are nearly always close in latent space too"
+    elif value >= 0.85:
+        kept = "Points that lie close together here are mostly close in latent space too"
+    else:
+        kept = "Many points that lie close together here are not close in latent space"
+    return (
+        f"{kept} (trustworthiness {value:.2f} of 1, {neighbours} neighbours). "
+        "Distances between groups and their sizes mean little."
+    )
+
+
+def minus(text: str) -> str:
+    """A sentence with true minus signs before its figures."""
+    return re.sub(r"(?<=[\s(])-(?=\d)", "−", text)
+
+
+def plain(text: str) -> str:
+    """A title without its markup, for readers of the screen."""
+    return re.sub(r"<[^>]+>", "", text)
+
+
+def safe(text: object) -> str:
+    """Text for HTML: names come from files."""
+    return html.escape(str(text))

@@ -1,0 +1,437 @@
+// The map of latents: pan, zoom, hover, pick, lasso. Data come down as one block of bytes (app/map.py packs it);
+// only a polygon or a row number goes back, so 200 000 points cost a selection no more than 200.
+
+const STILL = 4;        // px a press may move and still be a click
+const REACH = 9;        // px within which a point answers the pointer
+const ZOOM = [0.6, 400]; // bounds, relative to the fitted view
+const maps = new WeakMap();
+
+const rgb = (text) => {
+  const hex = text.trim().match(/^#?([0-9a-f]{6})/i);
+  if (hex) return [0, 2, 4].map((i) => parseInt(hex[1].slice(i, i + 2), 16) / 255);
+  return (text.match(/[\d.]+/g) ?? [255, 255, 255]).slice(0, 3).map((v) => v / 255);
+};
+
+function element(tag, name, text) {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+class LatentMap {
+  constructor(root) {
+    this.root = root;
+    this.canvas = element("canvas");
+    this.canvas.setAttribute("role", "img");
+    this.names = element("div", "names");
+    this.names.setAttribute("aria-hidden", "true");
+    this.rope = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    this.rope.setAttribute("class", "rope");
+    this.rope.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+    this.card = element("div", "card");
+    this.tools = element("div", "tools");
+    this.ring = element("div", "ring");
+    root.replaceChildren(this.canvas, this.names, this.rope, this.ring, this.card, this.tools);
+    root.tabIndex = 0;
+    this.layer = new PointLayer(this.canvas);
+    this.buttons();
+    this.listen();
+    this.sizes = new ResizeObserver(() => this.resize());
+    this.sizes.observe(root);
+  }
+
+  // ---- data -------------------------------------------------------------------------------------------------
+
+  update(bytes, send) {
+    const start = performance.now();
+    const before = this.data;
+    const data = unpack(bytes);
+    this.send = send;
+    this.data = data;
+    this.count = data.kind.length;
+    this.root.style.height = `${data.height}px`;
+    this.root.classList.toggle("quiet", !data.interactive);
+    this.root.setAttribute("aria-label", data.interactive ? data.help : data.alt);
+    this.canvas.setAttribute("aria-label", data.alt);
+    const moved = !before || before.view !== data.view;
+    if (moved) {
+      this.layer.setPlaces(data.xy);
+      this.box = this.bounds();
+      this.grid = new PointGrid(data.xy, this.box);
+      this.hover(-1);
+    }
+    this.paint();
+    this.resize(moved);
+    this.root.dataset.points = String(this.shown());
+    this.root.dataset.selected = String(this.chosen());
+    requestAnimationFrame(() => {
+      this.root.dataset.drawn = (performance.now() - start).toFixed(0);
+      if (data.atlas && !this.atlas) this.later = setTimeout(() => this.fetchAtlas(), 300);
+    });
+  }
+
+  fetchAtlas() {  // after the first paint: the images are wanted on hover, not before
+    this.atlas = new Image();
+    this.atlas.src = this.data.atlas.url;
+  }
+
+  bounds() {
+    const box = { left: Infinity, right: -Infinity, bottom: Infinity, top: -Infinity };
+    const xy = this.data.xy;
+    for (let i = 0; i < xy.length; i += 2) {
+      if (Number.isNaN(xy[i])) continue;
+      box.left = Math.min(box.left, xy[i]);
+      box.right = Math.max(box.right, xy[i]);
+      box.bottom = Math.min(box.bottom, xy[i + 1]);
+      box.top = Math.max(box.top, xy[i + 1]);
+    }
+    return box.left > box.right ? { left: 0, right: 1, bottom: 0, top: 1 } : box;
+  }
+
+  visible(row) {
+    return (this.data.kind[row] & KIND.visible) !== 0;
+  }
+
+  tally(bits) {
+    let sum = 0;
+    for (let i = 0; i < this.count; i++) if ((this.data.kind[i] & bits) === bits) sum++;
+    return sum;
+  }
+
+  shown() {
+    return this.tally(KIND.visible);
+  }
+
+  chosen() {
+    return this.tally(KIND.visible | KIND.selected);
+  }
+
+  paint() {
+    const { colour, kind } = this.data;
+    const looks = new Uint8Array(2 * this.count);
+    for (let i = 0; i < this.count; i++) {
+      looks[2 * i] = colour[i];
+      looks[2 * i + 1] = kind[i];
+    }
+    this.layer.setLooks(looks);
+    this.dim = this.chosen() > 0;
+    const style = getComputedStyle(this.root);
+    this.paper = rgb(style.getPropertyValue("--st-background-color") || "#ffffff");
+    const dark = this.paper[0] + this.paper[1] + this.paper[2] < 1.5;
+    this.colours = dark ? this.data.palette.dark : this.data.palette.light;
+    this.palette = new Float32Array(32 * 3);
+    this.colours.forEach((c, i) => this.palette.set(rgb(c), 3 * i));
+    this.writeNames();
+  }
+
+  // ---- view -------------------------------------------------------------------------------------------------
+
+  resize(fit) {
+    const { clientWidth: width, clientHeight: height } = this.root;
+    if (!width || !height || !this.data) return;
+    const first = !this.width;
+    [this.width, this.height] = [width, height];
+    const { left, right, bottom, top } = this.box;
+    const unit = Math.min((width - 72) / (right - left || 1), (height - 64) / (top - bottom || 1));
+    if (first || fit === true || !this.touched) {
+      this.view = { x: (left + right) / 2, y: (bottom + top) / 2, unit };
+      this.touched = false;
+    }
+    this.fitted = unit;
+    this.render();
+  }
+
+  fit() {
+    this.touched = false;
+    this.resize(true);
+  }
+
+  zoom(factor, px = this.width / 2, py = this.height / 2) {
+    const [x, y] = this.toData(px, py);
+    const unit = Math.max(this.fitted * ZOOM[0], Math.min(this.fitted * ZOOM[1], this.view.unit * factor));
+    this.view.x = x - (px - this.width / 2) / unit;
+    this.view.y = y + (py - this.height / 2) / unit;
+    this.view.unit = unit;
+    this.touched = true;
+    this.render();
+  }
+
+  toData(px, py) {
+    return [this.view.x + (px - this.width / 2) / this.view.unit, this.view.y - (py - this.height / 2) / this.view.unit];
+  }
+
+  toScreen(x, y) {
+    return [this.width / 2 + (x - this.view.x) * this.view.unit, this.height / 2 - (y - this.view.y) * this.view.unit];
+  }
+
+  size() {  // few points are large, many are small; both grow slowly with the zoom
+    const shown = Math.max(1, Number(this.root.dataset.points) || this.count);
+    const base = Math.max(2.4, Math.min(8, 13 - 2.1 * Math.log10(shown)));
+    return Math.min(15, base * Math.max(0.8, this.view.unit / this.fitted) ** 0.4);
+  }
+
+  render() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      const { width, height, palette, paper, dim } = this;
+      const ratio = window.devicePixelRatio || 1;
+      this.layer.draw(this.view, { width, height, ratio, size: this.size(), palette, paper, dim });
+      this.placeNames();
+      this.placeRing();
+    });
+  }
+
+  // ---- names ------------------------------------------------------------------------------------------------
+
+  writeNames() {
+    this.names.replaceChildren(
+      ...this.data.labels.map((label) => {
+        const name = element("span", "", label.text);
+        name.style.setProperty("--hue", this.colours[label.colour]);
+        return name;
+      }),
+    );
+    this.spans = [...this.names.children].map((span) => [span.offsetWidth, span.offsetHeight]);
+  }
+
+  placeNames() {
+    const taken = [];
+    this.data.labels.forEach((label, i) => {
+      const span = this.names.children[i];
+      let [x, y] = this.toScreen(label.x, label.y);
+      const [w, h] = this.spans[i][0] ? this.spans[i] : (this.spans[i] = [span.offsetWidth, span.offsetHeight]);
+      for (const [tx, ty, tw] of taken) {
+        if (Math.abs(tx - x) < (tw + w) / 2 && Math.abs(ty - y) < h) y = y < ty ? ty - h : ty + h;
+      }
+      taken.push([x, y, w]);
+      const out = x < w / 2 || y < h / 2 || x > this.width - w / 2 || y > this.height - h / 2;
+      span.style.visibility = out ? "hidden" : "visible";
+      span.style.transform = `translate(${(x - w / 2).toFixed(1)}px, ${(y - h / 2).toFixed(1)}px)`;
+    });
+  }
+
+  // ---- hover ------------------------------------------------------------------------------------------------
+
+  hover(row) {
+    if (row === this.over) return;
+    this.over = row;
+    this.card.classList.toggle("open", row >= 0);
+    this.placeRing();
+    if (row < 0) return;
+    const d = this.data;
+    const synthetic = (d.kind[row] & KIND.synthetic) !== 0;
+    const title = element("p", "title");
+    const where = d.subdomains[d.subdomain[row]];
+    title.append(synthetic ? "synthetic latent for " : "", element("em", "", d.classes[d.label[row]]), `, ${where}`);
+    const rejected = (d.kind[row] & KIND.rejected) !== 0;
+    const facts = [synthetic ? d.sources[d.source[row]] : "real", d.splits[d.split[row]], rejected ? "set aside by the filter" : ""];
+    const strip = element("div", "strip");
+    if (synthetic) {
+      for (let k = 0; k < 3; k++) strip.append(this.picture(d.near[3 * row + k], this.caption(d.near[3 * row + k])));
+    } else strip.append(this.picture(row, ""));
+    const note = synthetic && Number.isFinite(d.distance[row]) ? `nearest real training images, the first at distance ${d.distance[row].toFixed(1)}` : "";
+    this.card.replaceChildren(title, element("p", "facts", facts.filter(Boolean).join(" · ")), strip, element("p", "facts", note));
+    this.placeCard();
+  }
+
+  caption(row) {
+    return row < 0 ? "" : `${this.data.classes[this.data.label[row]]}, ${this.data.subdomains[this.data.subdomain[row]]}`;
+  }
+
+  picture(row, caption) {
+    const figure = element("figure");
+    const { atlas, sprite } = this.data;
+    if (atlas && row >= 0 && sprite[row] >= 0) {
+      if (!this.atlas) this.fetchAtlas();
+      const side = 64;
+      const image = element("div", "image");
+      image.setAttribute("role", "img");
+      image.setAttribute("aria-label", caption || this.caption(row));
+      image.style.backgroundImage = `url(${atlas.url})`;
+      image.style.backgroundSize = `${atlas.across * side}px auto`;
+      image.style.backgroundPosition = `${-(sprite[row] % atlas.across) * side}px ${-Math.floor(sprite[row] / atlas.across) * side}px`;
+      figure.append(image);
+    }
+    if (caption) figure.append(element("figcaption", "", caption));
+    return figure;
+  }
+
+  place(row) {
+    return this.toScreen(this.data.xy[2 * row], this.data.xy[2 * row + 1]);
+  }
+
+  placeRing() {
+    this.ring.style.display = this.over >= 0 ? "block" : "none";
+    if (this.over < 0 || !this.view) return;
+    const [x, y] = this.place(this.over);
+    this.ring.style.transform = `translate(${x}px, ${y}px)`;
+  }
+
+  placeCard() {
+    const [x, y] = this.place(this.over);
+    const { offsetWidth: w, offsetHeight: h } = this.card;
+    const left = x + 16 + w < this.width ? x + 16 : Math.max(4, x - 16 - w);
+    const top = Math.max(4, Math.min(this.height - h - 4, y - h / 2));
+    this.card.style.transform = `translate(${left}px, ${top}px)`;
+  }
+
+  // ---- pointer and keys -------------------------------------------------------------------------------------
+
+  buttons() {
+    const make = (text, label, act) => {
+      const button = element("button", "", text);
+      button.type = "button";
+      button.title = label;
+      button.setAttribute("aria-label", label);
+      button.addEventListener("click", act);
+      this.tools.append(button);
+      return button;
+    };
+    this.lassoButton = make("Lasso", "Draw around points to select them (shift and drag does the same)", () => this.mode(!this.lassoing));
+    make("+", "Zoom in", () => this.zoom(1.5));
+    make("\u2212", "Zoom out", () => this.zoom(1 / 1.5));
+    make("Fit", "Show all points", () => this.fit());
+  }
+
+  mode(lasso) {
+    this.lassoing = lasso;
+    this.lassoButton.setAttribute("aria-pressed", String(lasso));
+    this.root.classList.toggle("lasso", lasso);
+  }
+
+  listen() {
+    const c = this.canvas;
+    c.addEventListener("pointerdown", (e) => this.press(e));
+    c.addEventListener("pointermove", (e) => this.move(e));
+    c.addEventListener("pointerup", (e) => this.lift(e));
+    c.addEventListener("pointercancel", () => this.drop());
+    c.addEventListener("pointerleave", () => this.hover(-1));
+    c.addEventListener("wheel", (e) => {
+      if (!this.data?.interactive) return;
+      e.preventDefault();
+      this.zoom(Math.exp(-e.deltaY * (e.deltaMode ? 0.05 : 0.0015)), e.offsetX, e.offsetY);
+    }, { passive: false });
+    c.addEventListener("webglcontextlost", (e) => e.preventDefault());
+    c.addEventListener("webglcontextrestored", () => {
+      this.layer = new PointLayer(c);
+      this.layer.setPlaces(this.data.xy);
+      this.paint();
+      this.render();
+    });
+    this.root.addEventListener("keydown", (e) => this.key(e));
+  }
+
+  press(e) {
+    if (!this.data?.interactive || e.button) return;
+    this.root.focus({ preventScroll: true });
+    this.canvas.setPointerCapture(e.pointerId);
+    this.held = { x: e.offsetX, y: e.offsetY, view: { ...this.view }, lasso: this.lassoing || e.shiftKey, far: false };
+    this.line = [[e.offsetX, e.offsetY]];
+  }
+
+  move(e) {
+    const [x, y] = [e.offsetX, e.offsetY];
+    const held = this.held;
+    if (!held) {
+      if (!this.data) return;
+      const [dx, dy] = this.toData(x, y);
+      return this.hover(this.grid.nearest(dx, dy, REACH / this.view.unit, (row) => this.visible(row)));
+    }
+    held.far ||= Math.hypot(x - held.x, y - held.y) > STILL;
+    if (!held.far) return;
+    this.hover(-1);
+    if (held.lasso) {
+      const [lx, ly] = this.line.at(-1);
+      if (Math.hypot(x - lx, y - ly) > 3) this.line.push([x, y]);
+      this.rope.firstChild.setAttribute("d", `M${this.line.map((p) => p.join(" ")).join("L")}Z`);
+    } else {
+      this.view.x = held.view.x - (x - held.x) / this.view.unit;
+      this.view.y = held.view.y + (y - held.y) / this.view.unit;
+      this.touched = true;
+      this.render();
+    }
+  }
+
+  lift(e) {
+    const held = this.held;
+    this.drop();
+    if (!held) return;
+    if (!held.far) {
+      const [x, y] = this.toData(e.offsetX, e.offsetY);
+      const row = this.grid.nearest(x, y, REACH / this.view.unit, (r) => this.visible(r));
+      if (row >= 0) this.pick({ row }, (r) => r === row);
+      else if (this.dim) this.pick({ clear: true }, () => false);
+    } else if (held.lasso && this.line.length > 2) {
+      const polygon = this.line.map(([px, py]) => this.toData(px, py));
+      this.mode(false);
+      this.pick({ polygon }, (r) => inside(polygon, this.data.xy[2 * r], this.data.xy[2 * r + 1]));
+    }
+  }
+
+  drop() {
+    this.held = null;
+    this.rope.firstChild.setAttribute("d", "");
+  }
+
+  // Show the selection at once; the server finds the same points from the polygon.
+  pick(what, chosen) {
+    const kind = this.data.kind;
+    for (let i = 0; i < this.count; i++) {
+      const on = (kind[i] & KIND.visible) !== 0 && chosen(i);
+      kind[i] = on ? kind[i] | KIND.selected : kind[i] & ~KIND.selected;
+    }
+    this.paint();
+    this.root.dataset.selected = String(this.chosen());
+    this.render();
+    this.send(what);
+  }
+
+  key(e) {
+    if (!this.data?.interactive) return;
+    const step = 60 / this.view.unit;
+    const pan = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[e.key];
+    if (e.key === "Escape") {
+      if (this.lassoing) this.mode(false);
+      else if (this.dim) this.pick({ clear: true }, () => false);
+    } else if (e.key === "+" || e.key === "=") this.zoom(1.3);
+    else if (e.key === "-") this.zoom(1 / 1.3);
+    else if (e.key === "0") this.fit();
+    else if (e.key === "l") this.mode(!this.lassoing);
+    else if (pan) {
+      this.view.x += pan[0];
+      this.view.y += pan[1];
+      this.touched = true;
+      this.render();
+    } else return;
+    e.preventDefault();
+    e.stopPropagation();  // Streamlit has shortcuts of its own
+  }
+
+  release() {
+    clearTimeout(this.later);
+    this.sizes.disconnect();
+    this.layer.release();
+  }
+}
+
+export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
+  if (!data) return;
+  const root = parentElement.querySelector(".map");
+  let map = maps.get(root);
+  if (!map) {
+    try {
+      map = new LatentMap(root);
+    } catch (error) {
+      console.warn("The map needs WebGL2:", error.message);
+      setStateValue("fallback", true);
+      return;
+    }
+    maps.set(root, map);
+  }
+  map.update(data, (what) => setTriggerValue("pick", what));
+  return () => {
+    map.release();
+    maps.delete(root);
+  };
+}

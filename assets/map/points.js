@@ -1,0 +1,204 @@
+// Draws the points with WebGL2: real ones as filled discs, synthetic ones as open diamonds.
+// Joined with map.js by app/map.py; nothing is fetched.
+
+const KIND = { synthetic: 1, visible: 2, selected: 4, rejected: 8 };
+
+const VERTEX = `#version 300 es
+in vec2 position;
+in uvec2 look;             // colour number, kind bits
+uniform vec2 centre, scale; // data units; clip units a data unit
+uniform float size;        // px of a real point
+uniform bool dim;          // something is selected
+uniform vec3 palette[32], paper;
+flat out vec3 colour;
+flat out float alpha, side;
+flat out int open;
+void main() {
+  int kind = int(look.y);
+  bool synthetic = (kind & 1) != 0, chosen = (kind & 4) != 0;
+  open = synthetic ? 1 : 0;
+  colour = palette[look.x];
+  alpha = (kind & 8) != 0 ? 0.4 : synthetic ? 0.95 : 0.75;
+  if (dim && !chosen) colour = mix(paper, colour, 0.2);  // a fainter alpha would add up where points overlap
+  side = size * (synthetic ? 1.5 : 1.0) * (chosen ? 1.3 : 1.0);
+  gl_PointSize = side + 2.0;
+  gl_Position = vec4((position - centre) * scale, 0.0, 1.0);
+}`;
+
+const FRAGMENT = `#version 300 es
+precision highp float;
+flat in vec3 colour;
+flat in float alpha, side;
+flat in int open;
+uniform vec3 paper;
+uniform float line;  // px of a diamond's outline
+out vec4 pixel;
+void main() {
+  vec2 at = (gl_PointCoord - 0.5) * (side + 2.0);
+  float radius = side * 0.5;
+  if (open == 0) {
+    float d = length(at) - radius;
+    float edge = clamp(0.5 - (d + line * 0.55), 0.0, 1.0);   // a thin rim of paper keeps neighbours apart
+    float cover = clamp(0.5 - d, 0.0, 1.0) * alpha;
+    pixel = vec4(mix(paper, colour, edge) * cover, cover);
+  } else {
+    float d = (abs(at.x) + abs(at.y) - radius) * 0.7071;
+    float stroke = clamp(0.5 - (abs(d + line * 0.5) - line * 0.5), 0.0, 1.0);
+    float inside = clamp(0.5 - d, 0.0, 1.0) * (1.0 - stroke) * 0.55;
+    pixel = vec4(colour * stroke + paper * inside, stroke + inside) * alpha;
+  }
+}`;
+
+class PointLayer {
+  constructor(canvas) {
+    this.canvas = canvas;
+    const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
+    if (!gl) throw new Error("no WebGL2");
+    this.gl = gl;
+    this.count = 0;
+    this.program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(this.program, shader);
+    }
+    gl.bindAttribLocation(this.program, 0, "position");
+    gl.bindAttribLocation(this.program, 1, "look");
+    gl.linkProgram(this.program);
+    if (!gl.getProgramParameter(this.program, gl.LINK_STATUS) && !gl.isContextLost()) {
+      throw new Error(gl.getProgramInfoLog(this.program));
+    }
+    this.uniform = (name) => gl.getUniformLocation(this.program, name);
+    this.places = gl.createBuffer();
+    this.looks = gl.createBuffer();
+    this.order = gl.createBuffer();
+  }
+
+  setPlaces(xy) {
+    const gl = this.gl;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.places);
+    gl.bufferData(gl.ARRAY_BUFFER, xy, gl.STATIC_DRAW);
+    gl.enableVertexAttribArray(0);
+    gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
+  }
+
+  // looks: one pair (colour number, kind bits) a point. Hidden points are left out of the order of drawing;
+  // synthetic ones lie over real ones, selected ones over all.
+  setLooks(looks) {
+    const gl = this.gl;
+    const layers = [[], [], []];
+    for (let i = 0; 2 * i < looks.length; i++) {
+      const kind = looks[2 * i + 1];
+      if (kind & KIND.visible) layers[kind & KIND.selected ? 2 : kind & KIND.synthetic ? 1 : 0].push(i);
+    }
+    const order = Uint32Array.from(layers.flat());
+    this.count = order.length;
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.order);
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, order, gl.DYNAMIC_DRAW);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.looks);
+    gl.bufferData(gl.ARRAY_BUFFER, looks, gl.DYNAMIC_DRAW);
+    gl.enableVertexAttribArray(1);
+    gl.vertexAttribIPointer(1, 2, gl.UNSIGNED_BYTE, 0, 0);
+  }
+
+  // view: {x, y, unit}: data point in the middle, CSS pixels a data unit. size: CSS px.
+  draw(view, { width, height, ratio, size, palette, paper, dim }) {
+    const gl = this.gl;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (this.canvas.width !== w || this.canvas.height !== h) {
+      this.canvas.width = w;
+      this.canvas.height = h;
+    }
+    gl.viewport(0, 0, w, h);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    if (!this.count) return;
+    gl.useProgram(this.program);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.uniform2f(this.uniform("centre"), view.x, view.y);
+    gl.uniform2f(this.uniform("scale"), (2 * view.unit) / width, (2 * view.unit) / height);
+    gl.uniform1f(this.uniform("size"), size * ratio);
+    gl.uniform1f(this.uniform("line"), Math.max(1, Math.min(1.6, size / 4)) * ratio);
+    gl.uniform3fv(this.uniform("palette"), palette);
+    gl.uniform3fv(this.uniform("paper"), paper);
+    gl.uniform1i(this.uniform("dim"), dim ? 1 : 0);
+    gl.drawElements(gl.POINTS, this.count, gl.UNSIGNED_INT, 0);
+  }
+
+  release() {
+    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+}
+
+// Finds the visible point nearest to a place: a grid of about two points a cell.
+class PointGrid {
+  constructor(xy, box) {
+    this.xy = xy;
+    this.box = box;
+    const count = xy.length / 2;
+    this.side = Math.max(1, Math.min(512, Math.round(Math.sqrt(count / 2))));
+    this.step = [(box.right - box.left) / this.side || 1, (box.top - box.bottom) / this.side || 1];
+    const starts = new Uint32Array(this.side * this.side + 1);
+    const cells = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
+      cells[i] = Number.isNaN(xy[2 * i]) ? -1 : this.cell(xy[2 * i], xy[2 * i + 1]);
+      if (cells[i] >= 0) starts[cells[i] + 1]++;
+    }
+    for (let c = 0; c < this.side * this.side; c++) starts[c + 1] += starts[c];
+    const fill = starts.slice();
+    this.rows = new Uint32Array(starts[this.side * this.side]);
+    for (let i = 0; i < count; i++) if (cells[i] >= 0) this.rows[fill[cells[i]]++] = i;
+    this.starts = starts;
+  }
+
+  column(x, axis) {
+    const from = axis ? this.box.bottom : this.box.left;
+    return Math.max(0, Math.min(this.side - 1, Math.floor((x - from) / this.step[axis])));
+  }
+
+  cell(x, y) {
+    return this.column(y, 1) * this.side + this.column(x, 0);
+  }
+
+  nearest(x, y, reach, allowed) {
+    let best = -1;
+    let least = reach * reach;
+    for (let j = this.column(y - reach, 1); j <= this.column(y + reach, 1); j++) {
+      for (let i = this.column(x - reach, 0); i <= this.column(x + reach, 0); i++) {
+        const c = j * this.side + i;
+        for (let k = this.starts[c]; k < this.starts[c + 1]; k++) {
+          const row = this.rows[k];
+          const d = (this.xy[2 * row] - x) ** 2 + (this.xy[2 * row + 1] - y) ** 2;
+          if (d <= least && allowed(row)) [best, least] = [row, d];
+        }
+      }
+    }
+    return best;
+  }
+}
+
+// Is a place inside a polygon (even-odd rule)?
+function inside(polygon, x, y) {
+  let odd = false;
+  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+    const [xi, yi] = polygon[i];
+    const [xj, yj] = polygon[j];
+    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
+  }
+  return odd;
+}
+
+// Reads what app/map.py packed: header length, JSON header, arrays at the offsets it names.
+function unpack(bytes) {
+  const block = bytes.slice();  // its own buffer, so that typed arrays start on their boundaries
+  const length = new DataView(block.buffer).getUint32(0, true);
+  const head = JSON.parse(new TextDecoder().decode(block.subarray(4, 4 + length)));
+  const types = { f4: Float32Array, i4: Int32Array, u2: Uint16Array, u1: Uint8Array };
+  const data = {};
+  for (const [name, [type, offset, count]] of Object.entries(head.arrays)) {
+    data[name] = new types[type](block.buffer, offset, count);
+  }
+  return { ...head, ...data };
+}

@@ -1,0 +1,117 @@
+"""``mini-image``: a miniature foundation model for 32 x 32 images, frozen, with the latents of all blocks.
+
+A ResNet (He et al., *Deep Residual Learning*, CVPR 2016): eight basic blocks, widths halved, a 5 x 5 stem
+of stride 2 and no pooling, so that a 32 x 32 image keeps 16, 8, 4 and 2 positions a side. ``gelda.pretrain``
+trains it. A ConvNeXt-atto at the same cost learned one polarity of ink and paper only.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gelda.errors import UserError
+
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+SIZE = 32  # px
+DEPTHS = (2, 2, 2, 2)
+DIMS = (32, 64, 128, 256)
+STEM = 64
+REBUILD = "python -m gelda.pretrain mini-image"
+
+
+def build(num_classes: int = 0, *, zero_init_last: bool = True) -> nn.Module:
+    """The timm network, untrained, for ink 1 on paper 0; without classes it gives its pooled features."""
+    from timm.models.resnet import BasicBlock, ResNet
+
+    network = ResNet(
+        BasicBlock, DEPTHS, num_classes=num_classes, in_chans=1, channels=DIMS, zero_init_last=zero_init_last
+    )
+    network.conv1 = nn.Conv2d(1, STEM, kernel_size=5, stride=2, padding=2, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+class MiniImage:
+    """The frozen encoder.
+
+    ``layers`` names each block with its width, in depth order; the last is the pooled output. Batch norms use
+    their stored statistics, so that no image's latents depend on the others of its batch.
+    """
+
+    layers: dict[str, int] = {
+        f"stage{stage}.{block}": width
+        for stage, (depth, width) in enumerate(zip(DEPTHS, DIMS, strict=True))
+        for block in range(depth)
+    }
+
+    def __init__(self, network: nn.Module):
+        self.network = network.float().eval().requires_grad_(False)
+
+    def to(self, device: torch.device | str) -> MiniImage:
+        """Move the weights; returns itself."""
+        self.network.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> dict[str, Tensor]:
+        """Averages ``[B, D]`` a layer, of ``images`` ``[B, 1, 32, 32]``, float32 in [0, 1], paper 1."""
+        if images.ndim != 4 or images.shape[1:] != (1, SIZE, SIZE):
+            raise ValueError(f"mini-image takes [B, 1, {SIZE}, {SIZE}], not {list(images.shape)}")
+        network = self.network
+        hidden = network.act1(network.bn1(network.conv1(1 - images.float())))
+        latents = {}
+        for stage in range(len(DEPTHS)):
+            for block, layer in enumerate(getattr(network, f"layer{stage + 1}")):
+                hidden = layer(hidden)
+                latents[f"stage{stage}.{block}"] = hidden.mean((2, 3))
+        return latents
+
+
+LAST = list(MiniImage.layers)[-1]
+
+
+def load(folder: Path) -> MiniImage:
+    """The pre-trained encoder from ``folder``; its weights must be the ones that the card describes.
+
+    Raises UserError where a file is missing, unreadable, or not the file that the card gives the sha256 of.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as read
+
+    folder = Path(folder)
+    for name in (WEIGHTS, CARD):
+        if not (folder / name).is_file():
+            raise UserError(f"The mini-image encoder has no {name} in {folder}: rebuild it with `{REBUILD}`.")
+    data = (folder / WEIGHTS).read_bytes()
+    try:
+        expected = json.loads((folder / CARD).read_text(encoding="utf-8"))["weights"]["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / CARD} is not a model card: rebuild it with `{REBUILD}`.") from error
+    found = sha256(data).hexdigest()
+    if found != expected:
+        raise UserError(
+            f"{folder / WEIGHTS} has sha256 {found[:12]}..., its card says {str(expected)[:12]}...: "
+            f"fetch the file again or rebuild it with `{REBUILD}`."
+        )
+    network = build()
+    try:
+        network.load_state_dict(read(data))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(
+            f"{folder / WEIGHTS} does not fit the network of this version: rebuild it with `{REBUILD}`."
+        ) from error
+    return MiniImage(network)
+
+
+def random(seed: int = 0) -> MiniImage:
+    """The same network untrained: the control that every number of the pre-trained one is shown beside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # Blocks start as the identity in training; a control needs their random weights to count.
+        return MiniImage(build(zero_init_last=False))

@@ -1,0 +1,226 @@
+"""One experiment: its data, bank and settings, and what a single seed needs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gelda import device
+from gelda.adapter import Adapter, HeadData, fit
+from gelda.allocation import allocate
+from gelda.augmenters import Task
+from gelda.config import RunConfig
+from gelda.datasets import DatasetSpec
+from gelda.finetune import predict
+from gelda.latents import LatentBank, Standardizer
+from gelda.manifest import Manifest
+from gelda.protocols import Cut, folds, long_tail_cut
+from gelda.report import SeedResult
+
+ADAPTERS = ["ce", "logit-adjustment"]  # the two adapters of a seed: copy 0 and copy 1
+
+
+@dataclass
+class Adapted:
+    """What the adapt stage leaves behind for one seed."""
+
+    cut: Cut
+    fm_layer: str
+    standardizer: Standardizer
+    adapters: Adapter
+    scores: dict[str, float]
+    scale: Standardizer  # of z^(l); latents are generated standardised and restored for the suffix
+
+
+class Experiment:
+    """Everything that stages share and that does not change from seed to seed."""
+
+    def __init__(self, config: RunConfig, dataset: DatasetSpec, manifest: Manifest, bank: LatentBank) -> None:
+        self.config, self.dataset, self.manifest, self.bank = config, dataset, manifest, bank
+        self.device = device.resolve(config.device)
+        self.dtype = device.resolve_precision(config.precision, self.device)
+        self.latents = {layer: bank.load(layer) for layer in bank.layers}
+        table = manifest.table
+        self.label, self.subdomain = table["label"].to_numpy(), table["subdomain"].to_numpy()
+        self.group = table["group"].to_numpy()
+
+    @property
+    def layer(self) -> int:
+        """l: latents are generated at z^(l)."""
+        return self.config.generator.adapter_layer
+
+    def cut(self, seed: int) -> Cut:
+        """The long-tailed cut of one seed."""
+        d = self.config.data
+        return long_tail_cut(
+            self.manifest,
+            seed,
+            imbalance=d.imbalance,
+            empty_subdomains=d.empty_subdomains,
+            one_subdomain_a_group=d.one_subdomain_a_group,
+        )
+
+    def adapted(self, cut: Cut, fm_layer: str, scores: dict[str, float], adapters: Adapter) -> Adapted:
+        """Bundle a seed's adapter with the standardisers that its training rows give."""
+        rows = cut.rows("train")
+        base = Standardizer.fit(self.latents[fm_layer][rows])
+        z = base.apply(self.latents[fm_layer][rows])
+        if self.layer:
+            scale = Standardizer.fit(adapters.run(z.to(self.device), 0, self.layer)[1].cpu())
+        else:  # z^(0) is standardised already
+            scale = Standardizer(torch.zeros(z.shape[1]), torch.ones(z.shape[1]))
+        return Adapted(cut, fm_layer, base, adapters, scores, scale)
+
+    def choose_layer(
+        self, cut: Cut, seed: int, tick: Callable[[float, str], None]
+    ) -> tuple[str, dict[str, float]]:
+        """The encoder layer with the lowest class-mean log-loss over folds inside the training cut.
+
+        Standardiser and adapter are refitted without the fold; classes of one item never enter it.
+        """
+        c = self.config.adapter
+        rows = cut.rows("train")
+        label = self.label[rows]
+        fold = folds(label, self.group[rows], c.validation_folds, seed)
+        target = torch.from_numpy(label)
+        scores = {}
+        for number, layer in enumerate(self.latents):
+            raw = self.latents[layer][rows]
+            data, standardizers = [], []
+            for k in range(c.validation_folds):
+                inside = torch.from_numpy(fold != k)
+                standardizers.append(Standardizer.fit(raw[inside]))
+                ones = torch.ones(int(inside.sum()))
+                data.append(HeadData(standardizers[-1].apply(raw[inside]), target[inside], ones))
+            heads = Adapter(self.widths(layer), len(self.manifest.class_names), c.validation_folds, seed)
+            fit(
+                heads.to(self.device),
+                data,
+                loss="logit-adjustment",
+                seed=seed,
+                **self.head_settings(max(1, c.steps // 2)),
+            )
+            loss = np.full(len(rows), np.nan)
+            for k in range(c.validation_folds):
+                out = fold == k
+                if out.any():
+                    probability = predict(heads, standardizers[k].apply(raw[torch.from_numpy(out)]), 0)[k]
+                    loss[out] = -np.log(probability[np.arange(out.sum()), label[out]].clip(1e-12))
+            scored = pd.Series(loss).groupby(label).mean()
+            scores[layer] = float(scored.mean())
+            tick((number + 1) / (len(self.latents) + 1), f"validating layer {layer}")
+        return min(scores, key=scores.__getitem__), scores
+
+    def task(self, seed: int, adapted: Adapted, sampling: str, on_step: Any = None) -> Task:
+        """What an augmenter may see of one seed: training rows at the generation layer."""
+        rows = adapted.cut.rows("train")
+        settings = getattr(self.config, sampling)
+        extra = {"on_step": on_step} if on_step else {}
+        return Task(
+            latents=self.at_layer(adapted, rows),
+            label=torch.from_numpy(self.label[rows].astype(np.int64)),
+            subdomain=torch.from_numpy(self.subdomain[rows].astype(np.int64)),
+            classes=len(self.manifest.class_names),
+            subdomains=len(self.manifest.subdomain_names),
+            allocation=allocate(settings.allocation, adapted.cut.counts, settings.allocation_factor),
+            seed=seed,
+            class_attributes=torch.from_numpy(self.dataset.class_attributes()),
+            subdomain_attributes=torch.from_numpy(self.dataset.subdomain_attributes()),
+            device=self.device,
+            dtype=self.dtype,
+            **extra,
+        )
+
+    def at_layer(self, adapted: Adapted, rows: np.ndarray) -> torch.Tensor:
+        """Standardised z^(l) of items [N, D], through the logit-adjusted adapter."""
+        z = adapted.standardizer.apply(self.latents[adapted.fm_layer][rows])
+        if self.layer:
+            z = adapted.scale.apply(adapted.adapters.run(z.to(self.device), 0, self.layer)[1].cpu())
+        return z
+
+    def head_settings(self, steps: int) -> dict[str, Any]:
+        """Keyword arguments of `fit`, the same for adapters and heads."""
+        a = self.config.adapter
+        return {
+            "tau": a.tau,
+            "steps": steps,
+            "batch_size": a.batch_size,
+            "learning_rate": a.learning_rate,
+            "weight_decay": a.weight_decay,
+            "dropout": a.dropout,
+        }
+
+    def widths(self, fm_layer: str) -> tuple[int, ...]:
+        """Widths of z^(0) … z^(L)."""
+        return (self.bank.layers[fm_layer], *self.config.adapter.hidden)
+
+    def seed_result(self, seed: int, adapted: Adapted, probability: torch.Tensor) -> SeedResult:
+        """Test predictions of one seed from probabilities [methods, N, C]."""
+        rows = adapted.cut.rows("test")
+        predicted = probability.argmax(-1).numpy()
+        return SeedResult(
+            seed,
+            self.label[rows],
+            self.subdomain[rows],
+            self.group[rows],
+            {method: predicted[k] for k, method in enumerate(self.config.methods)},
+            adapted.cut.counts,
+            adapted.cut.groups,
+            adapted.cut.empty,
+        )
+
+    def setting(self, adapted: Sequence[Adapted]) -> str:
+        """One sentence on the data that the figures are of."""
+        cut = adapted[0].cut
+        unseen = " and ".join(self.config.data.empty_subdomains)
+        return (
+            f"{len(self.manifest.class_names)} classes under {len(self.manifest.subdomain_names)} conditions; "
+            f"about {np.mean([a.cut.counts.sum() for a in adapted]):.0f} training items, from "
+            f"{cut.counts.sum(1).max()} to {cut.counts.sum(1).min()} a class"
+            + (f"; the {len(cut.groups['tail'])} scarcest never seen {unseen}" if unseen else "")
+            + f"; {len(adapted)} seed{'s' if len(adapted) > 1 else ''}."
+        )
+
+    def layer_reason(self, adapted: Sequence[Adapted]) -> str:
+        """Which encoder layer was taken, and why."""
+        if self.config.adapter.fm_layer != "auto":
+            return f"Encoder layer {adapted[0].fm_layer}, as set."
+        chosen = pd.Series([a.fm_layer for a in adapted]).value_counts()
+        texts = ", ".join(f"{name} in {count} of {len(adapted)} seeds" for name, count in chosen.items())
+        return f"Encoder layer by validation inside the training cut (class-mean log-loss): {texts}."
+
+    def notes(self, adapted: Sequence[Adapted]) -> list[str]:
+        """What a reader of the figures must know."""
+        return [
+            self.layer_reason(adapted),
+            "Every method uses the same latents, adapter, budget and seeds. Guidance scale and synthetic "
+            "weight are fixed settings here, not chosen by validation in each run.",
+            "Intervals: t over seeds with the variance of the test items added; they say nothing of other "
+            "data sets.",
+        ]
+
+    def meta(self, adapted: Sequence[Adapted], synthetic: Any, first_seed: int) -> dict[str, Any]:
+        """Names, counts and groups of the displayed (first) seed, for pages."""
+        cut = adapted[0].cut
+        made = np.zeros_like(cut.counts)
+        if synthetic is not None:
+            np.add.at(made, (synthetic.label.numpy(), synthetic.subdomain.numpy()), 1)
+        return {
+            "class_names": self.manifest.class_names,
+            "subdomain_names": self.manifest.subdomain_names,
+            "dataset": self.config.data.dataset,
+            "real": cut.counts,
+            "synthetic": made,
+            "groups": cut.groups,
+            "empty_cells": cut.empty,
+            "display_seed": first_seed,
+            "fm_layer": adapted[0].fm_layer,
+            "adapter_layer": self.layer,
+            "layer_reason": self.layer_reason(adapted),
+            "layer_scores": adapted[0].scores,
+        }

@@ -1,0 +1,11 @@
+"""Explore a run: the map of its latents, layer by layer."""
+
+from app import explore_view, state, widgets
+
+state.begin("explore")
+with widgets.guarded():
+    run, head, places = widgets.run_picker(explore_view.CONTROLS)
+    if run is None:
+        widgets.no_run()
+    elif not widgets.unfinished(run):
+        explore_view.view(run, head, places)

@@ -1,0 +1,160 @@
+"""A small made-up run, written with the engine's own writers, for tests of pages and charts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gelda import projection, report, runs
+from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
+from gelda.config import resolve_config
+from gelda.datasets import digits
+from gelda.pipeline import STAGES
+
+CLASSES, CONDITIONS = digits.CLASS_NAMES, digits.CONDITIONS
+GROUPS = {"head": [0, 1, 4], "medium": [2, 3, 7], "tail": [5, 6, 8, 9]}
+EMPTY = [(c, s) for c in GROUPS["tail"] for s in (1, 4)]
+METHODS = {"ce": 0.62, "logit-adjustment": 0.74, "smote": 0.68, "gelda-paper": 0.75, "gelda": 0.77}
+RUN = "20261121-080000-digits-0001"
+
+
+def make_run(home: Path, run_id: str = RUN, seeds: int = 3) -> Path:
+    """A finished run under ``home/runs``; GELDA_HOME must point at `home`."""
+    state = runs.create_run(
+        resolve_config(preset="tiny").model_dump(mode="json"), "Handwritten digits", "digits", run_id
+    )
+    path = state.path
+    assert path == Path(home) / "runs" / run_id
+    points, xy = _points()
+    _write_points(path, points, xy)
+    result = _report(state, seeds)
+    write_json(path / "report.json", result)
+    state.status, state.headline, state.stage = "done", result["headline"], "project"
+    state.stages = [
+        runs.StageState(name, title, "done", 100, 100, seconds=3.0 + k)
+        for k, (name, title) in enumerate(STAGES.items())
+    ]
+    runs.save_state(state)
+    return path
+
+
+def make_unfinished(status: str, run_id: str, error: str | None = None) -> Path:
+    """A run that never got to its report: running, failed, cancelled or interrupted."""
+    config = resolve_config(preset="tiny").model_dump(mode="json")
+    state = runs.create_run(config, "Handwritten digits", "digits", run_id)
+    states = ["done", "done", "failed" if status == "failed" else "running", *["waiting"] * (len(STAGES) - 3)]
+    state.stages = [
+        runs.StageState(name, title, shown, 40 if shown == "running" else 0, 100, 2.0, remaining=9.0)
+        for (name, title), shown in zip(STAGES.items(), states, strict=True)
+    ]
+    state.status, state.error, state.stage = status, error, "generate"
+    runs.save_state(state)
+    (state.path / "heartbeat").touch()
+    return state.path
+
+
+def make_broken(home: Path, run_id: str = "broken-run") -> Path:
+    """A run folder whose run.json was cut off."""
+    path = Path(home) / "runs" / run_id
+    path.mkdir(parents=True)
+    (path / "run.json").write_text('{"format": 1, "status": "do')
+    return path
+
+
+def _points() -> tuple[pd.DataFrame, np.ndarray]:
+    """Real points of every cell but the empty ones, synthetic ones of every cell; one blob a class."""
+    rng = np.random.default_rng(0)
+    labels = digits.labels()
+    rows, places = [], []
+    for c in range(len(CLASSES)):
+        own = np.flatnonzero(labels == c)
+        centre = 6 * np.array([np.cos(0.63 * c), np.sin(0.63 * c)])
+        for s, condition in enumerate(CONDITIONS):
+            for k, image in enumerate(own[:6]):
+                split = "train" if k < 3 else "dev"
+                if split == "train" and (c, s) in EMPTY:
+                    continue
+                name = f"{image:04d}-{condition}"
+                rows.append((name, f"digits:{image}/{s}", c, s, split, "real", "", True, f"{image:04d}"))
+                places.append(centre + rng.normal(size=2) * 0.7)
+    for c in range(len(CLASSES)):
+        for s in range(len(CONDITIONS)):
+            for _ in range(3):
+                name = f"gelda-{sum(r[5] == 'synthetic' for r in rows):05d}"
+                rows.append((name, "", c, s, "", "synthetic", "gelda", bool(rng.random() > 0.2), ""))
+                places.append(6 * np.array([np.cos(0.63 * c), np.sin(0.63 * c)]) + rng.normal(size=2) * 0.8)
+    columns = ["id", "uri", "label", "subdomain", "split", "origin", "method", "kept", "group"]
+    return pd.DataFrame(rows, columns=columns), np.asarray(places, dtype=np.float32)
+
+
+def _write_points(path: Path, points: pd.DataFrame, xy: np.ndarray) -> None:
+    real = np.zeros((len(CLASSES), len(CONDITIONS)), int)
+    made = np.zeros_like(real)
+    for row in points.itertuples():
+        if row.split == "train":
+            real[row.label, row.subdomain] += 1
+        elif row.origin == "synthetic":
+            made[row.label, row.subdomain] += 1
+    layers = [
+        projection.LayerInfo("stage2.1", "Encoder stage2.1", 2, False, False),
+        projection.LayerInfo("adapter.1", "Adapter layer 1", 2, True, True),
+    ]
+    write_json(
+        path / "points.json",
+        {"format": FORMAT, "key": "made-up", "layers": [layer.__dict__ for layer in layers]},
+    )
+    write_table(path / "points.parquet", points)
+    write_tensors(path / "neighbours.safetensors", projection.find_neighbours(xy, points))
+    for layer in layers:
+        write_tensors(path / "points" / f"{layer.name}.safetensors", {"z": torch.from_numpy(xy).half()})
+    write_json(
+        path / "meta.json",
+        {
+            "format": FORMAT, "class_names": CLASSES, "subdomain_names": CONDITIONS, "dataset": "digits",
+            "real": real, "synthetic": made, "groups": GROUPS, "empty_cells": EMPTY, "display_seed": 0,
+            "fm_layer": "stage2.1", "adapter_layer": 1, "layer_scores": {"stage2.1": 0.61},
+            "layer_reason": "Stage 2.1 separates the classes best on held-out folds.",
+        },
+    )  # fmt: skip
+    key = "made-up-map"
+    write_tensors(path / "maps" / f"{key}.safetensors", {"xy": xy})
+    projection.write_map_info(
+        projection.MapInfo(
+            key=key, layer="adapter.1", layer_title="Adapter layer 1", scope_kind="all", scope_name="",
+            trustworthiness=0.93, n_neighbors=15, min_dist=0.1, seed=0, shown=len(points), state="done",
+            fitted=int((points["origin"] == "real").sum()), has_synthetic=True, message="",
+            path=path / "maps" / f"{key}.json",
+        )
+    )  # fmt: skip
+
+
+def _report(state: runs.RunState, seeds: int) -> dict:
+    rng = np.random.default_rng(1)
+    label = np.repeat(np.arange(len(CLASSES)), 40)
+    subdomain = np.tile(np.arange(len(CONDITIONS)), len(label) // len(CONDITIONS))
+    results = []
+    for seed in range(seeds):
+        predicted = {
+            m: np.where(
+                rng.random(len(label)) < share,
+                label,
+                (label + 1 + rng.integers(0, 3, len(label))) % len(CLASSES),
+            )
+            for m, share in METHODS.items()
+        }
+        counts = np.tile((180 / 1.4 ** np.arange(len(CLASSES))).astype(int)[:, None], (1, len(CONDITIONS)))
+        group = np.array([f"{i // 2:04d}" for i in range(len(label))])
+        results.append(report.SeedResult(seed, label, subdomain, group, predicted, counts, GROUPS, EMPTY))
+    health = dict(
+        variance_ratio=0.82, variance_ratio_tail=0.64, frechet=3.1, frechet_real=1.2, frechet_gaussian=4.8,
+        memorisation=0.97, memorisation_real=1.0, kept_share=0.9,
+    )  # fmt: skip
+    return report.build(
+        results, class_names=CLASSES, subdomain_names=CONDITIONS, health=[health],
+        notes=["Writers are unknown and shared between the halves."], config=runs.read_spec(state.path),
+        seconds=dict.fromkeys(STAGES, 4.0), run=state.id, name=state.name, demo="digits",
+        setting="10 classes under 5 conditions; the 4 scarcest never seen slanted and inverted; 3 seed(s).",
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""One journey in a real browser: start the demo, watch it, explore what it made, select, export."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import app_fixtures as fixtures
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN_LIMIT = 300  # seconds the tiny demo may take on a slow machine
+
+
+def browser_or_skip() -> str:
+    """Path of Chromium. On CI its absence is a failure: the journey must not vanish unnoticed."""
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
+        None,
+    )
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        found = None
+    if found is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "needs playwright and a chromium on the PATH"
+        )
+    return found
+
+
+class Server:
+    """The app as a person starts it, on a free port, with its own workspace."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
+        self.log = home / "server.log"
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            str(ROOT / "app" / "main.py"),
+            "--server.port",
+            str(self.port),
+        ]
+        paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        env = {**os.environ, "GELDA_HOME": str(home), "PYTHONPATH": paths, **environment}
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(command, cwd=home, env=env, stdout=log, stderr=log)
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2).close()
+                return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.25)
+        raise RuntimeError(self.log.read_text())
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def page() -> Iterator:
+    executable = browser_or_skip()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        # the sandbox cannot start as root, as in CI's containers; WebGL2 comes from the software renderer
+        flags = ["--enable-unsafe-swiftshader", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        browser = play.chromium.launch(executable_path=executable, args=flags)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
+        tab.set_default_timeout(30_000)
+        tab.problems = []
+        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
+        yield tab
+        browser.close()
+
+
+def lasso(page, centre: tuple[float, float], radius: float) -> None:
+    """Draw a circle with the lasso tool, in fractions of the map."""
+    page.locator(".map button", has_text="Lasso").click()
+    box = page.locator(".map").bounding_box()
+    x, y = box["x"] + box["width"] * centre[0], box["y"] + box["height"] * centre[1]
+    r = radius * min(box["width"], box["height"])
+    page.mouse.move(x + r, y)
+    page.mouse.down()
+    for k in range(1, 33):
+        page.mouse.move(x + r * math.cos(k * math.pi / 16), y + r * math.sin(k * math.pi / 16))
+    page.mouse.up()
+
+
+def wait_for_map(page) -> None:
+    page.locator(".map[data-drawn]").wait_for()
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
+
+
+def test_from_the_demo_to_an_export(page, tmp_path: Path) -> None:
+    from gelda import runs
+
+    server = Server(tmp_path, GELDA_DEMO_PRESET="tiny")
+    try:
+        page.goto(server.url)
+        page.get_by_text("Nothing has been run in this workspace yet").wait_for()
+        page.get_by_role("button", name="Run the demo").click()
+        page.locator("table.stages").first.wait_for()
+        limit = time.monotonic() + RUN_LIMIT
+        link = page.locator("[data-testid=stMain]").get_by_role("link", name="Explore", exact=True)
+        while not link.count():
+            states = [run.status for run in runs.list_runs(tmp_path)]
+            assert "failed" not in states, runs.list_runs(tmp_path)[0].error
+            assert time.monotonic() < limit, f"the demo is still {states} after {RUN_LIMIT} s"
+            page.wait_for_timeout(500)
+        link.first.click()
+        wait_for_map(page)
+        run = runs.list_runs(tmp_path)[0]
+        from gelda import projection
+
+        points = projection.load_points(run.path)
+        assert set(points["origin"]) == {"real", "synthetic"}
+        assert int(page.locator(".map").get_attribute("data-points")) == len(points)
+        lasso(page, (0.5, 0.5), 0.45)
+        heading = page.get_by_text("selected:")
+        heading.wait_for()
+        on_map = int(page.locator(".map").get_attribute("data-selected"))
+        assert on_map > 20
+        assert heading.inner_text().startswith(
+            f"{on_map:,} ".replace(",", "\u202f")
+        )  # browser and server agree
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV", exact=True).click()
+        assert len(Path(download.value.path()).read_text().splitlines()) == on_map + 1
+        assert not page.problems
+    finally:
+        server.stop()
+
+
+def test_selection_stays_and_the_url_holds_the_view(
+    page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    fixtures.make_run(tmp_path)
+    server = Server(tmp_path)
+    try:
+        page.goto(f"{server.url}/explore")
+        wait_for_map(page)
+        lasso(page, (0.5, 0.5), 0.49)
+        heading = page.get_by_text("selected:")
+        heading.wait_for()
+        said = heading.inner_text()
+        chosen = page.locator(".map").get_attribute("data-selected")
+        page.locator("[data-testid=stMain]").get_by_text("Source", exact=True).click()
+        page.wait_for_url("**colour=source**")
+        assert heading.inner_text() == said
+        assert page.locator(".map").get_attribute("data-selected") == chosen
+        page.locator("[aria-label^='eight, inverted']").click()
+        page.wait_for_url("**conditions=inverted**")
+        page.get_by_role("link", name="Results").first.click()
+        page.get_by_role("heading", name="Every method").wait_for()
+        page.get_by_role("link", name="Explore").first.click()
+        page.wait_for_url("**colour=source**")
+        wait_for_map(page)
+        assert (
+            page.locator(".map").get_attribute("data-points") == "6"
+        )  # three dev images and three synthetic latents
+        page.locator(".map").focus()
+        page.keyboard.press("Escape")
+        assert not page.problems
+    finally:
+        server.stop()

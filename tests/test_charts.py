@@ -1,0 +1,129 @@
+"""Charts and words: figures say what the numbers say, and no more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from app import charts, words
+from app import map as latent_map
+from app.palette import THEMES
+
+LA = "logit adjustment"
+
+
+def frame(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["metric", "method", "title", "mean", "low", "high"])
+
+
+def test_an_interval_that_crosses_zero_is_never_called_ahead() -> None:
+    unsure = {"mean": 3.0, "ci95": [-0.1, 6.1]}
+    assert words.verdict(unsure) == "inside the noise"
+    assert "inside the noise" in words.difference(unsure)
+    assert "ahead" not in words.difference(unsure)
+
+
+@pytest.mark.parametrize(
+    ("mean", "ci95", "said"), [(2.0, [0.5, 3.5], "ahead of"), (-2.0, [-3.5, -0.5], "behind")]
+)
+def test_an_interval_clear_of_zero_is_named(mean: float, ci95: list[float], said: str) -> None:
+    assert f"2.0 points {said} {LA}" in words.difference({"mean": mean, "ci95": ci95})
+
+
+def test_one_seed_has_no_interval_and_no_verdict() -> None:
+    assert "no interval" in words.difference({"mean": 2.0, "ci95": [None, None]})
+
+
+def test_minus_signs_are_minus_signs() -> None:
+    assert words.number(-1.25, signed=True) == "−1.2"
+    assert (
+        words.minus("tail (95 % interval -3.0 to +2.0), logit-adjustment")
+        == "tail (95 % interval −3.0 to +2.0), logit-adjustment"
+    )
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_forest_title_follows_the_intervals(theme: str) -> None:
+    data = frame(
+        ("tail", "gelda", "GeLDA", 0.6, -0.4, 1.6),
+        ("unseen", "gelda", "GeLDA", 4.3, 2.9, 5.6),
+        ("tail", "ce", "CE", -9, -12, -6),
+        ("unseen", "ce", "CE", -9, -12, -6),
+    )
+    figure = charts.forest(data, theme)
+    title = figure.layout.title.text
+    assert title == f"GeLDA is ahead of {LA} on cells never seen, inside the noise on the rare classes"
+    dots = [trace for trace in figure.data if trace.mode == "markers"]
+    filled = {trace.xaxis + trace.y[0]: trace.marker.color[0] != THEMES[theme].paper for trace in dots}
+    assert filled == {"xGeLDA": False, "xCE": True, "x2GeLDA": True, "x2CE": True}  # open where unsure
+    low, high = figure.layout.xaxis.range
+    assert low < -12 and high > 1.6
+
+
+def test_gain_title_has_the_means_it_shows() -> None:
+    rows = [(s, "nine", 10, "tail", 4.0 + s) for s in (0, 1)] + [
+        (s, "zero", 100, "head", -1.0) for s in (0, 1)
+    ]
+    data = pd.DataFrame(rows, columns=["seed", "class_name", "count", "group", "gain"])
+    figure = charts.gain_by_size(data, "light", "GeLDA", LA)
+    assert "+4.5 points in rare classes, −1.0 elsewhere" in figure.layout.title.text
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_confusion_rows_sum_to_a_hundred_and_the_title_names_the_largest() -> None:
+    counts = np.array([[8, 2, 0], [0, 10, 0], [5, 0, 5]])
+    figure = charts.confusion(counts, ["a", "b", "c"], "t", "dark")
+    assert np.allclose(np.sum(figure.data[0].z, axis=1), 100)
+    assert (
+        charts.confusion_title(counts, ["a", "b", "c"], "CE")
+        == "CE takes <i>c</i> for <i>a</i> most often (50.0 %)"
+    )
+
+
+def test_confusion_difference_to_itself_is_nothing() -> None:
+    counts = np.array([[8, 2], [1, 9]])
+    figure = charts.confusion(counts, ["a", "b"], "t", "light", reference=counts)
+    assert np.allclose(figure.data[0].z, 0)
+
+
+def test_a_row_without_items_is_not_a_division_by_zero() -> None:
+    assert np.isnan(charts.row_percent(np.array([[0, 0], [1, 3]]))[0]).all()
+
+
+def test_the_plain_map_keeps_small_cells_whole() -> None:
+    points = pd.DataFrame({"label": [0] * 1000 + [1] * 7, "subdomain": 0, "origin": "real"})
+    rows = charts.stratified(points, np.arange(len(points)), limit=100)
+    assert len(rows) == 100
+    assert (points["label"].iloc[rows] == 1).sum() == 7
+
+
+def test_lasso_is_even_odd_and_leaves_out_what_is_not_on_the_map() -> None:
+    square = [[0, 0], [4, 0], [4, 4], [0, 4]]
+    xy = np.array([[1, 1], [5, 1], [np.nan, np.nan], [3.9, 3.9], [-0.1, 2]], dtype=np.float32)
+    assert latent_map.inside(square, xy).tolist() == [0, 3]
+    notched = [[0, 0], [4, 0], [2, 2], [4, 4], [0, 4]]
+    assert latent_map.inside(notched, np.array([[3.5, 2.0], [1, 2]], dtype=np.float32)).tolist() == [1]
+    assert latent_map.inside([[0, 0], [1, 1]], xy).size == 0
+
+
+def test_lasso_agrees_with_an_independent_test() -> None:
+    path = pytest.importorskip("matplotlib.path")
+    rng = np.random.default_rng(0)
+    xy = rng.normal(size=(2000, 2)).astype(np.float32)
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    polygon = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(0.5, 1.5, 40)[:, None]
+    expected = np.flatnonzero(path.Path(np.vstack([polygon, polygon[:1]])).contains_points(xy))
+    assert latent_map.inside(polygon.tolist(), xy).tolist() == expected.tolist()
+
+
+def test_names_stand_on_their_points() -> None:
+    rng = np.random.default_rng(0)
+    clusters = np.concatenate([rng.normal(size=(50, 2)), rng.normal(size=(30, 2)) + 40]).astype(np.float32)
+    label = latent_map.labels_at_modes(clusters, np.zeros(80, int), ["a"], np.ones(80, bool))[0]
+    assert np.hypot(label["x"], label["y"]) < 3  # on the larger cluster, not between the two
+
+
+def test_more_groups_than_hues_turn_grey() -> None:
+    numbers = latent_map.colour_numbers(np.array([0, 9, 10, 57]), 58)
+    assert numbers.tolist() == [0, 9, latent_map.GREY, latent_map.GREY]

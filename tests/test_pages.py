@@ -1,0 +1,243 @@
+"""Every page in every state a person can find it in: nothing run, running, failed, broken, finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import app_fixtures as fixtures
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from gelda import jobs, projection, runs
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("home", "explore", "results")
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    monkeypatch.delenv("GELDA_READONLY", raising=False)
+    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
+    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
+    return tmp_path
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
+    for key, value in query.items():
+        page.query_params[key] = value
+    page.run()
+    if name != "home":
+        page.switch_page(str(ROOT / "pages" / f"{name}.py"))
+        for key, value in query.items():
+            page.query_params[key] = value
+        page.run()
+    assert not page.exception
+    return page
+
+
+def text(page: AppTest) -> str:
+    parts = [*page.title, *page.header, *page.subheader, *page.markdown, *page.caption, *page.warning]
+    html = [element.proto.body for element in page.get("html")]
+    return "\n".join([*(part.value for part in parts), *html])
+
+
+def warnings(page: AppTest) -> list[str]:
+    return [w.value for w in page.warning]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_empty_workspace_says_what_to_do(name: str) -> None:
+    page = open_page(name)
+    assert "demo" in text(page)
+    assert not warnings(page)
+    if name == "home":
+        assert [b.label for b in page.button] == ["Run the demo"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_finished_run_is_shown(name: str, workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    page = open_page(name)
+    assert not warnings(page)
+    assert {"home": "Synthetic latents", "explore": "8 of 50 cells", "results": "GeLDA is"}[
+        name
+    ] in page.title[0].value
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_broken_folder_is_a_sentence(name: str, workspace: Path) -> None:
+    fixtures.make_broken(workspace)
+    page = open_page(name, run="broken-run")
+    assert "run.json is not valid JSON" in text(page)
+    assert "Traceback" not in text(page)
+
+
+@pytest.mark.parametrize("name", ["explore", "results"])
+@pytest.mark.parametrize("missing", ["report.json", "meta.json", "points.parquet"])
+def test_half_a_run_is_a_sentence(name: str, missing: str, workspace: Path) -> None:
+    path = fixtures.make_run(workspace)
+    (path / missing).unlink()
+    page = open_page(name)
+    needed = {"explore": {"meta.json", "points.parquet"}, "results": {"report.json"}}[name]
+    assert bool(warnings(page)) == (missing in needed)
+    assert all("could not be drawn" not in w for w in warnings(page)), (
+        "the sentence should come from the engine"
+    )
+
+
+@pytest.mark.parametrize("name", ["explore", "results"])
+def test_unknown_run_is_a_sentence(name: str, workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    assert "There is no run called 'nobody'" in warnings(open_page(name, run="nobody"))[0]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_failed_run_keeps_its_sentence(name: str) -> None:
+    fixtures.make_unfinished("failed", "failed-run", "The disk is full: free some space and resume.")
+    page = open_page(name, run="failed-run")
+    assert "The disk is full" in text(page)
+    if name == "home":
+        assert "Resume" in [b.label for b in page.button]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_running_run_shows_its_stages(name: str) -> None:
+    fixtures.make_unfinished("running", "running-run")
+    page = open_page(name, run="running-run")
+    assert "Train the latent diffusion model" in text(page)
+    assert "9 s left" in text(page)
+    if name == "home":
+        assert "Cancel" in [b.label for b in page.button]
+        assert next(b for b in page.button if b.label == "Run the demo").disabled
+
+
+def test_readonly_starts_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    fixtures.make_run(workspace)
+    fixtures.make_unfinished("failed", "failed-run", "No.")
+    assert not open_page("home").button
+    assert "looking only" in text(open_page("home"))
+    page = open_page("explore", scope="class:eight")
+    assert not any(b.label.startswith("Make this map") for b in page.button)
+
+
+def test_the_demo_button_starts_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_demo", lambda *a, **k: started.append(a))
+    page = open_page("home")
+    page.button[0].click().run()
+    assert started == [("digits",)]
+
+
+def test_a_refusal_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gelda.errors import UserError
+
+    def refuse(*_: object) -> None:
+        raise UserError("The workspace cannot be written.")
+
+    monkeypatch.setattr(jobs, "start_demo", refuse)
+    page = open_page("home")
+    page.button[0].click().run()
+    assert warnings(page) == ["The workspace cannot be written."]
+
+
+def test_a_missing_map_is_offered_and_made_elsewhere(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixtures.make_run(workspace)
+    asked = []
+    monkeypatch.setattr(jobs, "start_projection", lambda *a: asked.append(a))
+    page = open_page("explore", scope="class:eight")
+    next(b for b in page.button if b.label.startswith("Make this map")).click().run()
+    assert asked == [(fixtures.RUN, "adapter.1", "class", "eight")]
+    assert "Making the map" in text(page)
+
+
+def test_a_map_that_failed_says_why(workspace: Path) -> None:
+    path = fixtures.make_run(workspace)
+    info = projection.list_maps(path)[0]
+    values = {**vars(info), "key": "other", "scope_kind": "class", "scope_name": "eight", "state": "failed"}
+    values |= {"message": "A map needs at least 5 real latents.", "path": info.path.with_name("other.json")}
+    projection.write_map_info(projection.MapInfo(**values))
+    page = open_page("explore", scope="class:eight")
+    assert warnings(page) == ["A map needs at least 5 real latents."]
+    assert any(b.label.startswith("Make this map") for b in page.button)
+
+
+def test_filters_change_what_is_drawn(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    points = projection.load_points(workspace / "runs" / fixtures.RUN)
+    page = open_page("explore")
+    assert f"{len(points)} of {len(points)} points drawn" in text(page)
+    page.multiselect(key="classes").select("eight").run()
+    eights = int((points["label"] == 8).sum())
+    assert f"{eights} of {len(points)} points drawn" in text(page)
+    assert page.query_params["classes"] == "eight"
+
+
+def test_the_url_sets_the_view(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    page = open_page("explore", colour="source", conditions="inverted,thick", show="real")
+    assert page.session_state["colour"] == "source"
+    assert page.multiselect(key="conditions").value == ["inverted", "thick"]
+    points = projection.load_points(workspace / "runs" / fixtures.RUN)
+    shown = int(((points["origin"] == "real") & points["subdomain"].isin([2, 4])).sum())
+    assert f"{shown} of {len(points)} points drawn" in text(page)
+
+
+def test_an_outdated_url_falls_back(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    page = open_page("explore", layer="no-such-layer", colour="mood", classes="twelve")
+    assert not warnings(page)
+    assert page.session_state["layer"] == "adapter.1"
+    assert page.session_state["classes"] == []
+
+
+def test_a_selection_becomes_a_table_and_survives_recolouring(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    points = projection.load_points(workspace / "runs" / fixtures.RUN)
+    rows = [0, 5, int(np.flatnonzero(points["origin"] == "synthetic")[0])]
+    page = open_page("explore")
+    from app.state import Selection
+
+    page.session_state["_selection"] = Selection(fixtures.RUN, rows, "lasso")
+    page.run()
+    for colour in ("class", "source"):
+        page.session_state["colour"] = colour
+        page.run()
+        assert "3 points selected: 2 real, 1 synthetic" in text(page)
+        table = page.dataframe[0].value
+        assert table["id"].tolist() == points["id"].iloc[rows].tolist()
+        assert table["nearest real"].iloc[2] != ""
+
+
+def test_results_keep_the_noise_inside(workspace: Path) -> None:
+    path = fixtures.make_run(workspace)
+    report = json.loads((path / "report.json").read_text())
+    report["paired_to_la"]["gelda"]["tail"] = {"mean": 3.0, "ci95": [-1.0, 7.0]}
+    report["paired_to_la"]["gelda"]["unseen"] = {"mean": 4.0, "ci95": [1.0, 7.0]}
+    (path / "report.json").write_text(json.dumps(report))
+    page = open_page("results")
+    assert (
+        page.title[0].value
+        == "GeLDA is ahead of logit adjustment on cells never seen, inside the noise on the rare classes"
+    )
+    assert "+3.0 points to logit adjustment: inside the noise" in text(page)
+    assert all(note in text(page) for note in report["notes"])
+
+
+def test_results_of_one_seed_have_no_intervals(workspace: Path) -> None:
+    fixtures.make_run(workspace, seeds=1)
+    page = open_page("results")
+    assert not warnings(page)
+    assert "no interval" in text(page)
+
+
+def test_pages_stay_short_and_modules_small() -> None:
+    for folder, limit in ((ROOT / "pages", 80), (ROOT / "app", 300)):
+        for file in folder.glob("*.py"):
+            assert len(file.read_text().splitlines()) <= limit, file

@@ -1,0 +1,445 @@
+"""Contracts that every entry of every registry must keep: a new entry is tested by being there."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from conftest import planted_task
+from gelda import augmenters, datasets, encoders, finetune, losses, sampler, semantics
+from gelda.allocation import ALLOCATIONS, allocate
+from gelda.augmenters import AUGMENTERS, Augmenter, Synthetic
+from gelda.augmenters.diffusion import Gelda
+from gelda.config import GeneratorConfig, SamplingConfig
+from gelda.datasets import DATASETS
+from gelda.encoders import ENCODERS
+from gelda.errors import UserError
+from gelda.finetune import FILTERS, keep
+from gelda.losses import LOSSES
+from gelda.sampler import SCHEDULERS
+from gelda.semantics import SEMANTICS, SemanticInputs, vectors
+
+REGISTRIES = {
+    "augmenters": AUGMENTERS,
+    "losses": LOSSES,
+    "filters": FILTERS,
+    "allocations": ALLOCATIONS,
+    "semantics": SEMANTICS,
+    "datasets": DATASETS,
+    "encoders": ENCODERS,
+}
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_entries_are_frozen_and_say_what_they_are(registry):
+    assert REGISTRIES[registry]
+    titles = []
+    for name, entry in REGISTRIES[registry].items():
+        assert name == name.lower() and " " not in name
+        assert entry.title and entry.note.endswith("."), f"{name} needs a title and a note that is a sentence"
+        titles.append(entry.title)
+        with pytest.raises(AttributeError, match="cannot assign"):
+            entry.title = "changed"
+    assert len(set(titles)) == len(titles)
+
+
+HEAD = lambda z: torch.zeros(len(z), 3)  # noqa: E731
+INPUTS = SemanticInputs(torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 1, 3]), 4, torch.randn(4, 2))
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: augmenters.get("smot"), "no method called 'smot'. Did you mean 'smote'.*Valid names: ce, gelda, "),
+    (lambda: losses.get("logit-adjustement"), "no loss called .*Did you mean 'logit-adjustment'"),
+    (lambda: keep("confidense", Synthetic.none(2), planted_task(), HEAD, 1), "no filter .*Did you mean 'confidence'"),
+    (lambda: allocate("headclass", np.ones((2, 2), int)), "no allocation .*Did you mean 'head-class'"),
+    (lambda: vectors("onehot", INPUTS), "no semantic source .*Did you mean 'one-hot'"),
+    (lambda: sampler.solver_table("dddim"), "no scheduler .*Did you mean 'ddim'"),
+    (lambda: datasets.get("digit"), "no dataset .*Did you mean 'digits'"),
+    (lambda: encoders.get("mini-imge"), "no encoder .*Did you mean 'mini-image'"),
+])  # fmt: skip
+def test_an_unknown_name_is_answered_with_the_nearest(call, words):
+    with pytest.raises(UserError, match=words):
+        call()
+
+
+def test_schedulers_name_classes_of_diffusers():
+    import diffusers
+
+    for name, (kind, options) in SCHEDULERS.items():
+        assert hasattr(diffusers, kind), name
+        assert not options.get("clip_sample", False) and options["timestep_spacing"] != "leading"
+
+
+# -- augmenters ------------------------------------------------------------------------------------------
+
+GENERATOR = GeneratorConfig(steps=8, width=16, depth=1, condition_dim=8, batch_size=16)
+
+
+def make(name: str, model=None) -> Augmenter:
+    spec = augmenters.get(name)
+    if spec.generative:
+        return spec.build(GENERATOR, model=model, sampling=SamplingConfig(num_inference_steps=4))
+    return spec.build()
+
+
+def wanted(task, made) -> bool:
+    """The allocation per cell where the method knows of subdomains, else per class."""
+    if (made.subdomain >= 0).all() and len(made):
+        counts = np.zeros_like(task.allocation)
+        np.add.at(counts, (made.label.numpy(), made.subdomain.numpy()), 1)
+        return (counts == task.allocation).all()
+    present = task.class_counts() > 0
+    expected = np.where(present, task.allocation.sum(1), 0)
+    return (np.bincount(made.label.numpy(), minlength=task.classes) == expected).all()
+
+
+MAKERS = ["smote", "residual-transfer", "gelda-paper", "gelda"]
+
+
+def test_the_list_of_methods_that_make_latents_is_complete():
+    for name in AUGMENTERS:
+        assert (len(make(name).synthesise(planted_task())) > 0) == (name in MAKERS), name
+
+
+@pytest.mark.parametrize("name", AUGMENTERS)
+def test_synthetic_latents_have_the_right_form_and_number(name):
+    task = planted_task()
+    before = task.latents.clone()
+    arm = make(name)
+    made = arm.synthesise(task)
+    assert made.latents.shape == (len(made), 6) and made.latents.dtype == torch.float32
+    assert made.label.dtype == made.subdomain.dtype == torch.int64
+    assert made.label.shape == made.subdomain.shape == (len(made),)
+    assert torch.isfinite(made.latents).all() and made.latents.device.type == "cpu"
+    assert torch.equal(task.latents, before), "the task's latents must not change"
+    if name in MAKERS:
+        assert wanted(task, made)
+        assert set(made.label.tolist()) <= {0, 1, 2}
+    weight = arm.real_weight(task)
+    assert weight.shape == (len(task.latents),) and (weight > 0).all() and torch.isfinite(weight).all()
+    assert float(weight.mean()) == pytest.approx(1, abs=1e-4)
+    assert arm.weight > 0 and arm.starts_from in LOSSES and (arm.loss is None or arm.loss in LOSSES)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_same_seed_repeats_and_another_differs(name):
+    task = planted_task()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    a = make(name).synthesise(task)
+    torch.manual_seed(2)
+    np.random.seed(2)
+    b = make(name).synthesise(task)
+    c = make(name).synthesise(replace(task, seed=5))
+    assert torch.equal(a.latents, b.latents) and torch.equal(a.label, b.label)
+    assert a.latents.shape == c.latents.shape and not torch.allclose(a.latents, c.latents)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_classes_do_not_share_their_random_numbers(name):
+    """Two classes of equal data must not get equal latents."""
+    z = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
+    task = planted_task(np.array([[10], [10], [30]]), np.array([[20], [20], [0]]), dim=4)
+    latents = task.latents.clone()
+    latents[:10] = latents[10:20] = z
+    made = make(name).synthesise(replace(task, latents=latents))
+    assert not torch.allclose(made.latents[made.label == 0], made.latents[made.label == 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [n for n, spec in AUGMENTERS.items() if spec.generative])
+def test_asking_for_more_of_a_cell_keeps_the_first_latents(name):
+    task = planted_task()
+    more = replace(task, allocation=task.allocation + np.array([[0, 3], [11, 0], [1, 40]]))
+    model = make(name).train(task)
+    few, many = make(name, model).synthesise(task), make(name, model).synthesise(more)
+    for c in range(3):
+        for s in range(2):
+            first = few.latents[(few.label == c) & (few.subdomain == s)]
+            longer = many.latents[(many.label == c) & (many.subdomain == s)]
+            torch.testing.assert_close(longer[: len(first)], first, atol=1e-5, rtol=1e-5)
+            assert len(longer) == more.allocation[c, s]
+
+
+CASES = {
+    "a class of one latent": (np.array([[20, 10], [8, 4], [1, 0]]), None),
+    "every class of one latent": (np.ones((3, 1), int), np.full((3, 1), 4)),
+    "a class of two latents": (np.array([[20, 10], [8, 4], [1, 1]]), None),
+    "empty cells": (np.array([[20, 0], [0, 4], [3, 0]]), np.array([[0, 5], [6, 0], [8, 9]])),
+    "a class without any latent": (np.array([[20, 10], [8, 4], [0, 0]]), None),
+    "one class only": (np.array([[12, 3]]), np.array([[4, 6]])),
+    "one cell only": (np.array([[12]]), np.array([[4]])),
+    "nothing wanted": (None, np.zeros((3, 2), int)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", AUGMENTERS)
+def test_hard_tasks(name, case):
+    task = planted_task(*CASES[case])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = make(name).synthesise(task)
+    assert torch.isfinite(made.latents).all()
+    assert made.latents.shape == (len(made), 6)
+    if name not in MAKERS or case == "nothing wanted":
+        assert len(made) == 0
+    elif name == "residual-transfer" and case in ("one class only", "one cell only", "every class of one latent"):
+        assert len(made) == 0, "there is no other class's variation to borrow"
+    else:
+        assert wanted(task, made)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_rows_that_are_not_finite_are_refused_by_number(bad):
+    task = planted_task()
+    latents = task.latents.clone()
+    latents[17, 2] = bad
+    with pytest.raises(UserError, match="row 17 holds NaN or infinity"):
+        replace(task, latents=latents)
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"latents": torch.zeros(0, 4)}, r"non-empty \[N, D\] table, not \(0, 4\)"),
+    ({"latents": torch.zeros(5)}, r"non-empty \[N, D\] table, not \(5,\)"),
+    ({"label": torch.zeros(3, dtype=torch.int64)}, "same number of rows"),
+    ({"subdomain": torch.zeros(3, dtype=torch.int64)}, "same number of rows"),
+])  # fmt: skip
+def test_tables_that_do_not_fit_are_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        replace(planted_task(), **change)
+
+
+def test_oversampling_makes_every_class_count_the_same():
+    task = planted_task()
+    weight = make("oversampling").real_weight(task).numpy()
+    sums = np.bincount(task.label.numpy(), weight)
+    np.testing.assert_allclose(sums, len(weight) / 3, rtol=1e-5)
+
+
+def test_smote_lies_between_latents_of_its_class():
+    task = planted_task(np.array([[30], [2], [1]]), np.array([[0], [50], [4]]))
+    made = make("smote").synthesise(task)
+    a, b = task.latents[task.label == 1]
+    mine = made.latents[made.label == 1]
+    share = ((mine - a) @ (b - a)) / (b - a).square().sum()
+    assert (share >= -1e-5).all() and (share <= 1 + 1e-5).all() and float(share.std()) > 0.1
+    torch.testing.assert_close(mine, a + share[:, None] * (b - a), atol=1e-4, rtol=1e-4)
+    lone = task.latents[task.label == 2]
+    assert torch.equal(made.latents[made.label == 2], lone.expand(4, -1)), "one latent can only be repeated"
+
+
+def test_residual_transfer_adds_another_class_s_residual_to_the_class_s_mean():
+    task = planted_task()
+    made = make("residual-transfer").synthesise(task)
+    z, y = task.latents.numpy().astype(np.float64), task.label.numpy()
+    means = np.stack([z[y == c].mean(0) for c in range(3)])
+    n = np.bincount(y)[y]
+    residual = (z - means[y]) * np.sqrt(n / (n - 1))[:, None]
+    for latent, c in zip(made.latents.numpy(), made.label.numpy(), strict=True):
+        distance = np.abs(latent - means[c] - residual).max(1)
+        assert y[distance.argmin()] != c and distance.min() < 1e-4
+
+
+def test_gelda_without_the_asked_attribute_table_says_so():
+    with pytest.raises(UserError, match="no attribute table: choose 'one-hot' or 'mean'"):
+        Gelda(GENERATOR, sampling=SamplingConfig()).train(replace(planted_task(), class_attributes=None))
+
+
+def test_gelda_balance_draws_by_class_size():
+    from gelda.augmenters.diffusion import draw_weights
+
+    task = planted_task()  # classes of 30, 12 and 3
+    for balance, expected in ((0.0, [30, 12, 3]), (1.0, [1, 1, 1]), (0.5, [30**0.5, 12**0.5, 3**0.5])):
+        sums = np.bincount(task.label.numpy(), draw_weights(task, balance).numpy())
+        np.testing.assert_allclose(sums / sums.sum(), np.array(expected) / sum(expected), rtol=1e-4)
+
+
+# -- losses ------------------------------------------------------------------------------------------------
+
+LOGITS = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(18).reshape(2, 9) % 4
+COUNTS = torch.tensor([[[50.0, 10.0, 5.0, 1.0]], [[3.0, 30.0, 3.0, 0.5]]])
+
+
+def formula(name: str, tau: float) -> np.ndarray:
+    """Each loss once more, in numpy; a new loss needs its line here."""
+    z, n = LOGITS.double().numpy(), COUNTS.double().numpy()
+    shift = {"ce": 0.0, "logit-adjustment": tau * np.log(n / n.sum(-1, keepdims=True))}[name]
+    return -np.take_along_axis(log_softmax(z + shift, axis=-1), LABELS.numpy()[..., None], -1)[..., 0]
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_their_formulas(name, tau):
+    got = LOSSES[name].per_item(LOGITS, LABELS, COUNTS, tau)
+    assert got.shape == (2, 9)
+    np.testing.assert_allclose(got.numpy(), formula(name, tau), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_have_a_finite_gradient_also_for_absurd_logits_and_absent_classes(name):
+    for scale in (1.0, 1e4):
+        logits = (LOGITS * scale).requires_grad_()
+        counts = COUNTS * torch.tensor([1.0, 1.0, 1.0, 0.0])
+        loss = LOSSES[name].per_item(logits, LABELS, counts, 1.0)
+        loss.mean().backward()
+        assert torch.isfinite(loss).all() and torch.isfinite(logits.grad).all() and logits.grad.any()
+
+
+def test_cross_entropy_is_torch_s():
+    expected = torch.nn.functional.cross_entropy(LOGITS.flatten(0, 1), LABELS.flatten(), reduction="none")
+    torch.testing.assert_close(LOSSES["ce"].per_item(LOGITS, LABELS, COUNTS, 1.0).flatten(), expected)
+
+
+def test_logit_adjustment_of_balanced_classes_is_cross_entropy():
+    even = torch.full((2, 1, 4), 7.0)
+    torch.testing.assert_close(
+        LOSSES["logit-adjustment"].per_item(LOGITS, LABELS, even, 1.0),
+        LOSSES["ce"].per_item(LOGITS, LABELS, even, 1.0),
+    )
+
+
+# -- filters -------------------------------------------------------------------------------------------------
+
+
+def made_for_filters():
+    task = planted_task()
+    rng = torch.Generator().manual_seed(3)
+    sizes = {(0, 0): 10, (0, 1): 7, (1, 0): 1, (2, 1): 20}
+    label = torch.cat([torch.full((n,), c) for (c, _), n in sizes.items()])
+    subdomain = torch.cat([torch.full((n,), s) for (_, s), n in sizes.items()])
+    order = torch.randperm(len(label), generator=rng)
+    made = Synthetic(3 * torch.randn(len(label), 6, generator=rng), label[order], subdomain[order])
+    return task, made, sizes
+
+
+def head(z: torch.Tensor) -> torch.Tensor:
+    return z[:, :3] * 2
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_keep_the_asked_share_of_each_cell(name, share):
+    task, made, sizes = made_for_filters()
+    kept = keep(name, made, task, head, share)
+    assert kept.dtype == torch.bool and kept.shape == (len(made),)
+    for (c, s), n in sizes.items():
+        got = int(kept[(made.label == c) & (made.subdomain == s)].sum())
+        assert got == (n if name == "none" else max(1, round(share * n)))
+
+
+def test_filters_keep_the_best():
+    task, made, _ = made_for_filters()
+    probability = np.exp(log_softmax(head(made.latents).double().numpy(), axis=1))
+    distance = np.linalg.norm(made.latents.numpy()[:, None] - task.latents.numpy()[None], axis=-1)
+    distance = np.where(made.label.numpy()[:, None] == task.label.numpy()[None], distance, np.inf).min(1)
+    scores = {
+        "confidence": probability[np.arange(len(made)), made.label.numpy()],
+        "neighbour": -distance,
+    }
+    assert set(scores) == set(FILTERS) - {"none"}
+    for name, score in scores.items():
+        kept = keep(name, made, task, head, 0.5).numpy()
+        for c, s in {(int(c), int(s)) for c, s in zip(made.label, made.subdomain, strict=True)}:
+            mine = (made.label.numpy() == c) & (made.subdomain.numpy() == s)
+            if (mine & ~kept).any():
+                assert score[mine & kept].min() >= score[mine & ~kept].max(), name
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_of_nothing_keep_nothing_and_an_unknown_class_is_no_trouble(name):
+    task, _, _ = made_for_filters()
+    assert keep(name, Synthetic.none(6), task, head, 0.5).shape == (0,)
+    unseen = planted_task(np.array([[9, 9], [9, 9], [0, 0]]))
+    made = Synthetic(torch.randn(4, 6), torch.full((4,), 2), torch.zeros(4, dtype=torch.int64))
+    assert int(keep(name, made, unseen, head, 0.5).sum()) == (4 if name == "none" else 2)
+
+
+# -- allocations -----------------------------------------------------------------------------------------------
+
+REAL = np.array([[30, 20, 10], [5, 0, 6], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("name", ALLOCATIONS)
+def test_allocations_are_whole_numbers_not_below_zero(name, factor):
+    before = REAL.copy()
+    made = allocate(name, REAL, factor)
+    assert made.shape == REAL.shape and np.issubdtype(made.dtype, np.integer) and (made >= 0).all()
+    np.testing.assert_array_equal(REAL, before)
+    for c in range(3):
+        for s in range(3):
+            total = round(factor * 60)
+            missing = max(0, total - REAL[c].sum())
+            expected = {
+                "head-cell": max(0, round(factor * 30) - REAL[c, s]),
+                "head-class": missing // 3 + (s < missing % 3),
+                "multiple": round(factor * REAL[c, s]),
+                "empty-cells": round(factor * 30) if REAL[c, s] == 0 else 0,
+            }[name]
+            assert made[c, s] == expected, (c, s)
+
+
+def test_head_class_fills_every_class_to_the_largest_exactly():
+    np.testing.assert_array_equal((REAL + allocate("head-class", REAL)).sum(1), [60, 60, 60])
+
+
+# -- semantics -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SEMANTICS)
+def test_semantic_vectors_have_one_finite_row_a_name(name):
+    made = vectors(name, INPUTS)
+    assert made.shape[0] == 4 and made.ndim == 2 and made.dtype == torch.float32 and torch.isfinite(made).all()
+
+
+def test_semantic_sources_by_hand():
+    assert torch.equal(vectors("one-hot", INPUTS), torch.eye(4))
+    assert torch.equal(vectors("attributes", INPUTS), INPUTS.attributes)
+    z = INPUTS.latents.numpy()
+    expected = np.stack([z[:2].mean(0), z[2:5].mean(0), z.mean(0), z[5]])  # id 2 has no training row
+    np.testing.assert_allclose(vectors("mean", INPUTS).numpy(), expected, atol=1e-6)
+
+
+def test_an_attribute_table_of_another_length_is_refused():
+    with pytest.raises(UserError, match="attribute table has 4 rows where there are 5 names"):
+        vectors("attributes", replace(INPUTS, count=5))
+
+
+# -- datasets and encoders --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_datasets_list_and_read_their_items(name):
+    spec = datasets.get(name)
+    manifest = spec.manifest()
+    assert manifest.dataset == name and len(manifest) > 0
+    assert manifest.key() == spec.manifest().key(), "a manifest is the same every time"
+    gamma, kappa = spec.class_attributes(), spec.subdomain_attributes()
+    assert gamma.ndim == kappa.ndim == 2 and np.isfinite(gamma).all() and np.isfinite(kappa).all()
+    assert len(gamma) == len(manifest.class_names) and len(kappa) == len(manifest.subdomain_names)
+    assert len(np.unique(gamma, axis=0)) == len(gamma), "two classes with one vector cannot be told apart"
+    uris = list(manifest.table["uri"])[::997]
+    images = spec.read(uris)
+    assert images.dtype == np.float32 and len(images) == len(uris) and images.ndim == 4
+    assert 0 <= images.min() and images.max() <= 1
+    np.testing.assert_array_equal(spec.read(uris[::-1])[::-1], images)
+    cells = manifest.table.groupby(["label", "subdomain"]).size()
+    assert len(cells) == len(gamma) * len(kappa) and cells.min() > 0
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_thumbnails_are_bytes(name):
+    points = datasets.get(name).manifest().table.iloc[[3, 50]]
+    small = datasets.thumbnails(points)
+    assert small.dtype == np.uint8 and small.ndim == 3 and len(small) == 2 and small.max() > 100
+    assert datasets.thumbnails(points.iloc[:0]).shape[0] == 0
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_have_a_revision_that_stays(name):
+    spec = encoders.get(name)
+    assert spec.revision() == spec.revision() and spec.revision()

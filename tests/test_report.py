@@ -1,0 +1,227 @@
+"""The report's numbers, worked out by hand on a small example, and its forms."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from gelda import report
+from gelda.artifacts import write_json
+from gelda.errors import UserError
+
+GROUPS = {"head": (0,), "medium": (1,), "tail": (2,)}
+EMPTY = ((2, 1),)
+TRUE = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+SUBDOMAIN = np.array([0, 0, 1, 1, 0, 1, 0, 0, 1, 1])
+GROUP = np.array(["a", "a", "b", "b", "c", "c", "d", "e", "d", "e"])
+COUNTS = np.array([[9, 8], [4, 3], [2, 0]])
+
+
+def result(seed: int, **wrong: list[int]) -> report.SeedResult:
+    """A seed whose methods are right but for the listed items (they say the next class)."""
+    predicted = {}
+    for method, items in wrong.items():
+        values = TRUE.copy()
+        values[items] = (values[items] + 1) % 3
+        predicted[method.replace("_", "-")] = values
+    return report.SeedResult(seed, TRUE, SUBDOMAIN, GROUP, predicted, COUNTS, GROUPS, EMPTY)
+
+
+# logit-adjustment: items 3, 8, 9 wrong, then 8, 9; gelda: 3, 9, then none
+SEEDS = [
+    result(0, ce=[4, 6, 7, 8, 9], logit_adjustment=[3, 8, 9], gelda=[3, 9]),
+    result(1, ce=[6, 7, 8, 9], logit_adjustment=[8, 9], gelda=[]),
+]
+HEALTH = [{"variance_ratio": 0.8, "frechet": 2.0}, {"variance_ratio": 1.0, "frechet": 3.0}]
+
+
+def build(results=SEEDS, **options):
+    settings = dict(
+        class_names=("x", "y", "z"), subdomain_names=("day", "night"), health=HEALTH, notes=["A note, 100 % true."],
+        config={"seeds": 2}, seconds={"extract": 1.5}, run="r1", name="toy", demo="toy", setting="3 classes.",
+    )  # fmt: skip
+    return report.build(results, **{**settings, **options})
+
+
+MADE = build()
+
+
+@pytest.mark.parametrize("method, measure, per_seed", [
+    ("ce", "overall", [50, 60]),
+    ("logit-adjustment", "overall", [70, 80]),
+    ("gelda", "overall", [80, 100]),
+    ("gelda", "head", [75, 100]),
+    ("gelda", "medium", [100, 100]),
+    ("ce", "medium", [50, 100]),
+    ("logit-adjustment", "tail", [50, 50]),
+    ("gelda", "tail", [75, 100]),
+    ("logit-adjustment", "uar", [(75 + 100 + 50) / 3, (100 + 100 + 50) / 3]),
+    ("gelda", "uar", [(75 + 100 + 75) / 3, 100]),
+    ("logit-adjustment", "unseen", [0, 0]),
+    ("gelda", "unseen", [50, 100]),
+    ("ce", "worst", [0, 0]),
+    ("gelda", "worst", [75, 100]),
+])  # fmt: skip
+def test_means_by_hand(method, measure, per_seed):
+    value = MADE["methods"][method][measure]
+    assert value["seeds"] == pytest.approx(per_seed)
+    assert value["mean"] == pytest.approx(np.mean(per_seed))
+    low, high = value["ci95"]
+    assert (low + high) / 2 == pytest.approx(value["mean"])
+
+
+def test_an_interval_by_hand():
+    """gelda's overall: seeds 80 and 100; hits of the groups a b c d e, by seed."""
+    value = MADE["methods"]["gelda"]["overall"]
+    variances = []
+    for hits in ([2, 1, 2, 2, 1], [2, 2, 2, 2, 2]):  # right items of groups a, b, c, d, e; two items each
+        sums = (np.array(hits) - 2 * np.sum(hits) / 10) / 10
+        variances.append((sums**2).sum() * 5 / 4)
+    error = np.sqrt(np.var([0.8, 1.0], ddof=1) / 2 + np.mean(variances))
+    half = 100 * stats.t.ppf(0.975, 1) * error
+    assert value["ci95"] == pytest.approx([90 - half, 90 + half])
+
+
+@pytest.mark.parametrize("measure, per_seed", [
+    ("overall", [10, 20]), ("tail", [25, 50]), ("unseen", [50, 100]), ("uar", [25 / 3, 50 / 3]),
+])  # fmt: skip
+def test_paired_differences_are_ours_minus_theirs(measure, per_seed):
+    to_la, ours = MADE["paired_to_la"]["gelda"][measure], MADE["paired"]["logit-adjustment"][measure]
+    assert to_la["seeds"] == pytest.approx(per_seed) and ours["seeds"] == pytest.approx(per_seed)
+    assert to_la["mean"] == pytest.approx(np.mean(per_seed))
+
+
+def test_pairing_takes_the_items_differences_not_two_intervals():
+    """tail: gelda − logit adjustment is +1 on item 8 (group d) and +1, +1 on items 8, 9 (groups d, e)."""
+    value = MADE["paired_to_la"]["gelda"]["tail"]
+    variances = []
+    for d, e in ((1, 0), (1, 1)):
+        mean = (d + e) / 4
+        sums = np.array([d - 2 * mean, e - 2 * mean]) / 4
+        variances.append((sums**2).sum() * 2)
+    error = np.sqrt(np.var([0.25, 0.5], ddof=1) / 2 + np.mean(variances))
+    half = 100 * stats.t.ppf(0.975, 1) * error
+    assert value["ci95"] == pytest.approx([37.5 - half, 37.5 + half])
+
+
+def test_the_json_form(tmp_path):
+    write_json(tmp_path / "report.json", MADE)
+    found = report.load_report(tmp_path)
+    assert list(found["methods"]) == ["ce", "logit-adjustment", "gelda"]
+    for value in found["methods"].values():
+        assert {"overall", "head", "medium", "tail", "uar", "unseen", "worst", "macro_f1"} <= set(value)
+        for figure in value.values():
+            assert set(figure) == {"mean", "ci95", "seeds"} and len(figure["ci95"]) == len(figure["seeds"]) == 2
+            assert 0 <= figure["mean"] <= 100
+    assert set(found["paired"]) == {"ce", "logit-adjustment"} and set(found["paired_to_la"]) == {"ce", "gelda"}
+    for part in ("paired", "paired_to_la"):
+        for value in found[part].values():
+            assert {"overall", "tail", "uar", "unseen"} <= set(value)
+            assert all({"mean", "ci95"} <= set(figure) for figure in value.values())
+    assert found["generator"] == {"variance_ratio": pytest.approx(0.9), "frechet": pytest.approx(2.5)}
+    assert found["seconds"] == {"extract": 1.5} and found["config"] == {"seeds": 2} and found["seeds"] == [0, 1]
+    assert {"python", "gelda", "torch", "diffusers", "numpy"} <= set(found["versions"])
+    assert found["format"] == 1 and found["run"] == "r1" and found["class_names"] == ["x", "y", "z"]
+
+
+def test_per_class_confusion_and_per_subdomain():
+    rows = pd.DataFrame(MADE["per_class"])
+    assert len(rows) == 2 * 3 and list(rows["count"][:3]) == [17, 7, 2] and list(rows["group"][:3]) == list(GROUPS)
+    assert [row["recall"]["gelda"] for row in MADE["per_class"]] == pytest.approx([75, 100, 75, 100, 100, 100])
+    assert MADE["confusion"]["logit-adjustment"] == [[7, 1, 0], [0, 4, 0], [4, 0, 4]]
+    assert MADE["per_subdomain"]["gelda"] == pytest.approx([100, np.mean([60, 100])])
+
+
+def test_fewer_than_five_seeds_are_said_to_be_too_few():
+    assert any(note.startswith("2 seed(s) are too few") for note in MADE["notes"])
+    assert MADE["notes"][-1] == "A note, 100 % true."
+    assert not any("too few" in note for note in build(SEEDS[:1] * 5)["notes"])
+
+
+def test_one_seed_has_no_interval_and_says_so():
+    made = build(SEEDS[:1])
+    assert all(np.isnan(made["methods"]["gelda"]["tail"]["ci95"]))
+    assert "one seed, no interval" in made["headline"]
+    assert report.interval_text(made["methods"]["gelda"]["tail"]) == "75.0"
+
+
+def test_the_headline_is_as_modest_as_its_intervals():
+    assert "+37.5 points in tail classes" in MADE["headline"] and "+75.0 points in cells never seen" in MADE["headline"]
+    assert MADE["headline"].count("inside the noise") == 2, "two seeds prove nothing"
+    sure = build([result(s, logit_adjustment=[8, 9, 6, 7], gelda=[]) for s in range(5)])
+    assert "inside the noise" not in sure["headline"]
+    without = build([result(0, ce=[1], logit_adjustment=[2])])
+    assert without["paired"] == {} and "no comparison of GeLDA" in without["headline"]
+
+
+def test_a_run_without_logit_adjustment_or_without_a_generator_still_reports():
+    made = build([result(0, ce=[1], gelda=[2]), result(1, ce=[], gelda=[])], health=[])
+    assert made["generator"] == {} and made["paired_to_la"] == {} and set(made["paired"]) == {"ce"}
+    for form in report.FORMATS:
+        assert report.render(made, form)
+
+
+def test_no_unseen_cells_gives_dashes_not_numbers():
+    results = [report.SeedResult(**{**r.__dict__, "empty": ()}) for r in SEEDS]
+    made = build(results)
+    assert np.isnan(made["methods"]["gelda"]["unseen"]["mean"])
+    assert report.interval_text(made["methods"]["gelda"]["unseen"]) == "–"
+    assert "never seen" not in made["headline"]
+
+
+def stored(tmp_path, made=MADE):
+    """As a page or `gelda report` gets it: through JSON, where NaN is null."""
+    write_json(tmp_path / "report.json", made)
+    return report.load_report(tmp_path)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_markdown_has_a_row_a_method(tmp_path, seeds):
+    text = report.render(stored(tmp_path, build(SEEDS[:seeds])), "md")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert len(lines) == 2 + 3 and len({len(row) for row in cells}) == 1
+    assert cells[0][0] == "method" and cells[-1][0] == "GeLDA"
+    ours = dict(zip(cells[0], cells[-1], strict=True))
+    assert ours["Tail classes"] == ("75.0" if seeds == 1 else "87.5") and ours["Unseen cells"].startswith(("50", "75"))
+    assert ours["tail − logit adj."].startswith("+25.0" if seeds == 1 else "+37.5 [")
+    assert "- A note, 100 % true." in text and text.startswith("# toy")
+
+
+def test_csv_has_a_row_a_method_and_measure(tmp_path):
+    table = pd.read_csv(io.StringIO(report.render(stored(tmp_path), "csv")))
+    assert len(table) == 3 * 8 and set(table["seeds"]) == {2}
+    row = table.set_index(["method", "measure"]).loc[("gelda", "tail")]
+    assert row["mean"] == pytest.approx(87.5) and row["minus_logit_adjustment"] == pytest.approx(37.5)
+    assert row["low"] < 87.5 < row["high"]
+
+
+def test_latex_is_a_whole_table(tmp_path):
+    text = report.render(stored(tmp_path), "latex")
+    lines = text.splitlines()
+    assert lines[0].startswith(r"\begin{tabular}{l") and lines[-1] == r"\end{tabular}"
+    body = [line for line in lines if line.endswith(r"\\")]
+    columns = lines[0].count("r") - "tabular".count("r")
+    assert len(body) == 4 and {line.count("&") for line in body} == {columns}
+    assert "−" not in text and not any(c in text.replace(r"\%", "") for c in "%#_")
+
+
+def test_json_is_strict_json(tmp_path):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    text = report.render(stored(tmp_path, build(SEEDS[:1])), "json")
+    assert json.loads(text, parse_constant=refuse)["methods"]["gelda"]["tail"]["ci95"] == [None, None]
+
+
+def test_wrong_calls_are_sentences(tmp_path):
+    with pytest.raises(UserError, match="no report format 'html'.*csv, json, latex, md"):
+        report.render(MADE, "html")
+    with pytest.raises(UserError, match="has no report yet: let it finish or resume it"):
+        report.load_report(tmp_path)
+    (tmp_path / "report.json").write_text('{"format": 99}')
+    with pytest.raises(UserError, match="has format 99.*upgrade"):
+        report.load_report(tmp_path)

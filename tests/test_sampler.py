@@ -1,0 +1,327 @@
+"""The sampler: against diffusers' own loop, the analytic score of Gaussian mixtures, and guidance by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from gelda import sampler
+from gelda.conditions import ConditionEncoder, ConditionSpace
+from gelda.denoiser import Denoiser
+from gelda.diffusion import Model, TrainingData, cosine_alphas_cumprod, train
+from gelda.encoders import assets
+from gelda.errors import UserError
+from gelda.sampler import SCHEDULERS, guidance_branches, run_solver, sample, solver_table
+
+ALPHAS = cosine_alphas_cumprod().double()
+
+
+def reference_scheduler(name: str, prediction_type: str = "sample"):
+    """diffusers' schedulers as our documentation describes them."""
+    import diffusers
+
+    common = dict(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type)
+    if name == "ddim":
+        return diffusers.DDIMScheduler(**common, timestep_spacing="trailing", clip_sample=False)
+    kind = {
+        "dpm-solver++": diffusers.DPMSolverMultistepScheduler,
+        "unipc": diffusers.UniPCMultistepScheduler,
+    }[name]
+    return kind(**common, timestep_spacing="linspace", solver_order=2, final_sigmas_type="zero")
+
+
+# -- tables -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 15, 16, 20, 50])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_table_takes_the_steps_of_diffusers_own_loop(name, steps):
+    def denoise(x, t):
+        return torch.tanh(x * 1.3 + 0.2) * (1 - t / 3000)
+
+    noise = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    scheduler = reference_scheduler(name)
+    scheduler.set_timesteps(steps)
+    x, path = noise, []
+    for t in scheduler.timesteps:
+        x = scheduler.step(denoise(x, int(t)), t, x).prev_sample.double()
+        path.append(x)
+    seen = []
+    got = run_solver(solver_table(name, steps), noise, denoise, lambda i, latent: seen.append(latent.clone()))
+    assert solver_table(name, steps).timesteps == tuple(int(t) for t in scheduler.timesteps)
+    torch.testing.assert_close(got, x, atol=2e-5, rtol=1e-5)
+    assert len(seen) == steps
+    for ours, theirs in zip(seen, path, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_pure_noise_is_the_start_and_no_clipping_happens(name):
+    table = solver_table(name, 20)
+    assert table.timesteps[0] == 999 and len(table.timesteps) == 20
+    assert all(a > b for a, b in zip(table.timesteps, table.timesteps[1:], strict=False))
+    far = torch.full((2, 3), 40.0)
+    torch.testing.assert_close(run_solver(table, torch.zeros(2, 3), lambda x, t: far), far, atol=1e-3, rtol=1e-4)
+
+
+def test_the_shipped_tables_are_the_rebuilt_ones():
+    shipped = json.loads((assets() / "schedulers.json").read_text())
+    assert set(shipped) == {f"{name}/{steps}" for name in SCHEDULERS for steps in (10, 15, 20, 25, 50)}
+    for key in shipped:
+        name, steps = key.split("/")
+        ours, built = sampler._shipped_table(name, int(steps)), sampler.build_table(name, int(steps))
+        assert ours.timesteps == built.timesteps
+        for a, b in ((ours.state, built.state), (ours.denoised, built.denoised)):
+            assert [set(row) for row in a] == [set(row) for row in b]
+            for row_a, row_b in zip(a, b, strict=True):
+                np.testing.assert_allclose(list(row_a.values()), [row_b[k] for k in row_a], rtol=1e-6, atol=1e-9)
+
+
+def test_wrong_schedulers_and_step_numbers_are_sentences():
+    with pytest.raises(UserError, match="no scheduler called 'dpm-solver'. Did you mean 'dpm-solver\\+\\+'"):
+        solver_table("dpm-solver", 20)
+    for steps in (0, 1001, -3):
+        with pytest.raises(UserError, match=f"num_inference_steps is {steps}; it must lie between 1 and 1000"):
+            solver_table("ddim", steps)
+    with pytest.raises(UserError, match="not among the shipped ones: install diffusers, or use 10, 15, 20, 25 or 50"):
+        sampler._shipped_table("ddim", 13)
+
+
+# -- the analytic score of a Gaussian mixture ----------------------------------------------------------
+
+
+def posterior_mean(x, t, weights, means, sds):
+    """E[clean | noisy] of a mixture of isotropic Gaussians: x [N, D], means [K, D], sds [K]."""
+    a, s = ALPHAS[t].sqrt(), (1 - ALPHAS[t]).sqrt()
+    variance = (a * sds) ** 2 + s**2
+    log = torch.log(weights) - x.shape[1] / 2 * variance.log()
+    log = log - ((x[:, None] - a * means) ** 2).sum(-1) / (2 * variance)
+    share = torch.softmax(log, 1)
+    inner = means + (a * sds**2 / variance)[:, None] * (x[:, None] - a * means)
+    return (share[..., None] * inner).sum(1)
+
+
+WEIGHTS = torch.tensor([0.3, 0.7], dtype=torch.float64)
+MEANS = torch.tensor([[-2.0], [1.0]], dtype=torch.float64)
+SDS = torch.tensor([0.3, 0.6], dtype=torch.float64)
+# Largest error allowed after 20 steps: Wasserstein-1, mean, and variance relative to the truth. DDIM is of first order.
+TOLERANCE = {"dpm-solver++": (0.04, 0.03, 0.05), "unipc": (0.04, 0.03, 0.05), "ddim": (0.12, 0.08, 0.10)}
+
+
+def noise_1d(n):
+    """Quantiles of the normal distribution in place of draws: no sampling error."""
+    return torch.from_numpy(stats.norm.ppf((np.arange(n) + 0.5) / n))[:, None]
+
+
+def true_quantiles(n):
+    grid = np.linspace(-5, 5, 40_001)
+    cdf = sum(
+        float(w) * stats.norm.cdf(grid, float(m), float(s)) for w, m, s in zip(WEIGHTS, MEANS[:, 0], SDS, strict=True)
+    )
+    return np.interp((np.arange(n) + 0.5) / n, cdf, grid)
+
+
+def mixture_errors(name, steps, n=2000):
+    denoised = run_solver(
+        solver_table(name, steps), noise_1d(n), lambda x, t: posterior_mean(x, t, WEIGHTS, MEANS, SDS)
+    )
+    got, truth = np.sort(denoised[:, 0].numpy()), true_quantiles(n)
+    return np.abs(got - truth).mean(), abs(got.mean() - truth.mean()), abs(got.var() / truth.var() - 1)
+
+
+def test_every_scheduler_has_a_stated_tolerance():
+    assert set(TOLERANCE) == set(SCHEDULERS)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_mixture_in_one_dimension_is_met(name):
+    for found, allowed in zip(mixture_errors(name, 20), TOLERANCE[name], strict=True):
+        assert found < allowed
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_more_steps_come_nearer(name):
+    coarse, fine = mixture_errors(name, 5)[0], mixture_errors(name, 100)[0]
+    assert fine < 0.5 * coarse and fine < 0.03
+
+
+CELL_MEANS = torch.tensor([[[3.0, 0.0], [3.0, 2.0]], [[-1.0, -1.0], [-1.0, 1.0]]])  # [class, subdomain, 2]
+CELL_SDS = torch.tensor([[0.5, 1.0], [0.3, 0.7]])
+
+
+class Exact:
+    """A model whose prediction is exact for one Gaussian a cell; counts the rows it was asked for."""
+
+    def __init__(self, prediction_type):
+        self.kind, self.rows = prediction_type, []
+        self.denoiser = self
+
+    def conditions(self, label, subdomain, keep_class, keep_subdomain):
+        assert bool(keep_class.all()) and bool(keep_subdomain.all())
+        return torch.stack([label, subdomain], 1).float()
+
+    def modulation(self, timestep, condition):
+        return torch.cat([timestep[:, None].float(), condition], 1)
+
+    def denoise(self, noisy, modulation):
+        self.rows.append(len(noisy))
+        t, label, subdomain = modulation.long().T
+        a, s = ALPHAS[t].sqrt()[:, None], (1 - ALPHAS[t]).sqrt()[:, None]
+        mean, sd = CELL_MEANS[label, subdomain], CELL_SDS[label, subdomain][:, None]
+        clean = mean + a * sd**2 / ((a * sd) ** 2 + s**2) * (noisy - a * mean)
+        noise = (noisy - a * clean) / s
+        return {"sample": clean, "epsilon": noise, "v_prediction": a * noise - s * clean}[self.kind].float()
+
+
+@pytest.mark.parametrize("kind", ["v_prediction", "sample", "epsilon"])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_conditional_gaussians_in_two_dimensions_are_met(name, kind):
+    n = 1500
+    label, subdomain = torch.arange(4).repeat_interleave(n) // 2, torch.arange(4).repeat_interleave(n) % 2
+    noise = torch.randn(4 * n, 2, generator=torch.Generator().manual_seed(0))
+    model = Exact(kind)
+    steps = 100 if name == "ddim" else 20  # DDIM is of first order: a narrow cell needs more steps
+    made = sample(
+        model, label, subdomain, noise, scheduler=name, prediction_type=kind, num_inference_steps=steps
+    )
+    assert set(model.rows) == {4096, 4 * n - 4096} and len(model.rows) == 2 * steps
+    tolerance = 0.06
+    for c in range(2):
+        for s in range(2):
+            mine = made[(label == c) & (subdomain == s)]
+            torch.testing.assert_close(mine.mean(0), CELL_MEANS[c, s], atol=tolerance, rtol=0)
+            spread = mine.std(0) / CELL_SDS[c, s]
+            assert float((spread - 1).abs().max()) < tolerance, (c, s, spread)
+
+
+# -- guidance, on a network with random weights -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network() -> Model:
+    torch.manual_seed(0)
+    space = ConditionSpace.build(torch.randn(4, 3), torch.randn(3, 2))
+    model = Model(Denoiser(5, 8, width=16, depth=2), ConditionEncoder(space, 8)).eval().requires_grad_(False)
+    for p in model.parameters():
+        p.normal_(std=0.3)
+    return model
+
+
+LABEL, SUBDOMAIN = torch.tensor([0, 3, 1, 1, 2, 0, 3]), torch.tensor([2, 0, 1, 1, 0, 1, 0])
+NOISE = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+SCALES = [(1.0, 1.0), (2.0, 2.0), (3.0, 1.0), (1.0, 2.5), (0.0, 1.0), (1.5, 0.5), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize("scales", SCALES)
+def test_branch_weights_sum_to_one(scales):
+    branches = guidance_branches(*scales)
+    assert sum(weight for weight, _, _ in branches) == pytest.approx(1)
+    assert all(weight != 0 for weight, _, _ in branches)
+    assert (False, True) not in {(s, c) for _, c, s in branches}, "there is no branch of class without subdomain"
+
+
+@pytest.mark.parametrize("scales, passes", zip(SCALES, [1, 2, 2, 3, 1, 3, 1], strict=True))
+def test_only_branches_with_weight_are_evaluated(scales, passes, network, monkeypatch):
+    rows, denoise = [], Denoiser.denoise
+    monkeypatch.setattr(Denoiser, "denoise", lambda self, x, m: rows.append(len(x)) or denoise(self, x, m))
+    sample(network, LABEL, SUBDOMAIN, NOISE, num_inference_steps=4, guidance_class=scales[0], guidance_subdomain=scales[1])
+    assert rows == [7 * passes] * 4
+
+
+@pytest.mark.parametrize("kind", ["v_prediction", "epsilon", "sample"])
+@pytest.mark.parametrize("scales", SCALES)
+def test_guidance_is_the_published_formula(scales, kind, network):
+    """m(∅,∅) + w_κ·(m(∅,κ) − m(∅,∅)) + w_γ·(m(γ,κ) − m(∅,κ)), each branch evaluated alone, by diffusers' loop."""
+    w_gamma, w_kappa = scales
+    scheduler = reference_scheduler("ddim")
+    scheduler.set_timesteps(6)
+    x = NOISE.double()
+
+    def clean(x, t, keep_class, keep_subdomain):
+        keep = [torch.full((7,), k) for k in (keep_class, keep_subdomain)]
+        condition = network.conditions(LABEL, SUBDOMAIN, *keep)
+        out = network.denoiser(x.float(), torch.full((7,), int(t)), condition).double()
+        a, s = ALPHAS[t].sqrt(), (1 - ALPHAS[t]).sqrt()
+        return {"v_prediction": a * x - s * out, "epsilon": (x - s * out) / a, "sample": out}[kind]
+
+    for t in scheduler.timesteps:
+        none, kappa, both = clean(x, t, False, False), clean(x, t, False, True), clean(x, t, True, True)
+        guided = none + w_kappa * (kappa - none) + w_gamma * (both - kappa)
+        x = scheduler.step(guided, t, x).prev_sample.double()
+    got = sample(
+        network, LABEL, SUBDOMAIN, NOISE, scheduler="ddim", num_inference_steps=6,
+        guidance_class=w_gamma, guidance_subdomain=w_kappa, prediction_type=kind,
+    )  # fmt: skip
+    scale = float(x.abs().max())
+    torch.testing.assert_close(got.double() / scale, x / scale, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (2.0, 1.5)])
+def test_results_do_not_depend_on_the_batch_size_or_on_company(scales, network):
+    """Stated tolerance: 1e-5, the rounding of matrix products of other shapes."""
+    settings = dict(guidance_class=scales[0], guidance_subdomain=scales[1], num_inference_steps=10)
+    whole = sample(network, LABEL, SUBDOMAIN, NOISE, **settings)
+    for size in (1, 2, 3, 7):
+        torch.testing.assert_close(
+            sample(network, LABEL, SUBDOMAIN, NOISE, batch_size=size, **settings), whole, atol=1e-5, rtol=1e-5
+        )
+    rows = torch.tensor([4, 1])
+    part = sample(network, LABEL[rows], SUBDOMAIN[rows], NOISE[rows], **settings)
+    torch.testing.assert_close(part, whole[rows], atol=1e-5, rtol=1e-5)
+
+
+def test_the_condition_matters(network):
+    a = sample(network, LABEL, SUBDOMAIN, NOISE, num_inference_steps=5)
+    b = sample(network, (LABEL + 1) % 4, SUBDOMAIN, NOISE, num_inference_steps=5)
+    c = sample(network, LABEL, (SUBDOMAIN + 1) % 3, NOISE, num_inference_steps=5)
+    assert (a - b).abs().amax(1).min() > 1e-3 and (a - c).abs().amax(1).min() > 1e-3
+
+
+def test_nothing_asked_nothing_made(network):
+    none = torch.zeros(0, dtype=torch.int64)
+    assert sample(network, none, none, torch.zeros(0, 5)).shape == (0, 5)
+
+
+def test_memory_of_read_latents_is_given_back():
+    """A multistep solver of order 2 keeps a handful of latents alive, not all of them."""
+    alive, table = [], solver_table("dpm-solver++", 20)
+    import weakref
+
+    def denoise(x, t):
+        out = x * 0.5
+        alive.append(weakref.ref(out))
+        return out
+
+    counts = []
+    run_solver(table, torch.randn(4, 2), denoise, lambda i, x: counts.append(sum(r() is not None for r in alive)))
+    assert max(counts) <= 3
+
+
+# -- training and sampling together ---------------------------------------------------------------------
+
+
+def test_a_trained_model_draws_each_class_where_it_lies():
+    rng = torch.Generator().manual_seed(0)
+    label, subdomain = torch.arange(600) % 2, (torch.arange(600) // 2) % 2
+    centres = torch.tensor([[-1.2, 0.0], [1.2, 0.5]])
+    clean = centres[label] + torch.tensor([[0.0, -0.6], [0.0, 0.6]])[subdomain] + 0.3 * torch.randn(600, 2, generator=rng)
+    torch.manual_seed(0)
+    space = ConditionSpace.build(torch.eye(2), torch.eye(2))
+    model = Model(Denoiser(2, 16, width=48, depth=2), ConditionEncoder(space, 16))
+    model = train(
+        model, TrainingData(clean, label, subdomain, torch.ones(600)), steps=500, batch_size=128, learning_rate=3e-3,
+        weight_decay=0.0, ema_decay=0.98, drop=0.1, prediction_type="v_prediction", weighting="uniform", seed=0,
+    )  # fmt: skip
+    want, noise = torch.arange(800) % 2, torch.randn(800, 2, generator=rng)
+    where = (torch.arange(800) // 2) % 2
+    made = sample(model, want, where, noise)
+    for c in range(2):
+        for s in range(2):
+            mine, real = made[(want == c) & (where == s)], clean[(label == c) & (subdomain == s)]
+            torch.testing.assert_close(mine.mean(0), real.mean(0), atol=0.2, rtol=0)
+            ratio = float(mine.var(0).sum() / real.var(0).sum())
+            assert 0.6 < ratio < 1.8, ratio
+
+

@@ -1,0 +1,25 @@
+"""The repository is formatted, free of lint, and pages stay thin."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]])
+def test_ruff(arguments):
+    command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", "--output-format", "concise", "."]
+    if "format" in arguments:
+        command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+
+
+def test_pages_have_at_most_80_lines():
+    pages = sorted((ROOT / "pages").glob("*.py"))
+    assert pages
+    for page in pages:
+        assert len(page.read_text().splitlines()) <= 80, page.name
