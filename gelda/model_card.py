@@ -17,7 +17,7 @@ there is no network: the digits demo takes its frozen latents. This page is gene
 - **Layers**, globally averaged: {layers}.
 - **Weights**: `{card[weights][file]}`, {megabytes:.1f} MB, {card[weights][dtype]},
   sha256 `{card[weights][sha256]}`.
-- **Rebuild**: `{rebuild}` ({training[seconds]} s on {training[threads]} CPU threads, then the probes). The
+- **Rebuild**: `{rebuild}` ({training[seconds]} s on {training[threads]} CPU threads{note}, then the probes). The
   same seed gives the same weights on the same machine and versions only.
 
 ## Data: letters, no digits
@@ -79,7 +79,7 @@ def write_readme(folder: Path) -> None:
     text = README.format(
         card=card, data=data, training=training, check=check, probe=digits_probe, left_out=left_out,
         table=table, letters=letters, conditions=" | ".join(check["new_letters"]), faces=faces,
-        licences=licences,
+        licences=licences, note=", " + training["note"] if "note" in training else "",
         scripts=len(data["scripts"]), ramp=100 * training["ramp"],
         megabytes=card["weights"]["bytes"] / 1e6, rebuild=mini_image.REBUILD,
         limit=data["excluded"]["likeness_limit"],

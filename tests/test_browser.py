@@ -19,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_LIMIT = 300  # seconds the tiny demo may take on a slow machine
+pytestmark = pytest.mark.browser
 
 
 def browser_or_skip() -> str:

@@ -201,11 +201,13 @@ class LatentMap {
       const span = this.names.children[i];
       let [x, y] = this.toScreen(label.x, label.y);
       const [w, h] = this.spans[i][0] ? this.spans[i] : (this.spans[i] = [span.offsetWidth, span.offsetHeight]);
-      for (const [tx, ty, tw] of taken) {
-        if (Math.abs(tx - x) < (tw + w) / 2 && Math.abs(ty - y) < h) y = y < ty ? ty - h : ty + h;
-      }
-      taken.push([x, y, w]);
-      const out = x < w / 2 || y < h / 2 || x > this.width - w / 2 || y > this.height - h / 2;
+      const home = y;
+      const free = () => !taken.some(([tx, ty, tw]) => Math.abs(tx - x) < (tw + w) / 2 && Math.abs(ty - y) < h - 1);
+      // A name far from its points would mislead: where there is no room it waits for the zoom (the legend has it).
+      for (let k = 1; !free() && k <= 6; k++) y = home + (k % 2 ? 1 : -1) * Math.ceil(k / 2) * 0.5 * h;
+      const crowded = !free();
+      if (!crowded) taken.push([x, y, w]);
+      const out = crowded || x < w / 2 || y < h / 2 || x > this.width - w / 2 || y > this.height - h / 2;
       span.style.visibility = out ? "hidden" : "visible";
       span.style.transform = `translate(${(x - w / 2).toFixed(1)}px, ${(y - h / 2).toFixed(1)}px)`;
     });

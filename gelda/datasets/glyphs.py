@@ -1,4 +1,4 @@
-"""Pre-training data of ``mini-image``: letters of nine scripts, drawn with matplotlib's fonts. No digits.
+"""Pre-training data of ``mini-image``: letters of ten scripts, drawn with matplotlib's fonts. No digits.
 
 The demo recognises digits, so nothing that is a digit or looks like one may be seen before: ``allowed``
 is the whole rule. Letters are drawn from DejaVu and STIX, whose licences lie beside the fonts in

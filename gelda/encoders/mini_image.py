@@ -2,7 +2,7 @@
 
 A ResNet (He et al., *Deep Residual Learning*, CVPR 2016): eight basic blocks, widths halved, a 5 x 5 stem
 of stride 2 and no pooling, so that a 32 x 32 image keeps 16, 8, 4 and 2 positions a side. ``gelda.pretrain``
-trains it. A ConvNeXt-atto at the same cost learned one polarity of ink and paper only.
+trains it; its card lists what else was tried.
 """
 
 from __future__ import annotations
