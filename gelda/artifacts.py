@@ -127,6 +127,17 @@ def read_tensors(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as safetensors: delete it and resume the run.") from error
 
 
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The same as numpy arrays, without importing torch: what pages read."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read as safetensors: delete it and resume the run.") from error
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as Parquet, atomically."""
     with atomic(path) as temporary:

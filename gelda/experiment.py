@@ -13,7 +13,7 @@ import torch
 from gelda import device
 from gelda.adapter import Adapter, HeadData, fit
 from gelda.allocation import allocate
-from gelda.augmenters import Task
+from gelda.augmenters.base import Task
 from gelda.config import RunConfig
 from gelda.datasets import DatasetSpec
 from gelda.finetune import predict

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gelda.adapter import Adapter, HeadData, fit
-from gelda.augmenters import Augmenter, Synthetic, Task
+from gelda.augmenters.base import Augmenter, Synthetic, Task
 from gelda.config import AdapterConfig
 from gelda.errors import unknown
 

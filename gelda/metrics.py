@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -33,6 +32,8 @@ def macro_f1(true: Labels, predicted: Labels, classes: int) -> float:
 
 def frechet(a: Array, b: Array) -> float:
     """Fréchet distance between Gaussians fitted to [N, D] and [M, D] (arXiv 1706.08500, eq. 6)."""
+    import scipy.linalg
+
     mean = float(np.square(a.mean(0) - b.mean(0)).sum())
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     cov_a, cov_b = np.atleast_2d(cov_a), np.atleast_2d(cov_b)

@@ -17,8 +17,8 @@ there is no network: the digits demo takes its frozen latents. This page is gene
 - **Layers**, globally averaged: {layers}.
 - **Weights**: `{card[weights][file]}`, {megabytes:.1f} MB, {card[weights][dtype]},
   sha256 `{card[weights][sha256]}`.
-- **Rebuild**: `{rebuild}` ({training[seconds]} s on {training[threads]} CPU threads{note}, then the probes). The
-  same seed gives the same weights on the same machine and versions only.
+- **Rebuild**: `{rebuild}` ({training[seconds]} s on {training[threads]} CPU threads{note}, then
+  the probes). The same seed gives the same weights on the same machine and versions only.
 
 ## Data: letters, no digits
 

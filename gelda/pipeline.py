@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, datasets, device, encoders, projection, report
+from gelda import augmenters, datasets, device, encoders, points, projection, report
 from gelda.adapter import Adapter, HeadData, fit
 from gelda.artifacts import (
     FORMAT,
@@ -23,7 +23,7 @@ from gelda.artifacts import (
     write_table,
     write_tensors,
 )
-from gelda.augmenters import Augmenter, Synthetic
+from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda, build_model
 from gelda.config import RunConfig
 from gelda.errors import UserError, unknown
@@ -300,9 +300,7 @@ class Pipeline:
         train, dev = adapted.cut.rows("train"), adapted.cut.rows("dev")
         rows = np.concatenate([train, dev])
         real = self.manifest.table.iloc[rows].reset_index(drop=True)
-        points = projection.point_table(
-            real, adapted.cut.split[rows], *made.get("gelda", (None, None, None))[1:]
-        )
+        table = points.point_table(real, adapted.cut.split[rows], *made.get("gelda", (None, None, None))[1:])
         at_layer = self.exp.at_layer(adapted, rows)
         if "gelda" in made:
             at_layer = torch.cat([at_layer, made["gelda"][1].latents])
@@ -320,7 +318,7 @@ class Pipeline:
             z = Standardizer.fit(z[: len(train)]).apply(z)
             stacks.append((f"adapter.{i}", f"Adapter layer {i}", z, i == layer))
         key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)
-        projection.write_points(self.state.path, points, stacks, at_layer, key)
+        points.write_points(self.state.path, table, stacks, at_layer, key)
         first = adapted.fm_layer if layer == 0 else f"adapter.{layer}"
         projection.project(self.state.path, first, "all", "", self.config.projection)
 

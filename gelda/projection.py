@@ -8,20 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from gelda.artifacts import (
     FORMAT,
     content_key,
+    read_arrays,
     read_json,
     read_table,
-    read_tensors,
     write_json,
-    write_table,
     write_tensors,
 )
-from gelda.augmenters import Synthetic
 from gelda.config import ProjectionConfig
 from gelda.errors import UserError
 from gelda.metrics import nearest
@@ -190,60 +187,13 @@ def load_points(run: Path) -> pd.DataFrame:
 
 def load_latents(run: Path, layer: str) -> NDArray[np.float32]:
     """Standardised latents of a layer [N, D], rows as in `load_points`; NaN where a layer has none."""
-    return read_tensors(Path(run) / "points" / f"{layer}.safetensors")["z"].float().numpy()
+    return read_arrays(Path(run) / "points" / f"{layer}.safetensors")["z"].astype(np.float32)
 
 
 def load_neighbours(run: Path) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Rows [N, 8] of the nearest real training points at the generation layer, and distances."""
-    value = read_tensors(Path(run) / "neighbours.safetensors")
-    return value["index"].numpy(), value["distance"].numpy()
-
-
-def point_table(
-    real: pd.DataFrame, split: NDArray[np.str_], synthetic: Synthetic | None, kept: torch.Tensor | None
-) -> pd.DataFrame:
-    """The points of a run: real rows of a manifest first, then synthetic latents as rows of the same form."""
-    table = real[["id", "uri", "label", "subdomain", "group"]].assign(
-        split=split, origin="real", method="", kept=True
-    )
-    if synthetic is None or kept is None:
-        return table
-    made = pd.DataFrame(
-        {
-            "id": [f"gelda-{i:05d}" for i in range(len(synthetic))],
-            "uri": "",
-            "label": synthetic.label.numpy(),
-            "subdomain": synthetic.subdomain.numpy(),
-            "group": "",
-            "split": "",
-            "origin": "synthetic",
-            "method": "gelda",
-            "kept": kept.numpy(),
-        }
-    )
-    return pd.concat([table, made], ignore_index=True)
-
-
-def write_points(
-    run: Path,
-    points: pd.DataFrame,
-    layers: list[tuple[str, str, torch.Tensor, bool]],
-    generated_at: torch.Tensor,
-    key: str,
-) -> None:
-    """Write points, latents of each layer (name, title, z, generation layer?) and neighbours.
-
-    A layer that synthetic latents do not reach has rows for the real points alone; the rest is NaN.
-    """
-    infos = []
-    for name, title, z, here in layers:
-        missing = len(points) - len(z)
-        padded = torch.cat([z, torch.full((missing, z.shape[1]), float("nan"))])
-        write_tensors(run / "points" / f"{name}.safetensors", {"z": padded.half()})
-        infos.append(asdict(LayerInfo(name, title, z.shape[1], missing == 0, here)))
-    write_tensors(run / "neighbours.safetensors", find_neighbours(generated_at.numpy(), points))
-    write_table(run / "points.parquet", points)
-    write_json(run / "points.json", {"format": FORMAT, "key": key, "layers": infos})
+    value = read_arrays(Path(run) / "neighbours.safetensors")
+    return value["index"], value["distance"]
 
 
 def find_neighbours(latents: NDArray[np.float32], points: pd.DataFrame) -> dict[str, Any]:
@@ -289,7 +239,7 @@ def load_map(run: Path, key: str, workspace: Path | None = None) -> NDArray[np.f
     """Coordinates [N, 2] of a map; NaN rows are not in it."""
     for folder in maps_folders(run, workspace):
         if (folder / f"{key}.safetensors").is_file():
-            return read_tensors(folder / f"{key}.safetensors")["xy"].numpy()
+            return read_arrays(folder / f"{key}.safetensors")["xy"]
     raise UserError(f"There is no map '{key}' in the run {Path(run).name}: make it again.")
 
 

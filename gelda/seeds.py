@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # pages draw with numpy alone, and torch takes seconds to import
+    import torch
 
 
 def derive(seed: int, *names: object) -> int:
@@ -16,6 +19,8 @@ def derive(seed: int, *names: object) -> int:
 
 def generator(seed: int, *names: object) -> torch.Generator:
     """A CPU generator; noise is drawn on the CPU so that every device starts from the same numbers."""
+    import torch
+
     return torch.Generator("cpu").manual_seed(derive(seed, *names))
 
 
@@ -30,5 +35,7 @@ def row_noise(seed: int, names: tuple[object, ...], count: int, dim: int) -> tor
     torch fills normals in blocks of 16 and redraws an incomplete last block, so rows are drawn
     padded to a multiple of 16 and cut: asking for more latents of a cell keeps the first ones.
     """
+    import torch
+
     padded = -(-dim // 16) * 16
     return torch.randn(count, padded, generator=generator(seed, *names))[:, :dim].contiguous()

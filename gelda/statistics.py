@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ def seed_interval(per_seed: ArrayLike, item_variance: ArrayLike, level: float = 
     shrink with the number of seeds: it is added whole, SE² = s²/S + mean(item_variance). Where the
     seeds' own spread already holds items' variance this errs to the wide side.
     """
+    from scipy import stats
+
     values = np.asarray(per_seed, float)
     mean = float(values.mean()) if len(values) else float("nan")
     if len(values) < 2:

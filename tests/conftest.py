@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from gelda import cli
-from gelda.augmenters import Task
+from gelda.augmenters.base import Task
 from gelda.datasets import DatasetSpec
 from gelda.encoders import EncoderSpec
 from gelda.manifest import Manifest
@@ -65,7 +65,9 @@ def gelda(gelda_home, tmp_path, monkeypatch):
 def gelda_process(gelda_home, tmp_path):
     """The same as a process of its own, in another folder."""
 
-    def call(*arguments: object, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: object, timeout: float = 300, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "gelda", *map(str, arguments)],
             capture_output=True,

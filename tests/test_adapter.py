@@ -31,7 +31,10 @@ def test_the_forward_pass_by_hand():
     out = adapter.run(z)
     assert out.shape == (2, 7, 3) and adapter.layers == 2
     for k in range(2):
-        w, b = [p[k].double().detach() for p in adapter.weights], [p[k].double().detach() for p in adapter.biases]
+        w, b = (
+            [p[k].double().detach() for p in adapter.weights],
+            [p[k].double().detach() for p in adapter.biases],
+        )
         h = z.double() @ w[0] + b[0]
         torch.testing.assert_close(adapter.run(z, 0, 1)[k].double(), h, atol=1e-5, rtol=1e-5)
         for i in (1, 2):
@@ -67,7 +70,11 @@ def test_the_result_of_an_arm_does_not_depend_on_the_others():
 def test_layers_before_the_start_stay_as_they_are(start):
     adapter = Adapter((6, 5, 4), 3, 2)
     before = [p.detach().clone() for p in adapter.parameters()]
-    z = data() if start == 0 else HeadData(adapter.run(data().latents, 0, start)[0], data().label, data().weight)
+    z = (
+        data()
+        if start == 0
+        else HeadData(adapter.run(data().latents, 0, start)[0], data().label, data().weight)
+    )
     fit(adapter, [z, z], loss="ce", start=start, **SETTINGS)
     count = len(adapter.weights)
     for i, (old, new) in enumerate(zip(before, adapter.parameters(), strict=True)):

@@ -62,7 +62,9 @@ def test_json_round_trip_turns_what_json_lacks_into_null(tmp_path):
         "text": "é",
     }
     artifacts.write_json(tmp_path / "x.json", value)
-    assert "NaN" not in (tmp_path / "x.json").read_text() and "Infinity" not in (tmp_path / "x.json").read_text()
+    assert (
+        "NaN" not in (tmp_path / "x.json").read_text() and "Infinity" not in (tmp_path / "x.json").read_text()
+    )
     assert artifacts.read_json(tmp_path / "x.json") == {
         "nan": None,
         "inf": [None, None],
@@ -85,7 +87,9 @@ def test_nan_inside_an_array_becomes_null_too(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool])
 def test_tensors_round_trip_bit_for_bit(tmp_path, dtype):
     value = (torch.arange(12).reshape(3, 4) % 2 if dtype == torch.bool else torch.randn(3, 4) * 9).to(dtype)
-    artifacts.write_tensors(tmp_path / "x.safetensors", {"a": value, "view": value.T, "np": value.float().clone().numpy()})
+    artifacts.write_tensors(
+        tmp_path / "x.safetensors", {"a": value, "view": value.T, "np": value.float().clone().numpy()}
+    )
     found = artifacts.read_tensors(tmp_path / "x.safetensors")
     assert torch.equal(found["a"], value) and found["a"].dtype == dtype
     assert torch.equal(found["view"], value.T) and torch.equal(found["np"], value.float())
@@ -115,7 +119,7 @@ def test_a_folder_in_place_of_a_file_is_a_sentence(read, tmp_path):
 
 
 @pytest.mark.parametrize("read, words", zip(READERS, ["JSON", "safetensors", "Parquet"], strict=True))
-@pytest.mark.parametrize("content", [b"", b"{\"a\": ", b"\xff\xfe\x00garbage" * 9])
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe\x00garbage" * 9])
 def test_a_malformed_file_is_a_sentence(read, words, content, tmp_path):
     path = tmp_path / "broken"
     path.write_bytes(content)
@@ -195,7 +199,9 @@ def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path):
 
 
 def test_too_little_disk_is_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: os.terminal_size((0, 0)) and type("U", (), {"free": 5_000_000}))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: os.terminal_size((0, 0)) and type("U", (), {"free": 5_000_000})
+    )
     with pytest.raises(UserError, match=r"needs about 200 MB and its disk has 5 MB free"):
         artifacts.require_space(tmp_path / "not" / "yet", 200_000_000)
     artifacts.require_space(tmp_path, 4_000_000)
@@ -209,7 +215,10 @@ def test_content_key_depends_on_values_and_not_on_order():
     key = artifacts.content_key({"a": 1, "b": [1, 2]}, Setting(), np.int64(3), np.arange(2), Path("p"))
     assert key == artifacts.content_key({"b": (1, 2), "a": 1}, {"a": 1}, 3, [0, 1], "p")
     assert len(key) == 16 and int(key, 16) >= 0
-    others = [artifacts.content_key(*parts) for parts in ([1, 2], [12], [[1, 2]], ["1", 2], [Setting(a=2)], [Setting()])]
+    others = [
+        artifacts.content_key(*parts)
+        for parts in ([1, 2], [12], [[1, 2]], ["1", 2], [Setting(a=2)], [Setting()])
+    ]
     assert len(set(others)) == len(others)
 
 

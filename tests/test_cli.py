@@ -5,10 +5,10 @@ import os
 import socket
 
 import pytest
+from test_report import MADE as REPORT
 
 from gelda import __version__, runs
 from gelda.config import resolve_config
-from test_report import MADE as REPORT
 
 
 def finished_run(run_id="r1"):
@@ -86,13 +86,19 @@ def test_a_port_in_use_is_told_before_anything_starts(gelda, gelda_home):
         taken.listen()
         port = taken.getsockname()[1]
         for command in (["app"], ["demo"]):
-            refused(gelda(*command, "--port", port), f"Port {port} cannot be used", "choose another with --port")
+            refused(
+                gelda(*command, "--port", port), f"Port {port} cannot be used", "choose another with --port"
+            )
     assert not gelda_home.exists()
 
 
 def test_a_workspace_that_cannot_be_written_is_told(gelda, gelda_home):
     gelda_home.write_text("a file where the folder should be")
-    refused(gelda("demo", "--no-open", "--preset", "tiny"), "cannot be written", "set GELDA_HOME to another folder")
+    refused(
+        gelda("demo", "--no-open", "--preset", "tiny"),
+        "cannot be written",
+        "set GELDA_HOME to another folder",
+    )
     done = gelda("doctor")
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("writable"))
@@ -112,7 +118,16 @@ def test_broken_specs(content, words, gelda, tmp_path):
 
 
 def test_a_dry_run_prints_settings_that_can_be_run(gelda, tmp_path):
-    done = gelda("run", "--preset", "tiny", "--dry-run", "--set", "generator.steps=7", "--set", 'data.empty_subdomains=["thick"]')
+    done = gelda(
+        "run",
+        "--preset",
+        "tiny",
+        "--dry-run",
+        "--set",
+        "generator.steps=7",
+        "--set",
+        'data.empty_subdomains=["thick"]',
+    )
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert values["generator"]["steps"] == 7 and values["data"]["empty_subdomains"] == ["thick"]
@@ -141,7 +156,9 @@ def test_a_stored_spec_with_an_unknown_setting_is_a_sentence(gelda):
     refused(gelda("run", "r1"), "no setting called 'generator.stepz'")
 
 
-@pytest.mark.parametrize("form, first", [("md", "# toy"), ("csv", "method,measure"), ("latex", r"\begin{tabular}"), ("json", "{")])
+@pytest.mark.parametrize(
+    "form, first", [("md", "# toy"), ("csv", "method,measure"), ("latex", r"\begin{tabular}"), ("json", "{")]
+)
 def test_report_prints_every_form(form, first, gelda):
     finished_run()
     for run_id in ("r1", "latest"):
@@ -190,7 +207,9 @@ def test_cancelling_is_exit_code_130(gelda_home, tmp_path):
 
     from test_kill import DRIVER, SPEC
 
-    (tmp_path / "spec.json").write_text(json.dumps({**SPEC, "generator": {"steps": 100_000, "width": 16, "depth": 1}}))
+    (tmp_path / "spec.json").write_text(
+        json.dumps({**SPEC, "generator": {"steps": 100_000, "width": 16, "depth": 1}})
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, "run", "spec.json"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "GELDA_HOME": str(gelda_home)},

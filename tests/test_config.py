@@ -96,7 +96,15 @@ def test_every_section_refuses_unknown_keys():
 
 
 def test_the_demo_compares_the_methods_it_promises():
-    expected = {"ce", "logit-adjustment", "oversampling", "smote", "residual-transfer", "gelda-paper", "gelda"}
+    expected = {
+        "ce",
+        "logit-adjustment",
+        "oversampling",
+        "smote",
+        "residual-transfer",
+        "gelda-paper",
+        "gelda",
+    }
     config = resolve_config()
     assert set(config.methods) == expected and config.seeds >= 5
     assert config.paper_sampling.guidance_class > 1 and config.paper_sampling.guidance_subdomain > 1

@@ -18,7 +18,9 @@ def trained(dim, condition, width, depth, steps=4) -> Denoiser:
     rng = torch.Generator().manual_seed(1)
     for _ in range(steps):
         inputs = torch.randn(32, dim, generator=rng), torch.randint(1000, (32,), generator=rng)
-        loss = (model(*inputs, torch.randn(32, condition, generator=rng)) - torch.randn(32, dim, generator=rng)).square()
+        loss = (
+            model(*inputs, torch.randn(32, condition, generator=rng)) - torch.randn(32, dim, generator=rng)
+        ).square()
         model.zero_grad()
         loss.mean().backward()
         with torch.no_grad():
@@ -65,7 +67,11 @@ def test_the_forward_pass_is_adaln_zero_without_attention():
     """Written again in numpy from DiT's formulas (arXiv 2212.09748, figure 3)."""
     model = trained(5, 4, 8, 2)
     p = {name: value.detach().numpy().astype(np.float64) for name, value in model.named_parameters()}
-    noisy, condition, t = np.random.default_rng(0).normal(size=(6, 5)), np.random.default_rng(1).normal(size=(6, 4)), 321
+    noisy, condition, t = (
+        np.random.default_rng(0).normal(size=(6, 5)),
+        np.random.default_rng(1).normal(size=(6, 4)),
+        321,
+    )
 
     def linear(x, name):
         return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]

@@ -8,7 +8,15 @@ import torch
 
 from gelda.conditions import ConditionEncoder, ConditionSpace
 from gelda.denoiser import Denoiser
-from gelda.diffusion import PREDICTION_TYPES, Model, TrainingData, cosine_alphas_cumprod, target, to_clean, train
+from gelda.diffusion import (
+    PREDICTION_TYPES,
+    Model,
+    TrainingData,
+    cosine_alphas_cumprod,
+    target,
+    to_clean,
+    train,
+)
 from gelda.errors import UserError
 from gelda.seeds import derive
 
@@ -71,7 +79,9 @@ def test_v_is_the_derivative_along_the_angle():
     lambda: to_clean("velocity", None, None, 1, 0),
 ])  # fmt: skip
 def test_an_unknown_prediction_type_lists_the_valid_ones(call):
-    with pytest.raises(UserError, match="no prediction_type called 'velocity'.*epsilon, sample, v_prediction"):
+    with pytest.raises(
+        UserError, match="no prediction_type called 'velocity'.*epsilon, sample, v_prediction"
+    ):
         call()
 
 
@@ -119,7 +129,9 @@ def test_rows_are_drawn_in_proportion_to_their_weight(monkeypatch):
     drawn = []
     forward = ConditionEncoder.forward
     monkeypatch.setattr(
-        ConditionEncoder, "forward", lambda self, label, *rest: drawn.append(label) or forward(self, label, *rest)
+        ConditionEncoder,
+        "forward",
+        lambda self, label, *rest: drawn.append(label) or forward(self, label, *rest),
     )
     weight = torch.tensor([1.0, 2.0, 0.0]).repeat(10)  # by label, as data() has it
     train(model(), data(weight), **{**SETTINGS, "steps": 40, "batch_size": 500})
@@ -143,9 +155,15 @@ def test_the_first_loss_by_hand(kind, weighting):
     bar = cosine_alphas_cumprod()[t].numpy().astype(np.float64)
     snr = bar / (1 - bar)
     x, e = d.clean[rows].numpy(), noise.numpy()
-    wanted = {"epsilon": e, "sample": x, "v_prediction": np.sqrt(bar)[:, None] * e - np.sqrt(1 - bar)[:, None] * x}[kind]
+    wanted = {
+        "epsilon": e,
+        "sample": x,
+        "v_prediction": np.sqrt(bar)[:, None] * e - np.sqrt(1 - bar)[:, None] * x,
+    }[kind]
     capped = np.minimum(snr, 5)
-    factor = {"epsilon": capped / snr, "sample": capped, "v_prediction": capped / (snr + 1)}[kind]  # arXiv 2303.09556
+    factor = {"epsilon": capped / snr, "sample": capped, "v_prediction": capped / (snr + 1)}[
+        kind
+    ]  # arXiv 2303.09556
     factor = factor if weighting == "min-snr" else np.ones(16)
     assert losses[0] == pytest.approx(float((factor * (wanted**2).mean(1)).mean()), rel=1e-4)
 
@@ -153,7 +171,13 @@ def test_the_first_loss_by_hand(kind, weighting):
 def test_the_loss_is_told_as_a_mean_since_the_last_time():
     every_step, every_five = [], []
     train(model(), data(), **SETTINGS, every=1, on_step=lambda step, loss: every_step.append(float(loss)))
-    train(model(), data(), **SETTINGS, every=5, on_step=lambda step, loss: every_five.append((step, float(loss))))
+    train(
+        model(),
+        data(),
+        **SETTINGS,
+        every=5,
+        on_step=lambda step, loss: every_five.append((step, float(loss))),
+    )
     assert [step for step, _ in every_five] == [5, 10, 12]
     for (_, value), part in zip(every_five, (every_step[:5], every_step[5:10], every_step[10:]), strict=True):
         assert value == pytest.approx(np.mean(part), rel=1e-5)

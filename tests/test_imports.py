@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# design.md's order, with our own additions (errors, terminal, config, allocation, model_card, pretrain).
+# design.md's order, with our own additions: errors, model_card, pretrain, config, allocation, experiment, health, terminal.
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents semantics "
     "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
-    "finetune protocols projection report runs terminal pipeline jobs ablation executors sklearn cli __main__"
+    "finetune protocols projection report runs experiment health terminal pipeline jobs ablation executors "
+    "sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 
@@ -46,7 +47,9 @@ def test_gelda_imports_only_what_stands_above(path):
     mine = unit(path)
     for name in imported(path):
         head, _, rest = name.partition(".")
-        assert head not in ("app", "pages", "streamlit", "pickle", "cPickle", "dill", "joblib", "shelve"), name
+        assert head not in ("app", "pages", "streamlit", "pickle", "cPickle", "dill", "joblib", "shelve"), (
+            name
+        )
         if head != "gelda" or not rest:
             continue
         theirs = rest.split(".")[0]
@@ -75,7 +78,13 @@ def test_nothing_loads_pickles(folder):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 called = ast.unparse(node.func)
-                assert called not in ("torch.load", "torch.save", "pickle.load", "pickle.loads", "pd.read_pickle"), path
+                assert called not in (
+                    "torch.load",
+                    "torch.save",
+                    "pickle.load",
+                    "pickle.loads",
+                    "pd.read_pickle",
+                ), path
                 if called in ("np.load", "numpy.load"):
                     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
                     assert keywords.get("allow_pickle") == "False", path
@@ -92,7 +101,9 @@ def test_import_gelda_is_light():
 
 
 def test_command_line_starts_without_torch():
-    done = python("import sys, gelda.cli; print([m for m in ('torch', 'streamlit', 'umap') if m in sys.modules])")
+    done = python(
+        "import sys, gelda.cli; print([m for m in ('torch', 'streamlit', 'umap') if m in sys.modules])"
+    )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 

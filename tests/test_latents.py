@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import PlantedEncoder, planted_manifest, planted_read
 from safetensors.torch import load_file, save_file
 
-from conftest import PlantedEncoder, planted_manifest, planted_read
 from gelda.errors import UserError
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
 
@@ -84,7 +84,9 @@ def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-@pytest.mark.parametrize("what", ["index", "shard", "width", "sum", "missing shard", "column", "newer", "nan"])
+@pytest.mark.parametrize(
+    "what", ["index", "shard", "width", "sum", "missing shard", "column", "newer", "nan"]
+)
 def test_rows_that_do_not_match_the_index_are_refused(tmp_path, what):
     folder = tmp_path / "bank"
     build(folder)
@@ -106,7 +108,9 @@ def test_rows_that_do_not_match_the_index_are_refused(tmp_path, what):
         shard.unlink()
         words = "shard-00001.safetensors cannot be read"
     elif what == "column":
-        pd.read_parquet(folder / "index.parquet").drop(columns=["group", "row"]).to_parquet(folder / "index.parquet")
+        pd.read_parquet(folder / "index.parquet").drop(columns=["group", "row"]).to_parquet(
+            folder / "index.parquet"
+        )
         words = "lacks the column.*group, row"
     elif what == "newer":
         edit(folder / "manifest.json", format=99)
@@ -130,7 +134,9 @@ def test_the_bank_s_key_follows_its_inputs():
 
 
 def test_standardizer_is_fitted_per_dimension_and_inverts():
-    z = torch.randn(200, 5) * torch.tensor([1.0, 5.0, 0.1, 3.0, 0.0]) + torch.tensor([0.0, 9.0, -4.0, 0.5, 2.0])
+    z = torch.randn(200, 5) * torch.tensor([1.0, 5.0, 0.1, 3.0, 0.0]) + torch.tensor(
+        [0.0, 9.0, -4.0, 0.5, 2.0]
+    )
     scaler = Standardizer.fit(z)
     expected = (z.numpy() - z.numpy().mean(0)) / np.where(z.numpy().std(0) > 1e-6, z.numpy().std(0), 1)
     np.testing.assert_allclose(scaler.apply(z).numpy(), expected, atol=2e-5)

@@ -2,12 +2,14 @@
 
 import pandas as pd
 import pytest
-
 from conftest import planted_manifest
+
 from gelda.errors import UserError
 from gelda.manifest import Manifest
 
-ROWS = pd.DataFrame({"id": ["x", "y"], "uri": ["u", "v"], "label": [0, 1], "subdomain": [0, 0], "group": ["g", "g"]})
+ROWS = pd.DataFrame(
+    {"id": ["x", "y"], "uri": ["u", "v"], "label": [0, 1], "subdomain": [0, 0], "group": ["g", "g"]}
+)
 
 
 def make(**changes) -> Manifest:
@@ -50,7 +52,10 @@ def test_save_load_keeps_rows_and_key(tmp_path):
 
 def test_the_key_follows_every_column_and_name():
     keys = {make().key(), Manifest(ROWS, ("cat", "cow"), ("photo",), "pets").key()}
-    keys |= {make(**{c: v}).key() for c, v in (("id", ["x", "z"]), ("uri", ["u", "w"]), ("label", [1, 1]), ("group", ["g", "h"]))}
+    keys |= {
+        make(**{c: v}).key()
+        for c, v in (("id", ["x", "z"]), ("uri", ["u", "w"]), ("label", [1, 1]), ("group", ["g", "h"]))
+    }
     assert len(keys) == 6
 
 

@@ -20,7 +20,9 @@ def test_confusion_and_recalls_are_scikit_learn_s():
     expected = reference.recall_score(TRUE, GUESS, labels=range(5), average=None)
     np.testing.assert_allclose(metrics.recalls(TRUE, GUESS, 6)[:5], expected)
     assert np.isnan(metrics.recalls(TRUE, GUESS, 6)[5]), "class 5 never occurs"
-    assert np.nanmean(metrics.recalls(TRUE, GUESS, 6)) == pytest.approx(reference.recall_score(TRUE, GUESS, labels=range(5), average="macro"))
+    assert np.nanmean(metrics.recalls(TRUE, GUESS, 6)) == pytest.approx(
+        reference.recall_score(TRUE, GUESS, labels=range(5), average="macro")
+    )
 
 
 def test_macro_f1_is_scikit_learn_s_over_the_classes_that_occur():
@@ -30,7 +32,10 @@ def test_macro_f1_is_scikit_learn_s_over_the_classes_that_occur():
 
 @pytest.mark.parametrize("shapes", [((200, 4), (150, 4)), ((60, 1), (50, 1)), ((6, 12), (9, 12))])
 def test_frechet_is_the_formula_with_scipy_s_square_root(shapes):
-    a, b = RNG.normal(size=shapes[0]), 1.5 * RNG.normal(size=shapes[1]) @ np.diag(1 + np.arange(shapes[1][1])) + 0.7
+    a, b = (
+        RNG.normal(size=shapes[0]),
+        1.5 * RNG.normal(size=shapes[1]) @ np.diag(1 + np.arange(shapes[1][1])) + 0.7,
+    )
     cov_a, cov_b = np.cov(a.T).reshape(shapes[0][1], -1), np.cov(b.T).reshape(shapes[0][1], -1)
     root = scipy.linalg.sqrtm(cov_a @ cov_b)
     expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a + cov_b - 2 * root.real)
@@ -103,4 +108,6 @@ def test_memorisation_by_hand():
     train, held, made = RNG.normal(size=(50, 2)), RNG.normal(size=(60, 2)), 0.9 * RNG.normal(size=(70, 2))
     knn = NearestNeighbors(n_neighbors=1).fit(train)
     limit = np.quantile(knn.kneighbors(held)[0][:, 0], 0.05)
-    assert metrics.memorisation(made, train, held) == pytest.approx((knn.kneighbors(made)[0][:, 0] < limit).mean())
+    assert metrics.memorisation(made, train, held) == pytest.approx(
+        (knn.kneighbors(made)[0][:, 0] < limit).mean()
+    )

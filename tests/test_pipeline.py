@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from conftest import CLASSES, PLANTED_DATASET, PLANTED_ENCODER, PlantedEncoder, planted_manifest, planted_read
+
 from gelda import projection, report, runs
 from gelda.artifacts import read_json, read_tensors
-from gelda.augmenters import AUGMENTERS, Augmenter, AugmenterSpec
+from gelda.augmenters import AUGMENTERS, AugmenterSpec
+from gelda.augmenters.base import Augmenter
 from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
@@ -292,7 +293,9 @@ def test_other_sampling_does_not_retrain_the_denoiser(finished):
     assert written(path, "adapt", "generate") == trained
     after = written(path, "sample", "finetune")
     assert set(after) != set(made)
-    assert again["methods"]["ce"]["overall"] == result["methods"]["ce"]["overall"], "the others are not touched by it"
+    assert again["methods"]["ce"]["overall"] == result["methods"]["ce"]["overall"], (
+        "the others are not touched by it"
+    )
     assert again["generator"] != result["generator"]
 
 
@@ -312,7 +315,10 @@ def test_latents_at_a_hidden_layer_are_standardised(gelda_home, monkeypatch):
     monkeypatch.setitem(AUGMENTERS, "probe", AugmenterSpec(Probe, "Probe", "For this test."))
     monkeypatch.setattr(Probe, "seen", [])
     settings, state = start(
-        "hidden", generator={"adapter_layer": 1, "steps": 60}, seeds=1, methods=["logit-adjustment", "gelda", "probe"]
+        "hidden",
+        generator={"adapter_layer": 1, "steps": 60},
+        seeds=1,
+        methods=["logit-adjustment", "gelda", "probe"],
     )
     result = execute(settings, state)
     assert result["methods"]["gelda"]["overall"]["mean"] > 50

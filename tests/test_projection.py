@@ -44,7 +44,9 @@ def run(planted, tmp_path):
         projection.LayerInfo("early", "Encoder early", 5, False, False),
         projection.LayerInfo("late", "Adapter layer 1", 5, True, True),
     ]
-    write_json(path / "points.json", {"format": FORMAT, "key": "k1", "layers": [info.__dict__ for info in layers]})
+    write_json(
+        path / "points.json", {"format": FORMAT, "key": "k1", "layers": [info.__dict__ for info in layers]}
+    )
     write_table(path / "points.parquet", points)
     blank = np.where((points["origin"] == "real").to_numpy()[:, None], z, np.nan).astype(np.float32)
     for name, value in (("early", blank), ("late", z)):
@@ -73,7 +75,9 @@ def test_a_map_of_everything(run, planted):
     assert [m.key for m in projection.list_maps(run)] == [info.key]
     before = (run / "maps" / f"{info.key}.safetensors").stat().st_mtime_ns
     assert projection.project(run, "late", "all", "", CONFIG) == info
-    assert (run / "maps" / f"{info.key}.safetensors").stat().st_mtime_ns == before, "an existing map is returned"
+    assert (run / "maps" / f"{info.key}.safetensors").stat().st_mtime_ns == before, (
+        "an existing map is returned"
+    )
 
 
 def test_the_same_seed_draws_the_same_picture(planted):
@@ -95,7 +99,9 @@ def test_trustworthiness_is_scikit_learn_s_of_the_fitted_rows(planted):
     assert fitted == 90 and score == pytest.approx(trustworthiness(z[:90], place, n_neighbors=15), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind, name, column, value", [("class", "b", "label", 1), ("subdomain", "y", "subdomain", 1)])
+@pytest.mark.parametrize(
+    "kind, name, column, value", [("class", "b", "label", 1), ("subdomain", "y", "subdomain", 1)]
+)
 def test_a_scope_leaves_the_others_out(kind, name, column, value, run, planted):
     points, _ = planted
     info = projection.project(run, "late", kind, name, CONFIG)
@@ -117,7 +123,14 @@ def test_every_setting_has_its_own_key_and_a_new_run_state_too(run):
     def key(layer="late", kind="all", name="", **changes):
         return projection.map_key(run, layer, kind, name, CONFIG.model_copy(update=changes))
 
-    keys = [key(), key("early"), key(kind="class", name="a"), key(kind="class", name="b"), key(seed=1), key(n_neighbors=9)]
+    keys = [
+        key(),
+        key("early"),
+        key(kind="class", name="a"),
+        key(kind="class", name="b"),
+        key(seed=1),
+        key(n_neighbors=9),
+    ]
     value = read_json(run / "points.json")
     write_json(run / "points.json", {**value, "key": "k2"})
     keys.append(key())

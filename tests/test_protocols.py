@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from conftest import planted_manifest
+
 from gelda.errors import UserError
 from gelda.manifest import Manifest
 from gelda.protocols import folds, long_tail_cut, split_groups

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import planted_task
 from scipy.special import log_softmax
 
-from conftest import planted_task
-from gelda import augmenters, datasets, encoders, finetune, losses, sampler, semantics
+from gelda import augmenters, datasets, encoders, losses, sampler
 from gelda.allocation import ALLOCATIONS, allocate
-from gelda.augmenters import AUGMENTERS, Augmenter, Synthetic
+from gelda.augmenters import AUGMENTERS
+from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda
 from gelda.config import GeneratorConfig, SamplingConfig
 from gelda.datasets import DATASETS
@@ -186,7 +187,11 @@ def test_hard_tasks(name, case):
     assert made.latents.shape == (len(made), 6)
     if name not in MAKERS or case == "nothing wanted":
         assert len(made) == 0
-    elif name == "residual-transfer" and case in ("one class only", "one cell only", "every class of one latent"):
+    elif name == "residual-transfer" and case in (
+        "one class only",
+        "one cell only",
+        "every class of one latent",
+    ):
         assert len(made) == 0, "there is no other class's variation to borrow"
     else:
         assert wanted(task, made)
@@ -393,7 +398,9 @@ def test_head_class_fills_every_class_to_the_largest_exactly():
 @pytest.mark.parametrize("name", SEMANTICS)
 def test_semantic_vectors_have_one_finite_row_a_name(name):
     made = vectors(name, INPUTS)
-    assert made.shape[0] == 4 and made.ndim == 2 and made.dtype == torch.float32 and torch.isfinite(made).all()
+    assert (
+        made.shape[0] == 4 and made.ndim == 2 and made.dtype == torch.float32 and torch.isfinite(made).all()
+    )
 
 
 def test_semantic_sources_by_hand():

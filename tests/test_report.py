@@ -114,23 +114,36 @@ def test_the_json_form(tmp_path):
     for value in found["methods"].values():
         assert {"overall", "head", "medium", "tail", "uar", "unseen", "worst", "macro_f1"} <= set(value)
         for figure in value.values():
-            assert set(figure) == {"mean", "ci95", "seeds"} and len(figure["ci95"]) == len(figure["seeds"]) == 2
+            assert (
+                set(figure) == {"mean", "ci95", "seeds"} and len(figure["ci95"]) == len(figure["seeds"]) == 2
+            )
             assert 0 <= figure["mean"] <= 100
-    assert set(found["paired"]) == {"ce", "logit-adjustment"} and set(found["paired_to_la"]) == {"ce", "gelda"}
+    assert set(found["paired"]) == {"ce", "logit-adjustment"} and set(found["paired_to_la"]) == {
+        "ce",
+        "gelda",
+    }
     for part in ("paired", "paired_to_la"):
         for value in found[part].values():
             assert {"overall", "tail", "uar", "unseen"} <= set(value)
             assert all({"mean", "ci95"} <= set(figure) for figure in value.values())
     assert found["generator"] == {"variance_ratio": pytest.approx(0.9), "frechet": pytest.approx(2.5)}
-    assert found["seconds"] == {"extract": 1.5} and found["config"] == {"seeds": 2} and found["seeds"] == [0, 1]
+    assert (
+        found["seconds"] == {"extract": 1.5} and found["config"] == {"seeds": 2} and found["seeds"] == [0, 1]
+    )
     assert {"python", "gelda", "torch", "diffusers", "numpy"} <= set(found["versions"])
     assert found["format"] == 1 and found["run"] == "r1" and found["class_names"] == ["x", "y", "z"]
 
 
 def test_per_class_confusion_and_per_subdomain():
     rows = pd.DataFrame(MADE["per_class"])
-    assert len(rows) == 2 * 3 and list(rows["count"][:3]) == [17, 7, 2] and list(rows["group"][:3]) == list(GROUPS)
-    assert [row["recall"]["gelda"] for row in MADE["per_class"]] == pytest.approx([75, 100, 75, 100, 100, 100])
+    assert (
+        len(rows) == 2 * 3
+        and list(rows["count"][:3]) == [17, 7, 2]
+        and list(rows["group"][:3]) == list(GROUPS)
+    )
+    assert [row["recall"]["gelda"] for row in MADE["per_class"]] == pytest.approx(
+        [75, 100, 75, 100, 100, 100]
+    )
     assert MADE["confusion"]["logit-adjustment"] == [[7, 1, 0], [0, 4, 0], [4, 0, 4]]
     assert MADE["per_subdomain"]["gelda"] == pytest.approx([100, np.mean([60, 100])])
 
@@ -149,7 +162,10 @@ def test_one_seed_has_no_interval_and_says_so():
 
 
 def test_the_headline_is_as_modest_as_its_intervals():
-    assert "+37.5 points in tail classes" in MADE["headline"] and "+75.0 points in cells never seen" in MADE["headline"]
+    assert (
+        "+37.5 points in tail classes" in MADE["headline"]
+        and "+75.0 points in cells never seen" in MADE["headline"]
+    )
     assert MADE["headline"].count("inside the noise") == 2, "two seeds prove nothing"
     sure = build([result(s, logit_adjustment=[8, 9, 6, 7], gelda=[]) for s in range(5)])
     assert "inside the noise" not in sure["headline"]
@@ -186,7 +202,9 @@ def test_markdown_has_a_row_a_method(tmp_path, seeds):
     assert len(lines) == 2 + 3 and len({len(row) for row in cells}) == 1
     assert cells[0][0] == "method" and cells[-1][0] == "GeLDA"
     ours = dict(zip(cells[0], cells[-1], strict=True))
-    assert ours["Tail classes"] == ("75.0" if seeds == 1 else "87.5") and ours["Unseen cells"].startswith(("50", "75"))
+    assert ours["Tail classes"] == ("75.0" if seeds == 1 else "87.5") and ours["Unseen cells"].startswith(
+        ("50", "75")
+    )
     assert ours["tail − logit adj."].startswith("+25.0" if seeds == 1 else "+37.5 [")
     assert "- A note, 100 % true." in text and text.startswith("# toy")
 

@@ -40,7 +40,9 @@ def test_a_run_is_a_folder_with_its_spec(gelda_home):
 
 
 def test_state_round_trip_keeps_stages():
-    state = create("r1", "done", stages=[StageState("adapt", "Adapt", "done", 5, 5, 1.25, "x", None)], headline="h")
+    state = create(
+        "r1", "done", stages=[StageState("adapt", "Adapt", "done", 5, 5, 1.25, "x", None)], headline="h"
+    )
     again = runs.read_state(state.path)
     assert again.stages == state.stages and again.headline == "h" and again.path == state.path
 
@@ -106,14 +108,20 @@ def test_a_heartbeat_alone_keeps_a_run_alive():
 
 def test_runs_are_listed_newest_first(gelda_home):
     assert runs.list_runs() == []
-    for name, created in (("a", "2026-01-01T00:00:00Z"), ("b", "2026-03-01T00:00:00Z"), ("c", "2026-02-01T00:00:00Z")):
+    for name, created in (
+        ("a", "2026-01-01T00:00:00Z"),
+        ("b", "2026-03-01T00:00:00Z"),
+        ("c", "2026-02-01T00:00:00Z"),
+    ):
         create(name, created=created)
     (gelda_home / "runs" / ".hidden").mkdir()
     (gelda_home / "runs" / "file").write_text("")
     assert [s.id for s in runs.list_runs()] == ["b", "c", "a"]
 
 
-@pytest.mark.parametrize("run_id", ["..", ".", "", "../home", "a/../r1", "/etc", "r1/", "nope", "x" * 5000, "a\0b", "*"])
+@pytest.mark.parametrize(
+    "run_id", ["..", ".", "", "../home", "a/../r1", "/etc", "r1/", "nope", "x" * 5000, "a\0b", "*"]
+)
 def test_find_run_does_not_leave_the_workspace(run_id):
     create("r1")
     with pytest.raises(UserError, match="There is no run called .*Runs here: .*r1"):
@@ -254,7 +262,10 @@ def test_metrics_are_lines_of_json():
     recorder.metric("generate", 5, loss=0.25)
     recorder.metric("generate", 10, loss=0.125)
     lines = [json.loads(line) for line in (state.path / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["stage"], line["step"], line["loss"]) for line in lines] == [("generate", 5, 0.25), ("generate", 10, 0.125)]
+    assert [(line["stage"], line["step"], line["loss"]) for line in lines] == [
+        ("generate", 5, 0.25),
+        ("generate", 10, 0.125),
+    ]
 
 
 # -- jobs: what may be started, resumed and cancelled --------------------------------------------------------

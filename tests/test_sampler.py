@@ -22,7 +22,9 @@ def reference_scheduler(name: str, prediction_type: str = "sample"):
     """diffusers' schedulers as our documentation describes them."""
     import diffusers
 
-    common = dict(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type)
+    common = dict(
+        num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type
+    )
     if name == "ddim":
         return diffusers.DDIMScheduler(**common, timestep_spacing="trailing", clip_sample=False)
     kind = {
@@ -63,7 +65,9 @@ def test_pure_noise_is_the_start_and_no_clipping_happens(name):
     assert table.timesteps[0] == 999 and len(table.timesteps) == 20
     assert all(a > b for a, b in zip(table.timesteps, table.timesteps[1:], strict=False))
     far = torch.full((2, 3), 40.0)
-    torch.testing.assert_close(run_solver(table, torch.zeros(2, 3), lambda x, t: far), far, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        run_solver(table, torch.zeros(2, 3), lambda x, t: far), far, atol=1e-3, rtol=1e-4
+    )
 
 
 def test_the_shipped_tables_are_the_rebuilt_ones():
@@ -76,16 +80,22 @@ def test_the_shipped_tables_are_the_rebuilt_ones():
         for a, b in ((ours.state, built.state), (ours.denoised, built.denoised)):
             assert [set(row) for row in a] == [set(row) for row in b]
             for row_a, row_b in zip(a, b, strict=True):
-                np.testing.assert_allclose(list(row_a.values()), [row_b[k] for k in row_a], rtol=1e-6, atol=1e-9)
+                np.testing.assert_allclose(
+                    list(row_a.values()), [row_b[k] for k in row_a], rtol=1e-6, atol=1e-9
+                )
 
 
 def test_wrong_schedulers_and_step_numbers_are_sentences():
     with pytest.raises(UserError, match="no scheduler called 'dpm-solver'. Did you mean 'dpm-solver\\+\\+'"):
         solver_table("dpm-solver", 20)
     for steps in (0, 1001, -3):
-        with pytest.raises(UserError, match=f"num_inference_steps is {steps}; it must lie between 1 and 1000"):
+        with pytest.raises(
+            UserError, match=f"num_inference_steps is {steps}; it must lie between 1 and 1000"
+        ):
             solver_table("ddim", steps)
-    with pytest.raises(UserError, match="not among the shipped ones: install diffusers, or use 10, 15, 20, 25 or 50"):
+    with pytest.raises(
+        UserError, match="not among the shipped ones: install diffusers, or use 10, 15, 20, 25 or 50"
+    ):
         sampler._shipped_table("ddim", 13)
 
 
@@ -118,7 +128,8 @@ def noise_1d(n):
 def true_quantiles(n):
     grid = np.linspace(-5, 5, 40_001)
     cdf = sum(
-        float(w) * stats.norm.cdf(grid, float(m), float(s)) for w, m, s in zip(WEIGHTS, MEANS[:, 0], SDS, strict=True)
+        float(w) * stats.norm.cdf(grid, float(m), float(s))
+        for w, m, s in zip(WEIGHTS, MEANS[:, 0], SDS, strict=True)
     )
     return np.interp((np.arange(n) + 0.5) / n, cdf, grid)
 
@@ -219,14 +230,24 @@ def test_branch_weights_sum_to_one(scales):
     branches = guidance_branches(*scales)
     assert sum(weight for weight, _, _ in branches) == pytest.approx(1)
     assert all(weight != 0 for weight, _, _ in branches)
-    assert (False, True) not in {(s, c) for _, c, s in branches}, "there is no branch of class without subdomain"
+    assert (False, True) not in {(s, c) for _, c, s in branches}, (
+        "there is no branch of class without subdomain"
+    )
 
 
 @pytest.mark.parametrize("scales, passes", zip(SCALES, [1, 2, 2, 3, 1, 3, 1], strict=True))
 def test_only_branches_with_weight_are_evaluated(scales, passes, network, monkeypatch):
     rows, denoise = [], Denoiser.denoise
     monkeypatch.setattr(Denoiser, "denoise", lambda self, x, m: rows.append(len(x)) or denoise(self, x, m))
-    sample(network, LABEL, SUBDOMAIN, NOISE, num_inference_steps=4, guidance_class=scales[0], guidance_subdomain=scales[1])
+    sample(
+        network,
+        LABEL,
+        SUBDOMAIN,
+        NOISE,
+        num_inference_steps=4,
+        guidance_class=scales[0],
+        guidance_subdomain=scales[1],
+    )
     assert rows == [7 * passes] * 4
 
 
@@ -295,7 +316,9 @@ def test_memory_of_read_latents_is_given_back():
         return out
 
     counts = []
-    run_solver(table, torch.randn(4, 2), denoise, lambda i, x: counts.append(sum(r() is not None for r in alive)))
+    run_solver(
+        table, torch.randn(4, 2), denoise, lambda i, x: counts.append(sum(r() is not None for r in alive))
+    )
     assert max(counts) <= 3
 
 
@@ -306,7 +329,11 @@ def test_a_trained_model_draws_each_class_where_it_lies():
     rng = torch.Generator().manual_seed(0)
     label, subdomain = torch.arange(600) % 2, (torch.arange(600) // 2) % 2
     centres = torch.tensor([[-1.2, 0.0], [1.2, 0.5]])
-    clean = centres[label] + torch.tensor([[0.0, -0.6], [0.0, 0.6]])[subdomain] + 0.3 * torch.randn(600, 2, generator=rng)
+    clean = (
+        centres[label]
+        + torch.tensor([[0.0, -0.6], [0.0, 0.6]])[subdomain]
+        + 0.3 * torch.randn(600, 2, generator=rng)
+    )
     torch.manual_seed(0)
     space = ConditionSpace.build(torch.eye(2), torch.eye(2))
     model = Model(Denoiser(2, 16, width=48, depth=2), ConditionEncoder(space, 16))
@@ -323,5 +350,3 @@ def test_a_trained_model_draws_each_class_where_it_lies():
             torch.testing.assert_close(mine.mean(0), real.mean(0), atol=0.2, rtol=0)
             ratio = float(mine.var(0).sum() / real.var(0).sum())
             assert 0.6 < ratio < 1.8, ratio
-
-

@@ -16,7 +16,9 @@ def test_derive_is_sha256_of_seed_and_names():
 
 
 def test_names_are_not_glued_together():
-    assert len({derive(0, "a", "b"), derive(0, "ab"), derive(0, "b", "a"), derive(1, "a", "b"), derive(0)}) == 5
+    assert (
+        len({derive(0, "a", "b"), derive(0, "ab"), derive(0, "b", "a"), derive(1, "a", "b"), derive(0)}) == 5
+    )
     assert derive(1, 23) != derive(12, 3)
 
 

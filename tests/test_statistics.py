@@ -31,7 +31,9 @@ def test_fewer_than_two_seeds_have_no_interval(values):
     assert got.mean == 4.0 if values else np.isnan(got.mean)
 
 
-@pytest.mark.parametrize("low, high, expected", [(0.1, 2, True), (-2, -0.1, True), (-1, 1, False), (0, 1, False)])
+@pytest.mark.parametrize(
+    "low, high, expected", [(0.1, 2, True), (-2, -0.1, True), (-1, 1, False), (0, 1, False)]
+)
 def test_excludes_zero(low, high, expected):
     assert Interval(0.5, low, high).excludes_zero is expected
     assert Interval(0.5, low, high).as_json() == {"mean": 0.5, "ci95": [low, high]}
@@ -82,7 +84,8 @@ def test_five_seeds_cover_the_truth_in_93_percent(seed_sd, item_sd):
     """score(seed, item) = truth + seed + item (shared by the seeds, in groups of four) + rest; 2000 experiments."""
     rng, experiments, seeds, groups = np.random.default_rng(5), 2000, 5, 30
     item = item_sd * (
-        np.repeat(rng.normal(size=(experiments, 1, groups)), 4, 2) + rng.normal(size=(experiments, 1, 4 * groups))
+        np.repeat(rng.normal(size=(experiments, 1, groups)), 4, 2)
+        + rng.normal(size=(experiments, 1, 4 * groups))
     )
     seed = seed_sd * rng.normal(size=(experiments, seeds, 1))
     scores = 0.2 + seed + item + 0.3 * rng.normal(size=(experiments, seeds, 4 * groups))

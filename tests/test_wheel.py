@@ -25,7 +25,17 @@ def wheel(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(wheel),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target
@@ -33,7 +43,9 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 def python(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(installed), "GELDA_HOME": str(folder / "home")}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, env=environment)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, env=environment
+    )
 
 
 def test_the_wheel_holds_the_app_its_pages_and_assets(wheel):
@@ -49,7 +61,9 @@ def test_the_wheel_holds_the_app_its_pages_and_assets(wheel):
 def test_the_wheel_puts_nothing_else_into_site_packages(wheel):
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"gelda"}
-    assert not [n for n in zipfile.ZipFile(wheel).namelist() if n.endswith((".pyc", ".tmp")) or "/tests/" in n]
+    assert not [
+        n for n in zipfile.ZipFile(wheel).namelist() if n.endswith((".pyc", ".tmp")) or "/tests/" in n
+    ]
 
 
 def test_the_wheel_names_its_licence_and_script(wheel):
@@ -63,7 +77,9 @@ def test_the_wheel_names_its_licence_and_script(wheel):
 
 def test_it_runs_from_another_folder(installed, tmp_path):
     where = python(installed, tmp_path, "-c", "import gelda; print(gelda.__file__)")
-    assert Path(where.stdout.strip()).is_relative_to(installed), "the installed one is under test, not the checkout"
+    assert Path(where.stdout.strip()).is_relative_to(installed), (
+        "the installed one is under test, not the checkout"
+    )
     version = python(installed, tmp_path, "-m", "gelda", "--version")
     assert version.returncode == 0 and version.stdout.strip() == installed_version(installed)
     doctor = python(installed, tmp_path, "-m", "gelda", "doctor")
@@ -89,5 +105,7 @@ def test_the_app_is_found_inside_the_package(installed, tmp_path):
 
 
 def test_the_sampler_finds_its_tables_there(installed, tmp_path):
-    code = "from gelda.sampler import _shipped_table; print(len(_shipped_table('dpm-solver++', 20).timesteps))"
+    code = (
+        "from gelda.sampler import _shipped_table; print(len(_shipped_table('dpm-solver++', 20).timesteps))"
+    )
     assert python(installed, tmp_path, "-c", code).stdout.strip() == "20"

@@ -1,43 +1,64 @@
-"""AUGMENTERS: every arm of a comparison. Adding one = one class and one entry here."""
+"""AUGMENTERS: every arm of a comparison. Adding one = one class and one entry here.
+
+The table holds words and loaders only: pages and reports read it without importing torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-from gelda.augmenters.base import Augmenter, Synthetic, Task
-from gelda.augmenters.baselines import CrossEntropy, LogitAdjustment, Oversampling, ResidualTransfer, Smote
-from gelda.augmenters.diffusion import Gelda
 from gelda.errors import unknown
-
-__all__ = ["AUGMENTERS", "Augmenter", "AugmenterSpec", "Synthetic", "Task", "get"]
 
 
 @dataclass(frozen=True)
 class AugmenterSpec:
-    """An arm: the class, words for people, and whether a generator is trained for it."""
+    """An arm: build(...) makes its augmenter; words for people; whether a generator is trained for it."""
 
-    build: type[Augmenter]
+    build: Callable[..., Any]
     title: str
     note: str
     generative: bool = False
 
 
+def _from(module: str, name: str) -> Callable[..., Any]:
+    """The class `name` of `gelda.augmenters.<module>`, imported when it is first built."""
+
+    def build(*arguments: Any, **options: Any) -> Any:
+        return getattr(import_module(f"gelda.augmenters.{module}"), name)(*arguments, **options)
+
+    return build
+
+
 AUGMENTERS: dict[str, AugmenterSpec] = {
-    "ce": AugmenterSpec(CrossEntropy, "Cross-entropy", "Real latents, no correction."),
+    "ce": AugmenterSpec(_from("baselines", "CrossEntropy"), "Cross-entropy", "Real latents, no correction."),
     "logit-adjustment": AugmenterSpec(
-        LogitAdjustment, "Logit adjustment", "Real latents; the loss makes up for class size."
+        _from("baselines", "LogitAdjustment"),
+        "Logit adjustment",
+        "Real latents; the loss makes up for class size.",
     ),
-    "oversampling": AugmenterSpec(Oversampling, "Oversampling", "Scarce classes are seen more often."),
-    "smote": AugmenterSpec(Smote, "SMOTE", "Points between neighbours of a scarce class."),
+    "oversampling": AugmenterSpec(
+        _from("baselines", "Oversampling"), "Oversampling", "Scarce classes are seen more often."
+    ),
+    "smote": AugmenterSpec(
+        _from("baselines", "Smote"), "SMOTE", "Points between neighbours of a scarce class."
+    ),
     "residual-transfer": AugmenterSpec(
-        ResidualTransfer,
+        _from("baselines", "ResidualTransfer"),
         "Residual transfer",
         "Another class's real variation around the scarce class's mean.",
     ),
     "gelda-paper": AugmenterSpec(
-        Gelda, "GeLDA, the paper's form", "Conditional diffusion, guided, full weight.", generative=True
+        _from("diffusion", "Gelda"),
+        "GeLDA, the paper's form",
+        "Conditional diffusion, guided, full weight.",
+        generative=True,
     ),
-    "gelda": AugmenterSpec(Gelda, "GeLDA", "Conditional diffusion, unguided, low weight.", generative=True),
+    "gelda": AugmenterSpec(
+        _from("diffusion", "Gelda"), "GeLDA", "Conditional diffusion, unguided, low weight.", generative=True
+    ),
 }
 
 
