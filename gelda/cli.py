@@ -74,7 +74,7 @@ def run(
     values = read_json(spec) if spec else {}
     if not isinstance(values, dict):
         raise UserError(f"{spec} is not a spec: it must hold one JSON object of settings.")
-    if "config" in values:
+    if spec is not None and "config" in values:
         check_format(values, spec)
     config = resolve_config(values.get("config", values), preset, **_overrides(set_ or []))
     if dry_run:
@@ -126,6 +126,21 @@ def report(
     else:
         path = runs.find_run(run_id)
     typer.echo(render(load_report(path), form), nl=False)
+
+
+@app.command(hidden=True)
+def ship(
+    run_id: str,
+    name: Annotated[str, typer.Option()] = "digits",
+    layers: Annotated[str, typer.Option(help="Layers whose latents and maps go along.")] = "",
+) -> None:
+    """Make a finished run the one that ships in assets/runs (for releases)."""
+    from gelda import projection, runs
+    from gelda.shipping import ship as ship_run
+
+    path = runs.find_run(run_id)
+    chosen = layers.split(",") if layers else [layer.name for layer in projection.layers(path)]
+    typer.echo(f"Shipped as {ship_run(path, name, chosen, typer.echo)}.")
 
 
 @app.command("app")

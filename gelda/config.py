@@ -19,7 +19,7 @@ class DataConfig(Settings):
     """Which items, and how scarce some of them are made."""
 
     dataset: str = Field("digits", description="A demo data set.")
-    imbalance: float = Field(20.0, ge=1, le=1000, description="Largest class ÷ smallest class in training.")
+    imbalance: float = Field(50.0, ge=1, le=1000, description="Largest class ÷ smallest class in training.")
     empty_subdomains: tuple[str, ...] = Field(
         ("slanted", "inverted"), description="Subdomains in which the tail classes have no training item."
     )
@@ -41,9 +41,9 @@ class AdapterConfig(Settings):
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         (128,), description="Widths of z^(1) … z^(L)."
     )
-    steps: int = Field(300, ge=1, le=100_000, description="Training steps of the adapter.")
-    tune_steps: int = Field(300, ge=1, le=100_000, description="Training steps of every arm's head.")
-    batch_size: int = Field(256, ge=1, le=65_536)
+    steps: int = Field(150, ge=1, le=100_000, description="Training steps of the adapter.")
+    tune_steps: int = Field(150, ge=1, le=100_000, description="Training steps of every arm's head.")
+    batch_size: int = Field(128, ge=1, le=65_536)
     learning_rate: float = Field(2e-3, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0, le=10)
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -56,22 +56,22 @@ class GeneratorConfig(Settings):
 
     adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
     width: int = Field(256, ge=8, le=8192, description="Width of the denoiser.")
-    depth: int = Field(3, ge=1, le=24, description="Residual blocks of the denoiser.")
+    depth: int = Field(2, ge=1, le=24, description="Residual blocks of the denoiser.")
     condition_dim: int = Field(64, ge=4, le=4096)
     prediction_type: Literal["v_prediction", "epsilon", "sample"] = Field(
         "v_prediction", description="What the denoiser predicts."
     )
     loss_weighting: Literal["uniform", "min-snr"] = "uniform"
-    steps: int = Field(1200, ge=1, le=1_000_000, description="Training steps of the denoiser.")
-    batch_size: int = Field(256, ge=1, le=65_536)
+    steps: int = Field(500, ge=1, le=1_000_000, description="Training steps of the denoiser.")
+    batch_size: int = Field(128, ge=1, le=65_536)
     learning_rate: float = Field(1.5e-3, gt=0, le=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
     ema_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged weights that are sampled.")
     class_balance: float = Field(
-        0.5, ge=0, le=1, description="0 draws latents as they come, 1 balances classes."
+        0.25, ge=0, le=1, description="0 draws latents as they come, 1 balances classes."
     )
-    class_semantics: str = Field("attributes", description="Source of the class vectors γ.")
-    subdomain_semantics: str = Field("attributes", description="Source of the subdomain vectors κ.")
+    class_semantics: str = Field("mean", description="Source of the class vectors γ.")
+    subdomain_semantics: str = Field("mean", description="Source of the subdomain vectors κ.")
     semantic_rank: int = Field(
         0, ge=0, le=4096, description="Reduce semantic vectors to so many dimensions (0 = keep)."
     )

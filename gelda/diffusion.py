@@ -108,8 +108,10 @@ def train(
     cumulative = (cumulative / cumulative[-1]).float()
 
     average = copy.deepcopy(model).requires_grad_(False)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    followers = [a for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+    trained: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
+    followers: list[torch.Tensor] = [
+        a for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad
+    ]
     optimizer = torch.optim.AdamW(
         trained, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99), fused=device.type != "mps"
     )

@@ -22,8 +22,6 @@ from gelda.manifest import Manifest
 from gelda.protocols import Cut, folds, long_tail_cut
 from gelda.report import SeedResult
 
-ADAPTERS = ["ce", "logit-adjustment"]  # the two adapters of a seed: copy 0 and copy 1
-
 
 @dataclass
 class Adapted:
@@ -32,7 +30,7 @@ class Adapted:
     cut: Cut
     fm_layer: str
     standardizer: Standardizer
-    adapters: Adapter
+    adapter: Adapter  # one copy, trained on real latents with logit adjustment
     scores: dict[str, float]
     scale: Standardizer  # of z^(l); latents are generated standardised and restored for the suffix
 
@@ -65,16 +63,16 @@ class Experiment:
             one_subdomain_a_group=d.one_subdomain_a_group,
         )
 
-    def adapted(self, cut: Cut, fm_layer: str, scores: dict[str, float], adapters: Adapter) -> Adapted:
+    def adapted(self, cut: Cut, fm_layer: str, scores: dict[str, float], adapter: Adapter) -> Adapted:
         """Bundle a seed's adapter with the standardisers that its training rows give."""
         rows = cut.rows("train")
         base = Standardizer.fit(self.latents[fm_layer][rows])
         z = base.apply(self.latents[fm_layer][rows])
         if self.layer:
-            scale = Standardizer.fit(adapters.run(z.to(self.device), 0, self.layer)[1].cpu())
+            scale = Standardizer.fit(adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         else:  # z^(0) is standardised already
             scale = Standardizer(torch.zeros(z.shape[1]), torch.ones(z.shape[1]))
-        return Adapted(cut, fm_layer, base, adapters, scores, scale)
+        return Adapted(cut, fm_layer, base, adapter, scores, scale)
 
     def choose_layer(
         self, cut: Cut, seed: int, tick: Callable[[float, str], None]
@@ -140,7 +138,7 @@ class Experiment:
         """Standardised z^(l) of items [N, D], through the logit-adjusted adapter."""
         z = adapted.standardizer.apply(self.latents[adapted.fm_layer][rows])
         if self.layer:
-            z = adapted.scale.apply(adapted.adapters.run(z.to(self.device), 0, self.layer)[1].cpu())
+            z = adapted.scale.apply(adapted.adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         return z
 
     def head_settings(self, steps: int) -> dict[str, Any]:
@@ -178,8 +176,9 @@ class Experiment:
         """One sentence on the data that the figures are of."""
         cut = adapted[0].cut
         unseen = " and ".join(self.config.data.empty_subdomains)
+        classes, subdomains = len(self.manifest.class_names), len(self.manifest.subdomain_names)
         return (
-            f"{len(self.manifest.class_names)} classes under {len(self.manifest.subdomain_names)} conditions; "
+            f"{classes} classes under {subdomains} conditions; "
             f"about {np.mean([a.cut.counts.sum() for a in adapted]):.0f} training items, from "
             f"{cut.counts.sum(1).max()} to {cut.counts.sum(1).min()} a class"
             + (f"; the {len(cut.groups['tail'])} scarcest never seen {unseen}" if unseen else "")
@@ -202,6 +201,7 @@ class Experiment:
             "weight are fixed settings here, not chosen by validation in each run.",
             "Intervals: t over seeds with the variance of the test items added; they say nothing of other "
             "data sets.",
+            self.dataset.caveat,
         ]
 
     def meta(self, adapted: Sequence[Adapted], synthetic: Any, first_seed: int) -> dict[str, Any]:

@@ -81,8 +81,7 @@ def head_data(task: Task, arm: Augmenter, made: Synthetic, restore: Restore = la
 
 
 def finetune(
-    adapters: Adapter,
-    adapter_names: list[str],
+    adapter: Adapter,
     task: Task,
     arms: Mapping[str, tuple[Augmenter, Synthetic]],
     layer: int,
@@ -92,14 +91,18 @@ def finetune(
 ) -> Adapter:
     """One head an arm, tuned after layer l with the same budget; copy k belongs to the k-th arm.
 
-    `adapters` were trained on real latents with the losses `adapter_names`. z^(l) with l ≥ 1 is the
-    logit-adjusted adapter's, so every arm starts from that one; at l = 0 nothing is frozen and each
-    arm starts from the adapter it names. `restore` undoes the standardisation of z^(l).
+    At l ≥ 1 every arm starts from the logit-adjusted `adapter`, whose z^(l) it is.
+    At l = 0 nothing is frozen and every arm starts from one fresh initialisation: going on from an
+    adapter that has converged on the real latents over-fits them, which costs the real-only
+    baselines most (benchmarks/LOG.md) and would flatter whoever adds data. `restore` undoes the
+    standardisation of z^(l).
     """
-    names = [arm.starts_from if layer == 0 else "logit-adjustment" for arm, _ in arms.values()]
-    chosen = [adapter_names.index(name) for name in names]
+    if layer == 0:
+        heads = Adapter(adapter.widths, adapter.classes, len(arms), task.seed)
+    else:
+        heads = adapter.gather([0] * len(arms))
     return fit(
-        adapters.gather(chosen),
+        heads.to(adapter.weights[0].device),
         [head_data(task, arm, made, restore) for arm, made in arms.values()],
         loss=[arm.loss or "logit-adjustment" for arm, _ in arms.values()],
         start=layer,

@@ -27,7 +27,9 @@ def start_demo(
     """
     _allowed()
     preset = preset or os.environ.get("GELDA_DEMO_PRESET") or name
-    config = resolve_config(preset=preset, **({"seeds": seeds} if seeds else {}), **overrides)
+    if seeds is not None:
+        overrides["seeds"] = seeds
+    config = resolve_config(preset=preset, **overrides)
     state = runs.create_run(config.model_dump(mode="json"), config.name, name, run_id)
     _spawn(["run-stored", state.id], state.path / "log.txt")
     return state.id

@@ -73,9 +73,9 @@ def variance_ratios(
 def nearest(
     queries: Array, pool: Array, k: int, *, skip_self: bool = False
 ) -> tuple[NDArray[np.int64], Array]:
-    """Exact k nearest rows of `pool` [M, D] for each query [N, D]: indices and Euclidean distances [N, k].
+    """Exact k nearest rows of `pool` [M, D] for each query [N, D]: indices and distances [N, k].
 
-    With `skip_self` the queries are the pool itself and no row is its own neighbour, even where two are equal.
+    With `skip_self` the queries are the pool, and no row is its own neighbour, even of two equal ones.
     """
     from sklearn.neighbors import NearestNeighbors
 

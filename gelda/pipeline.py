@@ -27,7 +27,7 @@ from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda, build_model
 from gelda.config import RunConfig
 from gelda.errors import UserError, unknown
-from gelda.experiment import ADAPTERS, Adapted, Experiment
+from gelda.experiment import Adapted, Experiment
 from gelda.finetune import finetune, keep, predict
 from gelda.health import generator_health
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
@@ -119,10 +119,10 @@ class Pipeline:
         classes = len(self.manifest.class_names)
         if (folder / "done.json").is_file():
             kept = read_json(folder / "done.json")
-            adapters = Adapter(exp.widths(kept["fm_layer"]), classes, len(ADAPTERS), seed).to(self.device)
-            adapters.load_state_dict(read_tensors(folder / "adapter.safetensors"))
+            adapter = Adapter(exp.widths(kept["fm_layer"]), classes, 1, seed).to(self.device)
+            adapter.load_state_dict(read_tensors(folder / "adapter.safetensors"))
             tick(1, "reused")
-            return exp.adapted(cut, kept["fm_layer"], kept["scores"], adapters)
+            return exp.adapted(cut, kept["fm_layer"], kept["scores"], adapter)
         if c.fm_layer == "auto":
             fm_layer, scores = exp.choose_layer(cut, seed, tick)
         elif c.fm_layer in exp.latents:
@@ -134,14 +134,14 @@ class Pipeline:
         data = HeadData(
             Standardizer.fit(raw).apply(raw), torch.from_numpy(exp.label[rows]), torch.ones(len(rows))
         )
-        adapters = Adapter(exp.widths(fm_layer), classes, len(ADAPTERS), seed).to(self.device)
-        fit(adapters, [data] * len(ADAPTERS), loss=ADAPTERS, seed=seed, **exp.head_settings(c.steps))
-        write_tensors(folder / "adapter.safetensors", adapters.state_dict())
+        adapter = Adapter(exp.widths(fm_layer), classes, 1, seed).to(self.device)
+        fit(adapter, [data], loss="logit-adjustment", seed=seed, **exp.head_settings(c.steps))
+        write_tensors(folder / "adapter.safetensors", adapter.state_dict())
         write_table(
             folder / "cut.parquet", pd.DataFrame({"id": self.manifest.table["id"], "split": cut.split})
         )
         write_json(folder / "done.json", {"format": FORMAT, "fm_layer": fm_layer, "scores": scores})
-        return exp.adapted(cut, fm_layer, scores, adapters)
+        return exp.adapted(cut, fm_layer, scores, adapter)
 
     def _generate(self, seed: int, adapted: Adapted, tick: Callable[[float, str], None]) -> Gelda | None:
         if not set(SAMPLED) & set(self.config.methods):
@@ -161,8 +161,8 @@ class Pipeline:
             self.recorder.metric(f"generate/seed{seed}", step, loss=loss)
             tick(step / total, f"loss {loss:.3f}")
 
-        arm.train(self.exp.task(seed, adapted, "sampling", on_step))
-        write_tensors(folder / "model.safetensors", arm.model.state_dict())
+        model = arm.train(self.exp.task(seed, adapted, "sampling", on_step))
+        write_tensors(folder / "model.safetensors", model.state_dict())
         write_json(folder / "done.json", {"format": FORMAT, "steps": g.steps})
         return arm
 
@@ -176,7 +176,7 @@ class Pipeline:
             sampling = getattr(self.config, setting)
             task = self.exp.task(seed, adapted, setting)
             arm: Augmenter
-            if method in SAMPLED:
+            if method in SAMPLED and trained is not None:
                 arm = Gelda(self.config.generator, trained.model, sampling, sampling.weight)
             else:
                 arm = augmenters.get(method).build()
@@ -192,7 +192,7 @@ class Pipeline:
 
                 def balanced(z: torch.Tensor) -> torch.Tensor:
                     restored = adapted.scale.invert(z).to(self.device)
-                    return adapted.adapters.run(restored, self.exp.layer)[1].cpu()
+                    return adapted.adapter.run(restored, self.exp.layer)[0].cpu()
 
                 share = sampling.kept_share
                 kept = keep(
@@ -231,8 +231,7 @@ class Pipeline:
         task = self.exp.task(seed, adapted, "sampling")
         arms = {m: (arm, synthetic.select(kept)) for m, (arm, synthetic, kept) in made.items()}
         heads = finetune(
-            adapted.adapters,
-            ADAPTERS,
+            adapted.adapter,
             task,
             arms,
             layer,
@@ -309,12 +308,13 @@ class Pipeline:
             here = name == adapted.fm_layer and layer == 0
             z = at_layer if here else Standardizer.fit(raw[train]).apply(raw[rows])
             stacks.append((name, f"Encoder {name}", z, here))
-        for i in range(1, adapted.adapters.layers + 1):
+        for i in range(1, adapted.adapter.layers + 1):
             if i >= layer:
-                z = adapted.adapters.run(adapted.scale.invert(at_layer).to(self.device), layer, i)[1].cpu()
+                restored = adapted.scale.invert(at_layer).to(self.device)
+                z = adapted.adapter.run(restored, layer, i)[0].cpu()
             else:
                 z0 = adapted.standardizer.apply(self.exp.latents[adapted.fm_layer][rows])
-                z = adapted.adapters.run(z0.to(self.device), 0, i)[1].cpu()
+                z = adapted.adapter.run(z0.to(self.device), 0, i)[0].cpu()
             z = Standardizer.fit(z[: len(train)]).apply(z)
             stacks.append((f"adapter.{i}", f"Adapter layer {i}", z, i == layer))
         key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)

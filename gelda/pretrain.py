@@ -11,10 +11,11 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from gelda.artifacts import atomic, file_sha256, read_json, write_json
@@ -59,14 +60,14 @@ def split(data: glyphs.Glyphs) -> tuple[glyphs.Glyphs, glyphs.Glyphs, glyphs.Gly
 
 def train(
     data: glyphs.Glyphs, *, steps: int = STEPS, seed: int = 0, lr: float = PEAK_LR
-) -> tuple[nn.Module, float]:
+) -> tuple[Any, float]:
     """Train a glyph classifier; returns it with averaged weights, and its last training accuracy in %."""
     torch.manual_seed(derive(seed, "mini-image", "weights"))
     network = mini_image.build(num_classes=len(data.chars)).train()
     average = {name: value.clone() for name, value in network.state_dict().items()}
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    groups: list[dict] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=lr, weight_decay=WEIGHT_DECAY)
     draw = generator(seed, "mini-image", "augmentation")
     correct, started = 0.0, time.monotonic()

@@ -162,12 +162,10 @@ def in_scope(run: Path, points: pd.DataFrame, kind: str, name: str) -> NDArray[n
     if kind == "all":
         return np.ones(len(points), bool)
     meta = read_json(run / "meta.json")
-    column, names = {
-        "class": ("label", meta["class_names"]),
-        "subdomain": ("subdomain", meta["subdomain_names"]),
-    }.get(kind, (None, []))
-    if column is None:
+    axes = {"class": ("label", meta["class_names"]), "subdomain": ("subdomain", meta["subdomain_names"])}
+    if kind not in axes:
         raise UserError(f"The scope '{kind}' is not one of {', '.join(SCOPES)}.")
+    column, names = axes[kind]
     if name not in names:
         raise UserError(f"There is no {kind} called '{name}'; there are {', '.join(names)}.")
     return (points[column] == names.index(name)).to_numpy()

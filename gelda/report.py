@@ -104,7 +104,8 @@ def build(
         },
         "per_class": _per_class(results, methods, classes),
         "confusion": {
-            m: sum(confusion(r.true, r.predicted[m], classes) for r in results).tolist() for m in methods
+            m: np.sum([confusion(r.true, r.predicted[m], classes) for r in results], 0).tolist()
+            for m in methods
         },
         "per_subdomain": {
             m: [
@@ -141,7 +142,8 @@ def headline(report: Mapping[str, Any]) -> str:
         if not np.isfinite(low):
             text += " (one seed, no interval)"
         else:
-            text += f" (95 % interval {low:+.1f} to {high:+.1f}{'' if low > 0 or high < 0 else ', inside the noise'})"
+            noise = "" if low > 0 or high < 0 else ", inside the noise"
+            text += f" (95 % interval {low:+.1f} to {high:+.1f}{noise})"
         parts.append(text)
     return f"GeLDA against logit adjustment: {'; '.join(parts)}."
 

@@ -282,6 +282,7 @@ def _index() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(home() / "index.sqlite", timeout=10)) as connection, connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, name TEXT, status TEXT, created TEXT, headline TEXT)"
+            "CREATE TABLE IF NOT EXISTS runs "
+            "(id TEXT PRIMARY KEY, name TEXT, status TEXT, created TEXT, headline TEXT)"
         )
         yield connection

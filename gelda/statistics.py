@@ -38,7 +38,7 @@ def seed_interval(per_seed: ArrayLike, item_variance: ArrayLike, level: float = 
     mean = float(values.mean()) if len(values) else float("nan")
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
-    error = np.sqrt(values.var(ddof=1) / len(values) + float(np.mean(item_variance)))
+    error = np.sqrt(values.var(ddof=1) / len(values) + float(np.mean(np.asarray(item_variance, float))))
     half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * error)
     return Interval(mean, mean - half, mean + half)
 

@@ -1,11 +1,12 @@
 """One thread, a workspace of its own for every test, and small planted data that the tests share."""
 
+# ruff: noqa: E402 - the environment is set before torch, numpy and numba are imported
 from __future__ import annotations
 
 import os
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_name] = "1"  # before torch, numpy and numba are imported
+    os.environ[_name] = "1"
 
 import io
 import subprocess
@@ -115,7 +116,7 @@ def planted_read(uris: list[str]) -> np.ndarray:
 
 
 class PlantedEncoder:
-    """Stands in for a downloaded encoder: `blind` sees the noise of two pixels, `deep` a linear view of all."""
+    """Stands in for a downloaded encoder: `blind` sees one pixel's noise, `deep` a view of all of them."""
 
     layers = {"blind": 5, "deep": 12}
 
@@ -134,12 +135,13 @@ class PlantedEncoder:
 
 
 PLANTED_DATASET = DatasetSpec(
-    "Planted clusters",
-    "Made up, for tests.",
-    planted_manifest,
-    planted_read,
-    lambda: _CENTRES[:, :4].astype(np.float32),
-    lambda: np.eye(3, dtype=np.float32),
+    title="Planted clusters",
+    note="Made up, for tests.",
+    caveat="Planted clusters are no real data.",
+    manifest=planted_manifest,
+    read=planted_read,
+    class_attributes=lambda: _CENTRES[:, :4].astype(np.float32),
+    subdomain_attributes=lambda: np.eye(3, dtype=np.float32),
 )
 PLANTED_ENCODER = EncoderSpec("Planted encoder", "Linear views.", PlantedEncoder, lambda: "planted-1")
 

@@ -89,8 +89,8 @@ def test_a_gradient_reaches_every_parameter():
 
 
 def test_logit_adjustment_uses_the_mixed_effective_counts():
-    """Blind latents: only the prior can be learned. Corrected by the effective counts the posterior is uniform;
-    by the raw counts (30, 30, 30) it would be the effective one, by none of them too."""
+    """Blind latents: only the prior can be learned. Corrected by the effective counts the posterior is
+    uniform; corrected by the raw ones (30, 30, 30) it would stay the effective one."""
     weight = torch.tensor([1.0, 0.3, 0.1])[torch.arange(90) % 3]
     blind = HeadData(torch.zeros(90, 2), torch.arange(90) % 3, weight)
     np.testing.assert_allclose(blind.counts(3).numpy(), [30, 9, 3], rtol=1e-5)

@@ -141,7 +141,7 @@ def test_a_truncated_file_is_a_sentence(read, write, value, tmp_path):
 
 
 @pytest.mark.parametrize("value, words", [
-    ({"format": artifacts.FORMAT + 1}, f"has format {artifacts.FORMAT + 1}, this release reads up to .*upgrade GeLDA"),
+    ({"format": artifacts.FORMAT + 1}, "has format 2, this release reads up to 1: upgrade GeLDA"),
     ({}, "no 'format' number"),
     ({"format": "1"}, "no 'format' number"),
     ([1], "no 'format' number"),

@@ -193,8 +193,18 @@ def test_doctor_says_what_the_machine_has(gelda, gelda_home):
     finished_run()
     done = gelda("doctor", "--speed")
     assert done.returncode == 0, done.stderr
-    for words in ("version of torch", "threads", "cuda", "device that would be used", "matrix products", "GFLOP/s",
-                  f"{gelda_home} (1 runs)", "free disk", "encoder mini-image", "shipped runs"):  # fmt: skip
+    for words in (
+        "version of torch",
+        "threads",
+        "cuda",
+        "device that would be used",
+        "matrix products",
+        "GFLOP/s",
+        f"{gelda_home} (1 runs)",
+        "free disk",
+        "encoder mini-image",
+        "shipped runs",
+    ):
         assert words in done.stdout, words
 
 
@@ -212,8 +222,12 @@ def test_cancelling_is_exit_code_130(gelda_home, tmp_path):
     )
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, "run", "spec.json"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "GELDA_HOME": str(gelda_home)},
-    )  # fmt: skip
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "GELDA_HOME": str(gelda_home)},
+    )
     try:
         while process.poll() is None:
             found = runs.list_runs()

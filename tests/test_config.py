@@ -9,12 +9,21 @@ from gelda.config import PRESETS, RunConfig, resolve_config
 from gelda.errors import UserError
 
 
-@pytest.mark.parametrize("values, words", [
-    ({"sedes": 3}, "no setting called 'sedes'. Did you mean 'seeds'"),
-    ({"generator": {"step": 3}}, r"no setting called 'generator.step'. Did you mean 'steps'.*batch_size, "),
-    ({"paper_sampling": {"guidance_clas": 1}}, "no setting called 'paper_sampling.guidance_clas'.*'guidance_class'"),
-    ({"qqqqqq": 3}, r"no setting called 'qqqqqq'\. Valid names: adapter, data, "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"sedes": 3}, "no setting called 'sedes'. Did you mean 'seeds'"),
+        (
+            {"generator": {"step": 3}},
+            r"no setting called 'generator.step'. Did you mean 'steps'.*batch_size, ",
+        ),
+        (
+            {"paper_sampling": {"guidance_clas": 1}},
+            "no setting called 'paper_sampling.guidance_clas'.*'guidance_class'",
+        ),
+        ({"qqqqqq": 3}, r"no setting called 'qqqqqq'\. Valid names: adapter, data, "),
+    ],
+)
 def test_an_unknown_setting_names_the_nearest(values, words):
     with pytest.raises(UserError, match=words):
         resolve_config(values)

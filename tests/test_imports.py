@@ -9,12 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# design.md's order, with our own additions: errors, model_card, pretrain, config, allocation, experiment, health, terminal.
+# design.md's order, and our additions: errors model_card pretrain config allocation points experiment health
+# terminal shipping.
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents semantics "
     "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
-    "finetune protocols projection report runs experiment health terminal pipeline jobs ablation executors "
-    "sklearn cli __main__"
+    "finetune protocols projection points report runs experiment health terminal pipeline jobs shipping "
+    "ablation executors sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 
@@ -129,8 +130,8 @@ from gelda.conditions import ConditionEncoder, ConditionSpace
 space = ConditionSpace.build(torch.eye(3), torch.eye(2))
 model = diffusion.Model(denoiser.Denoiser(4, 8, width=16, depth=1), ConditionEncoder(space, 8))
 data = diffusion.TrainingData(torch.randn(20, 4), torch.arange(20) % 3, torch.arange(20) % 2, torch.ones(20))
-model = diffusion.train(model, data, steps=5, batch_size=8, learning_rate=1e-3, weight_decay=0.0, ema_decay=0.9,
-                        drop=0.1, prediction_type="v_prediction", weighting="uniform", seed=0)
+model = diffusion.train(model, data, steps=5, batch_size=8, learning_rate=1e-3, weight_decay=0.0, 
+                        ema_decay=0.9, drop=0.1, prediction_type="v_prediction", weighting="uniform", seed=0)
 out = sampler.sample(model, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 0]), torch.randn(3, 4))
 assert out.shape == (3, 4) and torch.isfinite(out).all()
 head = adapter.HeadData(torch.randn(20, 4), torch.arange(20) % 3, torch.ones(20))

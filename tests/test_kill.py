@@ -14,8 +14,8 @@ from gelda import runs
 
 TESTS = Path(__file__).resolve().parent
 
-# The command line with the planted data registered. GELDA_TEST_KILL=text: the process kills itself with SIGKILL
-# before the first file whose path holds that text is renamed into place.
+# The command line with the planted data registered. GELDA_TEST_KILL=text: the process kills itself with
+# SIGKILL before the first file whose path holds that text is renamed into place.
 DRIVER = f"""
 import os, signal, sys
 sys.path.insert(0, {str(TESTS)!r})
@@ -124,8 +124,11 @@ def test_a_job_killed_from_outside_is_interrupted_and_resumes(reference, tmp_pat
     (tmp_path / "spec.json").write_text(json.dumps(SPEC))
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, "run", "spec.json"],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "GELDA_HOME": str(home)},
-    )  # fmt: skip
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "GELDA_HOME": str(home)},
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if list(home.glob("runs/*/stages/generate-*")):

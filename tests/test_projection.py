@@ -62,7 +62,7 @@ def test_a_map_of_everything(run, planted):
     assert xy.shape == (114, 2) and xy.dtype == np.float32 and np.isfinite(xy).all()
     assert (info.fitted, info.shown, info.state, info.has_synthetic) == (70, 114, "done", True)
     real, label = (points["origin"] == "real").to_numpy(), points["label"].to_numpy()
-    # rows belong to their points: near in the map means of one class, for fitted, transformed and synthetic ones
+    # rows belong to their points: near in the map means of one class, also where only transformed
     for rows in (np.flatnonzero(real), np.flatnonzero(~real)):
         distance = np.linalg.norm(xy[rows][:, None] - xy[real][None], axis=-1)
         distance[distance == 0] = np.inf
@@ -158,13 +158,28 @@ def test_fewer_training_points_than_neighbours_leave_gaps(planted, train):
     assert (found["index"][:train, : max(0, train - 1)] >= 0).all()
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda run: projection.project(run, "lat", "all", "", CONFIG), "no layer called 'lat' .*early, late"),
-    (lambda run: projection.project(run, "late", "klass", "a", CONFIG), "scope 'klass' is not one of all, class"),
-    (lambda run: projection.project(run, "late", "class", "z", CONFIG), "no class called 'z'; there are a, b, c"),
-    (lambda run: projection.load_map(run, "nope"), "no map 'nope' in the run run: make it again"),
-    (lambda run: projection.fit_map(np.zeros((4, 3)), np.zeros((0, 3)), CONFIG), "at least 5 real latents; .* has 4"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (
+            lambda run: projection.project(run, "lat", "all", "", CONFIG),
+            "no layer called 'lat' .*early, late",
+        ),
+        (
+            lambda run: projection.project(run, "late", "klass", "a", CONFIG),
+            "scope 'klass' is not one of all, class",
+        ),
+        (
+            lambda run: projection.project(run, "late", "class", "z", CONFIG),
+            "no class called 'z'; there are a, b, c",
+        ),
+        (lambda run: projection.load_map(run, "nope"), "no map 'nope' in the run run: make it again"),
+        (
+            lambda run: projection.fit_map(np.zeros((4, 3)), np.zeros((0, 3)), CONFIG),
+            "at least 5 real latents; .* has 4",
+        ),
+    ],
+)
 def test_wrong_calls_are_sentences(call, words, run):
     with pytest.raises(UserError, match=words):
         call(run)

@@ -40,9 +40,17 @@ HEALTH = [{"variance_ratio": 0.8, "frechet": 2.0}, {"variance_ratio": 1.0, "frec
 
 def build(results=SEEDS, **options):
     settings = dict(
-        class_names=("x", "y", "z"), subdomain_names=("day", "night"), health=HEALTH, notes=["A note, 100 % true."],
-        config={"seeds": 2}, seconds={"extract": 1.5}, run="r1", name="toy", demo="toy", setting="3 classes.",
-    )  # fmt: skip
+        class_names=("x", "y", "z"),
+        subdomain_names=("day", "night"),
+        health=HEALTH,
+        notes=["A note, 100 % true."],
+        config={"seeds": 2},
+        seconds={"extract": 1.5},
+        run="r1",
+        name="toy",
+        demo="toy",
+        setting="3 classes.",
+    )
     return report.build(results, **{**settings, **options})
 
 

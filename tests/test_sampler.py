@@ -116,7 +116,7 @@ def posterior_mean(x, t, weights, means, sds):
 WEIGHTS = torch.tensor([0.3, 0.7], dtype=torch.float64)
 MEANS = torch.tensor([[-2.0], [1.0]], dtype=torch.float64)
 SDS = torch.tensor([0.3, 0.6], dtype=torch.float64)
-# Largest error allowed after 20 steps: Wasserstein-1, mean, and variance relative to the truth. DDIM is of first order.
+# Largest error after 20 steps: Wasserstein-1, mean, variance relative to the truth. DDIM is of first order.
 TOLERANCE = {"dpm-solver++": (0.04, 0.03, 0.05), "unipc": (0.04, 0.03, 0.05), "ddim": (0.12, 0.08, 0.10)}
 
 
@@ -254,7 +254,7 @@ def test_only_branches_with_weight_are_evaluated(scales, passes, network, monkey
 @pytest.mark.parametrize("kind", ["v_prediction", "epsilon", "sample"])
 @pytest.mark.parametrize("scales", SCALES)
 def test_guidance_is_the_published_formula(scales, kind, network):
-    """m(∅,∅) + w_κ·(m(∅,κ) − m(∅,∅)) + w_γ·(m(γ,κ) − m(∅,κ)), each branch evaluated alone, by diffusers' loop."""
+    """m(∅,∅) + w_κ·(m(∅,κ) − m(∅,∅)) + w_γ·(m(γ,κ) − m(∅,κ)), branch by branch, in diffusers' loop."""
     w_gamma, w_kappa = scales
     scheduler = reference_scheduler("ddim")
     scheduler.set_timesteps(6)
@@ -338,9 +338,18 @@ def test_a_trained_model_draws_each_class_where_it_lies():
     space = ConditionSpace.build(torch.eye(2), torch.eye(2))
     model = Model(Denoiser(2, 16, width=48, depth=2), ConditionEncoder(space, 16))
     model = train(
-        model, TrainingData(clean, label, subdomain, torch.ones(600)), steps=500, batch_size=128, learning_rate=3e-3,
-        weight_decay=0.0, ema_decay=0.98, drop=0.1, prediction_type="v_prediction", weighting="uniform", seed=0,
-    )  # fmt: skip
+        model,
+        TrainingData(clean, label, subdomain, torch.ones(600)),
+        steps=500,
+        batch_size=128,
+        learning_rate=3e-3,
+        weight_decay=0.0,
+        ema_decay=0.98,
+        drop=0.1,
+        prediction_type="v_prediction",
+        weighting="uniform",
+        seed=0,
+    )
     want, noise = torch.arange(800) % 2, torch.randn(800, 2, generator=rng)
     where = (torch.arange(800) // 2) % 2
     made = sample(model, want, where, noise)

@@ -81,7 +81,7 @@ def test_group_names_may_be_text_and_their_order_does_not_matter():
 
 @pytest.mark.parametrize("seed_sd, item_sd", [(0.0, 1.0), (0.1, 1.0), (0.3, 1.0), (1.0, 0.5), (0.3, 0.0)])
 def test_five_seeds_cover_the_truth_in_93_percent(seed_sd, item_sd):
-    """score(seed, item) = truth + seed + item (shared by the seeds, in groups of four) + rest; 2000 experiments."""
+    """score = truth + seed + item (shared by the seeds, in groups of four) + rest; 2000 experiments."""
     rng, experiments, seeds, groups = np.random.default_rng(5), 2000, 5, 30
     item = item_sd * (
         np.repeat(rng.normal(size=(experiments, 1, groups)), 4, 2)

@@ -96,7 +96,7 @@ def installed_version(installed: Path) -> str:
 
 
 def test_the_app_is_found_inside_the_package(installed, tmp_path):
-    code = "from gelda.cli import studio_root; from gelda.encoders import assets; print(studio_root(), assets(), sep='\\n')"
+    code = "from gelda import cli, encoders; print(cli.studio_root(), encoders.assets(), sep='\\n')"
     done = python(installed, tmp_path, "-c", code)
     studio, assets = map(Path, done.stdout.split())
     assert studio == installed / "gelda" / "studio" and assets == studio / "assets"

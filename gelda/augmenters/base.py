@@ -88,7 +88,6 @@ class Augmenter:
 
     weight: float = 1.0
     loss: str | None = None  # None = the run's loss
-    starts_from: str = "logit-adjustment"  # the adapter whose frozen prefix and suffix it starts from
 
     def __init__(self, options: Any = None) -> None:
         self.options = options

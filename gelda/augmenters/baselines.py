@@ -15,7 +15,6 @@ class CrossEntropy(Augmenter):
     """Real latents only, plain cross-entropy."""
 
     loss = "ce"
-    starts_from = "ce"
 
 
 class LogitAdjustment(Augmenter):

@@ -23,6 +23,7 @@ class DatasetSpec:
 
     title: str
     note: str
+    caveat: str  # what a reader of results on it must know
     manifest: Callable[[], Manifest]
     read: Callable[[list[str]], np.ndarray]
     class_attributes: Callable[[], np.ndarray]
@@ -69,6 +70,7 @@ DATASETS: dict[str, DatasetSpec] = {
     "digits": DatasetSpec(
         title="Handwritten digits",
         note="1 797 digits written by people (scikit-learn), drawn at 32×32 under five writing conditions.",
+        caveat="Who wrote which digit is unknown, so writers are shared between training and test.",
         manifest=_digits_manifest,
         read=_digits_read,
         class_attributes=_digits_attribute("CLASS_ATTRIBUTES"),

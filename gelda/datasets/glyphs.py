@@ -145,12 +145,12 @@ def signature(images: np.ndarray) -> np.ndarray:
 def digit_likeness(chars: list[str]) -> tuple[np.ndarray, list[str]]:
     """Highest correlation of each character with a digit over all pairs of faces ``[N]``, and which digit."""
     digits = [(d, render(d, face)) for face in FACES for d in "0123456789"]
-    reference = signature(np.stack([image for _, image in digits]))
+    reference = signature(np.stack([image for _, image in digits if image is not None]))
     best, which = np.full(len(chars), -1.0), [""] * len(chars)
     for face in FACES:
         cover = covered(face)
-        images = [(i, render(c, face)) for i, c in enumerate(chars) if ord(c) in cover]
-        images = [(i, image) for i, image in images if image is not None]
+        drawn = [(i, render(c, face)) for i, c in enumerate(chars) if ord(c) in cover]
+        images = [(i, image) for i, image in drawn if image is not None]
         if not images:
             continue
         scores = signature(np.stack([image for _, image in images])) @ reference.T

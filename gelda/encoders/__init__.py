@@ -55,7 +55,7 @@ def _mini_image_revision() -> str:
 ENCODERS: dict[str, EncoderSpec] = {
     "mini-image": EncoderSpec(
         title="Miniature image model",
-        note="A small ConvNet pre-trained on rendered glyphs of many scripts, without digits; ships with GeLDA.",
+        note="A small ConvNet pre-trained on letters of many scripts, without digits; ships with GeLDA.",
         load=_load_mini_image,
         revision=_mini_image_revision,
     ),

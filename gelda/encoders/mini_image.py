@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +26,17 @@ STEM = 64
 REBUILD = "python -m gelda.pretrain mini-image"
 
 
-def build(num_classes: int = 0, *, zero_init_last: bool = True) -> nn.Module:
+def build(num_classes: int = 0, *, zero_init_last: bool = True) -> Any:
     """The timm network, untrained, for ink 1 on paper 0; without classes it gives its pooled features."""
     from timm.models.resnet import BasicBlock, ResNet
 
-    network = ResNet(
-        BasicBlock, DEPTHS, num_classes=num_classes, in_chans=1, channels=DIMS, zero_init_last=zero_init_last
+    network: Any = ResNet(
+        BasicBlock,  # type: ignore[arg-type]  # timm's annotation names an instance
+        DEPTHS,
+        num_classes=num_classes,
+        in_chans=1,
+        channels=DIMS,
+        zero_init_last=zero_init_last,
     )
     network.conv1 = nn.Conv2d(1, STEM, kernel_size=5, stride=2, padding=2, bias=False)
     network.maxpool = nn.Identity()
@@ -50,7 +56,7 @@ class MiniImage:
         for block in range(depth)
     }
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         self.network = network.float().eval().requires_grad_(False)
 
     def to(self, device: torch.device | str) -> MiniImage:
