@@ -14,7 +14,8 @@ from gelda import jobs, runs
 from gelda.errors import UserError
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
-SHOWN = 8  # runs in the list before "all runs"
+SHOWN = 8  # runs in the list before "older runs"
+RECENT = 100  # runs read at all: a workspace may hold thousands
 WHAT = (
     "Some classes have too few real samples to learn from. GeLDA trains a small diffusion model on the "
     "<em>latents</em> of a foundation model, makes synthetic latents for the scarce classes and conditions, "
@@ -118,7 +119,7 @@ def _ways_on(run: runs.RunState | None) -> None:
 
 
 def _going() -> bool:
-    return any(r.status in widgets.ALIVE for r in runs.list_runs())
+    return any(r.status in widgets.ALIVE for r in runs.list_runs(limit=RECENT))
 
 
 def _attempt(act: Any, *arguments: Any) -> None:
@@ -138,7 +139,7 @@ def _runs() -> None:
 
 def _list(was_alive: bool) -> None:
     """Recent runs; while one is alive this part alone is drawn again every second."""
-    found = [*runs.list_runs(), *runs.shipped_runs()]
+    found = [*runs.list_runs(limit=RECENT), *runs.shipped_runs()]
     if was_alive and not any(r.status in widgets.ALIVE for r in found):
         st.rerun()
     if not found:

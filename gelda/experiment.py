@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,50 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gelda import device
+from gelda import augmenters, device, encoders
 from gelda.adapter import Adapter, HeadData, fit
-from gelda.allocation import allocate
+from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
+from gelda.conditions import CONTROLS
 from gelda.config import RunConfig
 from gelda.datasets import DatasetSpec
-from gelda.finetune import predict
+from gelda.errors import UserError, unknown
+from gelda.finetune import FILTERS, predict
 from gelda.latents import LatentBank, Standardizer
 from gelda.manifest import Manifest
 from gelda.protocols import Cut, folds, long_tail_cut
 from gelda.report import SeedResult
+from gelda.sampler import SCHEDULERS
+from gelda.semantics import SEMANTICS
+
+
+def check_names(config: RunConfig, manifest: Manifest) -> None:
+    """Look every registry name of a config up before anything is computed; raise the first unknown one."""
+    encoders.get(config.encoder.name)
+    for method in config.methods:
+        augmenters.get(method)
+    device.resolve_precision(config.precision, device.resolve(config.device))
+    g = config.generator
+    wanted: list[tuple[str, str, Iterable[str]]] = [
+        ("semantic source", g.class_semantics, SEMANTICS),
+        ("semantic source", g.subdomain_semantics, SEMANTICS),
+        ("condition control", g.condition_control, CONTROLS),
+    ]
+    for sampling in (config.sampling, config.paper_sampling):
+        wanted += [
+            ("scheduler", sampling.scheduler, SCHEDULERS),
+            ("allocation", sampling.allocation, ALLOCATIONS),
+            ("filter", sampling.filter, FILTERS),
+        ]
+    wanted += [("subdomain", name, manifest.subdomain_names) for name in config.data.empty_subdomains]
+    for kind, name, options in wanted:
+        if name not in options:
+            raise unknown(kind, name, options)
+    if g.adapter_layer > len(config.adapter.hidden):
+        raise UserError(
+            f"generator.adapter_layer is {g.adapter_layer}, but the adapter has "
+            f"{len(config.adapter.hidden)} hidden layer(s)."
+        )
 
 
 @dataclass
@@ -199,8 +232,8 @@ class Experiment:
             self.layer_reason(adapted),
             "Every method uses the same latents, adapter, budget and seeds. Guidance scale and synthetic "
             "weight are fixed settings here, not chosen by validation in each run.",
-            "Intervals: t over seeds with the variance of the test items added; they say nothing of other "
-            "data sets.",
+            "Intervals: t over seeds, with the variance of the test items that seeds share added; they say "
+            "nothing of other data sets.",
             self.dataset.caveat,
         ]
 

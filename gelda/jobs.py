@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gelda import projection, runs
-from gelda.config import ProjectionConfig, RunConfig, resolve_config
+from gelda.config import ProjectionConfig, resolve_config
 from gelda.errors import UserError
 
 
@@ -87,6 +87,7 @@ def start_projection(run_id: str, layer: str, scope_kind: str = "all", scope_nam
         state="running",
         message="",
         path=target / f"{key}.json",
+        points=projection.points_key(path),
     )
     projection.write_map_info(info)
     _spawn(["project", run_id, layer, "--scope", scope_kind, "--name", scope_name], target / "log.txt")
@@ -111,7 +112,7 @@ def make_projection(run_id: str, layer: str, scope_kind: str, scope_name: str) -
 
 def projection_config(path: Path) -> ProjectionConfig:
     """The projection settings of a run's spec."""
-    return RunConfig.model_validate(runs.read_spec(path)).projection
+    return resolve_config(runs.read_spec(path)).projection
 
 
 def map_workspace(path: Path) -> Path | None:

@@ -25,9 +25,9 @@ from gelda.artifacts import (
 )
 from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda, build_model
-from gelda.config import RunConfig
+from gelda.config import AdapterConfig, RunConfig
 from gelda.errors import UserError, unknown
-from gelda.experiment import Adapted, Experiment
+from gelda.experiment import Adapted, Experiment, check_names
 from gelda.finetune import finetune, keep, predict
 from gelda.health import generator_health
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
@@ -54,13 +54,7 @@ class Pipeline:
         self.dataset = datasets.get(config.data.dataset)
         self.manifest: Manifest = self.dataset.manifest()
         self.device = device.resolve(config.device)
-        for method in config.methods:
-            augmenters.get(method)
-        if config.generator.adapter_layer > len(config.adapter.hidden):
-            raise UserError(
-                f"generator.adapter_layer is {config.generator.adapter_layer}, but the adapter has "
-                f"{len(config.adapter.hidden)} hidden layer(s)."
-            )
+        check_names(config, self.manifest)
         self.seconds: dict[str, float] = {}
         self.first_seed = config.first_seed
         self.exp: Experiment
@@ -114,7 +108,7 @@ class Pipeline:
     def _adapt(self, seed: int, tick: Callable[[float, str], None]) -> Adapted:
         exp, c = self.exp, self.config.adapter
         cut = exp.cut(seed)
-        key = content_key("adapt", FORMAT, exp.bank.path.name, self.config.data, c, seed)
+        key = content_key("adapt", FORMAT, exp.bank.path.name, self.config.data, _trained(c), seed)
         folder = self._folder("adapt", seed, key)
         classes = len(self.manifest.class_names)
         if (folder / "done.json").is_file():
@@ -358,7 +352,7 @@ class Pipeline:
             FORMAT,
             self.exp.bank.path.name,
             c.data,
-            c.adapter,
+            _trained(c.adapter),
             adapted.fm_layer,
             c.generator,
             str(self.exp.dtype),
@@ -370,6 +364,11 @@ class Pipeline:
         folder = self.state.path / "stages" / f"{stage}-{seed}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _trained(adapter: AdapterConfig) -> dict[str, Any]:
+    """The settings that the adapter itself depends on: not those of the heads after it."""
+    return adapter.model_dump(exclude={"tune_steps"})
 
 
 def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[str, Any]:

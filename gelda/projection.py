@@ -47,6 +47,7 @@ class MapInfo:
     state: str
     message: str
     path: Path
+    points: str = ""  # key of the points it was made of
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def project(
         state="done",
         message="",
         path=document,
+        points=points_key(run),
     )
     write_map_info(value)
     return value
@@ -152,9 +154,12 @@ def write_map_info(info: MapInfo) -> None:
 
 def map_key(run: Path, layer: str, scope_kind: str, scope_name: str, config: ProjectionConfig) -> str:
     """Content key of a map: its own settings over the points' key, so a new map re-embeds nothing."""
-    return content_key(
-        "map", read_json(run / "points.json")["key"], layer, scope_kind, scope_name, config.model_dump()
-    )
+    return content_key("map", points_key(run), layer, scope_kind, scope_name, config.model_dump())
+
+
+def points_key(run: Path) -> str:
+    """Content key of a run's points: a map of other points must not be drawn over them."""
+    return read_json(Path(run) / "points.json")["key"]
 
 
 def in_scope(run: Path, points: pd.DataFrame, kind: str, name: str) -> NDArray[np.bool_]:
@@ -222,14 +227,16 @@ def layer_info(run: Path, name: str) -> LayerInfo:
 
 
 def list_maps(run: Path, workspace: Path | None = None) -> list[MapInfo]:
-    """All maps of a run that can be read."""
-    found = []
+    """All maps of a run's present points that can be read."""
+    found, present = [], points_key(run) if (Path(run) / "points.json").is_file() else ""
     for folder in maps_folders(run, workspace):
         for document in sorted(folder.glob("*.json")):
             try:
-                found.append(_map_info(document))
+                info = _map_info(document)
             except (UserError, TypeError):
                 continue  # a map is cheap: a broken one is offered again
+            if info.points in ("", present):
+                found.append(info)
     return found
 
 

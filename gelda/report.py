@@ -17,7 +17,7 @@ from gelda.artifacts import FORMAT, check_format, read_json
 from gelda.augmenters import AUGMENTERS
 from gelda.errors import UserError, nearest
 from gelda.metrics import confusion, macro_f1, recalls
-from gelda.statistics import grouped_mean_variance, seed_interval
+from gelda.statistics import grouped_mean_variance, seed_interval, shared_share
 
 METHOD_TITLES = {name: spec.title for name, spec in AUGMENTERS.items()}
 MEASURES = {
@@ -258,29 +258,31 @@ def _cells(report: Mapping[str, Any], method: str) -> list[str]:
 
 def _method(results: Sequence[SeedResult], method: str, classes: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
+    overlap = shared_share([r.group for r in results])
     for measure in ("overall", "head", "medium", "tail", "uar", "unseen"):
         pairs = [r.score(measure, (r.predicted[method] == r.true).astype(float)) for r in results]
-        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs])
+        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs], overlap)
     worst = [100 * float(np.nanmin(recalls(r.true, r.predicted[method], classes))) for r in results]
     f1 = [100 * macro_f1(r.true, r.predicted[method], classes) for r in results]
     # no closed form for the items' variance of these two: the interval is over seeds alone
-    value["worst"], value["macro_f1"] = _interval(worst, [0.0]), _interval(f1, [0.0])
+    value["worst"], value["macro_f1"] = _interval(worst, [0.0], 0.0), _interval(f1, [0.0], 0.0)
     return value
 
 
 def _paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
     value = {}
+    overlap = shared_share([r.group for r in results])
     for measure in PAIRED:
         pairs = []
         for r in results:
             difference = (r.predicted[a] == r.true).astype(float) - (r.predicted[b] == r.true)
             pairs.append(r.score(measure, difference))
-        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs])
+        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs], overlap)
     return value
 
 
-def _interval(values: list[float], variances: list[float]) -> dict[str, Any]:
-    return {**seed_interval(values, variances).as_json(), "seeds": values}
+def _interval(values: list[float], variances: list[float], overlap: float) -> dict[str, Any]:
+    return {**seed_interval(values, variances, overlap).as_json(), "seeds": values}
 
 
 def _per_class(results: Sequence[SeedResult], methods: Sequence[str], classes: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 import sqlite3
 import threading
@@ -56,6 +57,7 @@ class RunState:
     error: str | None = None
     headline: str | None = None
     pid: int | None = None
+    host: str | None = None
     shipped: bool = False
     stages: list[StageState] = field(default_factory=list)
 
@@ -128,7 +130,7 @@ def read_state(path: Path) -> RunState:
     except (TypeError, KeyError, AttributeError):
         state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
         return state
-    if state.status in ALIVE and silent_for(path) > SILENCE:
+    if state.status in ALIVE and (silent_for(path) > SILENCE or _process_is_gone(state)):
         state.status = "interrupted"
         state.error = "The run stopped without finishing; what it had finished is kept. Resume it."
     return state
@@ -140,12 +142,19 @@ def silent_for(path: Path) -> float:
     return time.time() - max(times) if times else float("inf")
 
 
-def list_runs(root: Path | None = None) -> list[RunState]:
-    """All runs of a workspace, newest first."""
+def list_runs(root: Path | None = None, limit: int | None = None) -> list[RunState]:
+    """The runs of a workspace, newest first; with a `limit` the index says which folders to read."""
     folder = (root or home()) / "runs"
     if not folder.is_dir():
         return []
-    states = [read_state(p) for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    names = {p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    if limit is not None and len(names) > limit:
+        indexed = _indexed()
+        if set(indexed) != names:
+            rebuild_index()
+            indexed = _indexed()
+        names = {name for name in indexed[:limit] if name in names} or names
+    states = [read_state(folder / name) for name in names]
     return sorted(states, key=lambda s: (s.created, s.id), reverse=True)
 
 
@@ -215,7 +224,8 @@ class Recorder:
         ):
             raise UserError(f"The run '{self.state.id}' is already going in another process.")
         (self.state.path / "cancel").unlink(missing_ok=True)
-        self.state.status, self.state.pid, self.state.error = "running", os.getpid(), None
+        self.state.status, self.state.error = "running", None
+        self.state.pid, self.state.host = os.getpid(), platform.node()
         save_state(self.state)
         threading.Thread(target=self._beat, daemon=True).start()
         return self
@@ -271,6 +281,26 @@ class Recorder:
 
 class Cancelled(Exception):
     """The person cancelled the run."""
+
+
+def _process_is_gone(state: RunState) -> bool:
+    """Whether the run's process has certainly ended; a zombie or another host's is judged by silence."""
+    if state.status != "running" or state.pid is None or state.host != platform.node():
+        return False
+    try:
+        os.kill(state.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _indexed() -> list[str]:
+    """Run ids in the index, newest first; none where it cannot be read."""
+    with contextlib.suppress(sqlite3.Error), _index() as index:
+        return [row[0] for row in index.execute("SELECT id FROM runs ORDER BY created DESC, id DESC")]
+    return []
 
 
 def _is_shipped(path: Path) -> bool:

@@ -164,7 +164,7 @@ def guidance_branches(guidance_class: float, guidance_subdomain: float) -> list[
         (guidance_subdomain - guidance_class, False, True),
         (1 - guidance_subdomain, False, False),
     ]
-    return [branch for branch in branches if branch[0] != 0] or [(1.0, False, False)]
+    return [branch for branch in branches if branch[0] != 0]
 
 
 def _shipped_table(scheduler: str, steps: int) -> SolverTable:

@@ -60,7 +60,7 @@ def ship(
     document["layers"] = [layer for layer in document["layers"] if layer["name"] in layers]
     write_json(target / "points.json", document)
     state = read_json(run / "run.json")
-    state.update(id=name, pid=None)
+    state.update(id=name, pid=None, host=None)
     write_json(target / "run.json", state)
     report = read_json(run / "report.json")
     write_json(target / "report.json", {**report, "run": name})

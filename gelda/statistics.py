@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +25,16 @@ class Interval:
         return {"mean": self.mean, "ci95": [self.low, self.high]}
 
 
-def seed_interval(per_seed: ArrayLike, item_variance: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval of a mean over seeds.
+def seed_interval(
+    per_seed: ArrayLike, item_variance: ArrayLike, overlap: float = 1.0, level: float = 0.95
+) -> Interval:
+    """Interval of a mean over seeds: t with SE² = s²/S + overlap · mean(item_variance).
 
     per_seed [S]: the figure (or the paired difference) of each seed. item_variance [S]: the variance
-    of that figure from the finite test items. Seeds share test items, so the items' part does not
-    shrink with the number of seeds: it is added whole, SE² = s²/S + mean(item_variance). Where the
-    seeds' own spread already holds items' variance this errs to the wide side.
+    of that figure from the finite test items. overlap: the share of test items that two seeds have in
+    common (1 where every seed is tested on the same items). Shared items are what averaging over
+    seeds cannot remove: two seeds' figures have covariance overlap · item variance, and s² estimates
+    the variance without it. Overlapping training sets are not accounted for.
     """
     from scipy import stats
 
@@ -38,9 +42,20 @@ def seed_interval(per_seed: ArrayLike, item_variance: ArrayLike, level: float = 
     mean = float(values.mean()) if len(values) else float("nan")
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
-    error = np.sqrt(values.var(ddof=1) / len(values) + float(np.mean(np.asarray(item_variance, float))))
+    error = np.sqrt(
+        values.var(ddof=1) / len(values) + overlap * float(np.mean(np.asarray(item_variance, float)))
+    )
     half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * error)
     return Interval(mean, mean - half, mean + half)
+
+
+def shared_share(groups: Sequence[NDArray]) -> float:
+    """Mean share of test groups that two seeds have in common, over all pairs of seeds."""
+    sets = [set(np.unique(g).tolist()) for g in groups]
+    pairs = [
+        len(a & b) / max(1.0, np.sqrt(len(a) * len(b))) for i, a in enumerate(sets) for b in sets[i + 1 :]
+    ]
+    return float(np.mean(pairs)) if pairs else 1.0
 
 
 def grouped_mean_variance(

@@ -259,7 +259,9 @@ def test_residual_transfer_adds_another_class_s_residual_to_the_class_s_mean():
 
 def test_gelda_without_the_asked_attribute_table_says_so():
     with pytest.raises(UserError, match="no attribute table: choose 'one-hot' or 'mean'"):
-        Gelda(GENERATOR, sampling=SamplingConfig()).train(replace(planted_task(), class_attributes=None))
+        Gelda(GENERATOR.model_copy(update={"class_semantics": "attributes"})).train(
+            replace(planted_task(), class_attributes=None)
+        )
 
 
 def test_gelda_balance_draws_by_class_size():

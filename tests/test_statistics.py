@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gelda.statistics import Interval, grouped_mean_variance, seed_interval
+from gelda.statistics import Interval, grouped_mean_variance, seed_interval, shared_share
 
 
 def test_without_item_variance_it_is_scipy_s_t_interval():
@@ -22,6 +22,20 @@ def test_item_variance_is_added_whole():
     got = seed_interval(values, variances)
     assert got.high - got.mean == pytest.approx(stats.t.ppf(0.975, 2) * error)
     assert got.mean - got.low == pytest.approx(got.high - got.mean)
+
+
+def test_item_variance_counts_as_far_as_seeds_share_their_items():
+    values, variances = np.array([1.0, 3.0, 2.0]), np.array([0.4, 0.6, 0.5])
+    half = [seed_interval(values, variances, overlap=f).high - 2 for f in (0.0, 0.25, 1.0)]
+    errors = [np.sqrt(1.0 / 3 + f * 0.5) for f in (0.0, 0.25, 1.0)]
+    assert half == pytest.approx(stats.t.ppf(0.975, 2) * np.array(errors))
+
+
+def test_shared_share_is_that_of_pairs_of_test_sets():
+    a, b, c = np.array(["x", "y", "y"]), np.array(["y", "z"]), np.array(["p", "q"])
+    assert shared_share([a, a]) == 1.0 and shared_share([a, c]) == 0.0
+    assert shared_share([a, b, c]) == pytest.approx((0.5 + 0 + 0) / 3)
+    assert shared_share([a]) == 1.0, "one seed shares all its items with itself"
 
 
 @pytest.mark.parametrize("values", [[4.0], []])
@@ -99,3 +113,24 @@ def test_five_seeds_cover_the_truth_in_93_percent(seed_sd, item_sd):
         got = seed_interval(scores[k].mean(1), variances[k])
         inside += got.low <= 0.2 <= got.high
     assert inside / experiments >= 0.93
+
+
+@pytest.mark.parametrize("seeds", [5, 20])
+@pytest.mark.parametrize("seed_sd, item_sd", [(0.0, 1.0), (0.1, 1.0), (0.3, 0.5), (0.5, 0.0)])
+def test_redrawn_test_sets_cover_the_truth_in_93_percent(seeds, seed_sd, item_sd):
+    """A finite pool of items, a quarter of it drawn to test each seed; 1500 pools. Without the items'
+    part the interval would be too sure of itself, with all of it far too wide."""
+    rng, pools, pool, share = np.random.default_rng(6), 1500, 120, 0.25
+    inside, alone = 0, 0
+    for _ in range(pools):
+        item = 0.2 + item_sd * rng.normal(size=pool)
+        drawn = [rng.choice(pool, int(share * pool), replace=False) for _ in range(seeds)]
+        scores = [item[rows] + seed_sd * rng.normal() + 0.3 * rng.normal(size=len(rows)) for rows in drawn]
+        means, variances = [s.mean() for s in scores], [s.var(ddof=1) / len(s) for s in scores]
+        got = seed_interval(means, variances, shared_share(drawn))
+        inside += got.low <= 0.2 <= got.high
+        without = seed_interval(means, variances, 0.0)
+        alone += without.low <= 0.2 <= without.high
+    assert inside / pools >= 0.93
+    if item_sd >= 1 and seeds == 20 and seed_sd == 0:
+        assert alone / pools < 0.85, "the case this formula is for"
