@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import explore_view, loading, state, widgets, words
+from app import explore_view, form, loading, state, widgets, words
 from app import map as latent_map
 from gelda import jobs, runs
+from gelda.datasets.digits import CONDITIONS
 from gelda.errors import UserError
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
@@ -88,7 +89,7 @@ def _nothing_yet() -> None:
         st.markdown("**Nothing has been run in this workspace yet.**")
         widgets.note(
             "The demo reads 1 797 handwritten digits under five writing conditions, hides some of them, and "
-            "tells what synthetic latents give back. It runs offline in about three minutes."
+            "tells what synthetic latents give back. It runs offline in about two minutes."
         )
 
 
@@ -108,14 +109,16 @@ def _ways_on(run: runs.RunState | None) -> None:
         if runs.readonly():
             widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
             return
-        widgets.note(
-            "Handwritten digits from end to end, offline, about three minutes on two processor cores."
-        )
+        widgets.note("Handwritten digits from end to end, offline, about two minutes on two processor cores.")
         going = _going()
         if going:
             widgets.note("A run is going; follow it below.")
-        if st.button("Run the demo", type="primary", disabled=going):
-            _attempt(jobs.start_demo, "digits")
+        with st.container(horizontal=True):
+            pressed = st.button("Run the demo", type="primary", disabled=going)
+            with st.popover("Settings"):
+                changed = form.settings(form.DEMO_FIELDS, {"data.empty_subdomains": CONDITIONS})
+        if pressed:
+            _attempt(lambda: jobs.start_demo("digits", **changed))
 
 
 def _going() -> bool:

@@ -1,12 +1,15 @@
 """Entry point of the app: page configuration and navigation, nothing else."""
 
+import sys
 from pathlib import Path
 
 import streamlit as st
 
-from app.widgets import frame
-
 ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # hosting starts this file from a checkout that is not installed
+    sys.path.insert(0, str(ROOT))
+
+from app.widgets import frame  # noqa: E402
 
 st.set_page_config(page_title="GeLDA", layout="wide")
 page = st.navigation(

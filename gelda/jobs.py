@@ -127,6 +127,8 @@ def _allowed() -> None:
 
 def _spawn(arguments: list[str], log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
+    package = str(Path(__file__).resolve().parent.parent)  # also found where it is not installed
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     with open(log, "a") as file:
         subprocess.Popen(
             [sys.executable, "-m", "gelda", *arguments],
@@ -134,5 +136,5 @@ def _spawn(arguments: list[str], log: Path) -> None:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # it outlives the browser, the app and the terminal
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
         )

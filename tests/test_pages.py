@@ -133,10 +133,29 @@ def test_the_demo_button_starts_one_job(monkeypatch: pytest.MonkeyPatch) -> None
     assert started == [("digits",)]
 
 
+def test_the_demo_takes_the_settings_of_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_demo", lambda *a, **k: started.append(k))
+    page = open_page("home")
+    page.number_input(key="set.seeds").set_value(7)
+    page.selectbox(key="set.device").set_value("cpu")
+    page.multiselect(key="set.data.empty_subdomains").set_value(["thick"])
+    page.number_input(key="set.sampling.guidance_class").set_value(2.5)
+    page.button[0].click().run()
+    assert started == [
+        {
+            "seeds": 7,
+            "device": "cpu",
+            "data": {"empty_subdomains": ("thick",)},
+            "sampling": {"guidance_class": 2.5},
+        }
+    ]
+
+
 def test_a_refusal_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from gelda.errors import UserError
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise UserError("The workspace cannot be written.")
 
     monkeypatch.setattr(jobs, "start_demo", refuse)

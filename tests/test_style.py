@@ -22,3 +22,9 @@ def test_pages_have_at_most_80_lines():
     assert pages
     for page in pages:
         assert len(page.read_text().splitlines()) <= 80, page.name
+
+
+def test_types_of_the_engine():
+    command = [sys.executable, "-m", "mypy", "gelda"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
