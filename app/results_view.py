@@ -181,7 +181,7 @@ def _confusion(report: dict[str, Any]) -> None:
         )
 
 
-def health(generator: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def health(generator: dict[str, Any], filtered: bool = True) -> list[tuple[str, str, str, str]]:
     """The generator's figures: name, value, what it stands beside, how to read it."""
     n = words.number
 
@@ -199,7 +199,7 @@ def health(generator: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             "Fréchet distance",
             n(generator.get("frechet"), 2),
             f"real to real {n(generator.get('frechet_real'), 2)}; "
-            f"a Gaussian per class {n(generator.get('frechet_gaussian'), 2)}",
+            f"a Gaussian {n(generator.get('frechet_gaussian'), 2)}",
             "How far the shapes of the synthetic and real clouds differ, class means removed. Close to "
             "real-to-real is as good as it gets; beyond the Gaussian, diffusion gave nothing.",
         ),
@@ -214,16 +214,22 @@ def health(generator: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             "Kept by the filter",
             percent("kept_share"),
             "% of synthetic latents",
-            "The rest looked like another class to a balanced classifier and was not trained on.",
+            "The others of each cell scored lowest and were not trained on."
+            if filtered
+            else "This run uses no filter: every synthetic latent is trained on.",
         ),
     ]
+
+
+def _filtered(report: dict[str, Any]) -> bool:
+    return report.get("config", {}).get("sampling", {}).get("filter", "none") != "none"
 
 
 def _generator(report: dict[str, Any]) -> None:
     if not report.get("generator"):
         return
     st.subheader("Are the synthetic latents healthy?")
-    figures = health(report["generator"])
+    figures = health(report["generator"], _filtered(report))
     for column, (name, value, beside, how) in zip(
         st.columns(len(figures), gap="medium"), figures, strict=True
     ):

@@ -227,8 +227,11 @@ def layer_info(run: Path, name: str) -> LayerInfo:
 
 
 def list_maps(run: Path, workspace: Path | None = None) -> list[MapInfo]:
-    """All maps of a run's present points that can be read."""
-    found, present = [], points_key(run) if (Path(run) / "points.json").is_file() else ""
+    """All maps of a run's present points that can be read; the generation layer's come first."""
+    if not (Path(run) / "points.json").is_file():
+        return []
+    found, present = [], points_key(run)
+    order = {layer.name: (not layer.generation_layer, i) for i, layer in enumerate(layers(run))}
     for folder in maps_folders(run, workspace):
         for document in sorted(folder.glob("*.json")):
             try:
@@ -237,7 +240,7 @@ def list_maps(run: Path, workspace: Path | None = None) -> list[MapInfo]:
                 continue  # a map is cheap: a broken one is offered again
             if info.points in ("", present):
                 found.append(info)
-    return found
+    return sorted(found, key=lambda m: (*order.get(m.layer, (True, len(order))), m.scope_kind, m.scope_name))
 
 
 def load_map(run: Path, key: str, workspace: Path | None = None) -> NDArray[np.float32]:

@@ -129,16 +129,21 @@ def build(
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """What happened to the tail and in the unseen cells, as modest as the intervals."""
+    """What happened to the tail, in the unseen cells and overall, as modest as the intervals."""
     ours = report["paired_to_la"].get(OURS)
     if ours is None:
         return "This run has no comparison of GeLDA with logit adjustment."
     parts = []
-    for measure, words in (("tail", "tail classes"), ("unseen", "cells never seen in training")):
+    named = (
+        ("tail", "in tail classes"),
+        ("unseen", "in cells never seen in training"),
+        ("overall", "overall"),
+    )
+    for measure, words in named:
         mean, (low, high) = ours[measure]["mean"], ours[measure]["ci95"]
         if not np.isfinite(mean):
             continue
-        text = f"{mean:+.1f} points in {words}"
+        text = f"{mean:+.1f} points {words}"
         if not np.isfinite(low):
             text += " (one seed, no interval)"
         else:
