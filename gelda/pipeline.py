@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -75,7 +74,7 @@ class Pipeline:
             "finetune", seeds, lambda s, tick: self._finetune(s, adapted[at[s]], made[at[s]], tick)
         )
         result = self._stage("report", 1, lambda stage: self._report(seeds, adapted, made, heads))
-        self._stage("project", 1, lambda stage: self._project(adapted[0], made[0]))
+        self._stage("project", 1, lambda stage: self._project(stage, adapted[0], made[0]))
         result["seconds"] = self.seconds
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
@@ -287,33 +286,14 @@ class Pipeline:
         write_json(self.state.path / "meta.json", {"format": FORMAT, **exp.meta(adapted, shown, seeds[0])})
         return result
 
-    def _project(self, adapted: Adapted, made: dict[str, Any]) -> None:
+    def _project(self, stage: StageState, adapted: Adapted, made: dict[str, Any]) -> None:
         """Points, latents of every layer, neighbours and the first map of the displayed seed."""
-        layer = self.config.generator.adapter_layer
-        train, dev = adapted.cut.rows("train"), adapted.cut.rows("dev")
-        rows = np.concatenate([train, dev])
-        real = self.manifest.table.iloc[rows].reset_index(drop=True)
-        table = points.point_table(real, adapted.cut.split[rows], *made.get("gelda", (None, None, None))[1:])
-        at_layer = self.exp.at_layer(adapted, rows)
-        if "gelda" in made:
-            at_layer = torch.cat([at_layer, made["gelda"][1].latents])
-        stacks = []
-        for name, raw in self.exp.latents.items():
-            here = name == adapted.fm_layer and layer == 0
-            z = at_layer if here else Standardizer.fit(raw[train]).apply(raw[rows])
-            stacks.append((name, f"Encoder {name}", z, here))
-        for i in range(1, adapted.adapter.layers + 1):
-            if i >= layer:
-                restored = adapted.scale.invert(at_layer).to(self.device)
-                z = adapted.adapter.run(restored, layer, i)[0].cpu()
-            else:
-                z0 = adapted.standardizer.apply(self.exp.latents[adapted.fm_layer][rows])
-                z = adapted.adapter.run(z0.to(self.device), 0, i)[0].cpu()
-            z = Standardizer.fit(z[: len(train)]).apply(z)
-            stacks.append((f"adapter.{i}", f"Adapter layer {i}", z, i == layer))
+        _, synthetic, kept = made.get("gelda", (None, None, None))
         key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)
-        points.write_points(self.state.path, table, stacks, at_layer, key)
-        first = adapted.fm_layer if layer == 0 else f"adapter.{layer}"
+        points.write_points(self.state.path, self.exp, adapted, synthetic, kept, key)
+        self.recorder.advance(stage, 0, "UMAP is compiled first, about 25 s")
+        layer = self.exp.layer
+        first = f"adapter.{layer}" if layer else adapted.fm_layer
         projection.project(self.state.path, first, "all", "", self.config.projection)
 
     # -- helpers --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.augmenters.base import Synthetic
+from gelda.experiment import Adapted, Experiment
+from gelda.latents import Standardizer
 from gelda.projection import LayerInfo, find_neighbours
 
 
@@ -42,17 +45,26 @@ def point_table(
 
 def write_points(
     run: Path,
-    points: pd.DataFrame,
-    layers: list[tuple[str, str, torch.Tensor, bool]],
-    generated_at: torch.Tensor,
+    experiment: Experiment,
+    adapted: Adapted,
+    synthetic: Synthetic | None,
+    kept: torch.Tensor | None,
     key: str,
 ) -> None:
-    """Write points, latents of each layer (name, title, z, generation layer?) and neighbours.
+    """Write one seed's points (train and dev, then synthetic), their latents per layer and neighbours.
 
-    A layer that synthetic latents do not reach has rows for the real points alone; the rest is NaN.
+    Latents are standardised on the training rows of their layer. A layer that synthetic latents do
+    not reach has values for the real points alone; the rest is NaN.
     """
+    cut = adapted.cut
+    rows = np.concatenate([cut.rows("train"), cut.rows("dev")])
+    real = experiment.manifest.table.iloc[rows].reset_index(drop=True)
+    points = point_table(real, cut.split[rows], synthetic, kept)
+    generated_at = experiment.at_layer(adapted, rows)
+    if synthetic is not None:
+        generated_at = torch.cat([generated_at, synthetic.latents])
     infos = []
-    for name, title, z, here in layers:
+    for name, title, z, here in layer_stacks(experiment, adapted, rows, generated_at):
         missing = len(points) - len(z)
         padded = torch.cat([z, torch.full((missing, z.shape[1]), float("nan"))])
         write_tensors(run / "points" / f"{name}.safetensors", {"z": padded.half()})
@@ -60,3 +72,26 @@ def write_points(
     write_tensors(run / "neighbours.safetensors", find_neighbours(generated_at.numpy(), points))
     write_table(run / "points.parquet", points)
     write_json(run / "points.json", {"format": FORMAT, "key": key, "layers": infos})
+
+
+def layer_stacks(
+    experiment: Experiment, adapted: Adapted, rows: NDArray[np.integer], generated_at: torch.Tensor
+) -> Iterator[tuple[str, str, torch.Tensor, bool]]:
+    """(name, title, latents [N, D], is it the generation layer?) of every layer, in depth order."""
+    layer, train = experiment.layer, adapted.cut.rows("train")
+    adapter, device = adapted.adapter, experiment.device
+    for name, raw in experiment.latents.items():
+        here = name == adapted.fm_layer and layer == 0
+        yield (
+            name,
+            f"Encoder {name}",
+            generated_at if here else Standardizer.fit(raw[train]).apply(raw[rows]),
+            here,
+        )
+    for i in range(1, adapter.layers + 1):
+        if i >= layer:
+            z = adapter.run(adapted.scale.invert(generated_at).to(device), layer, i)[0].cpu()
+        else:
+            z0 = adapted.standardizer.apply(experiment.latents[adapted.fm_layer][rows])
+            z = adapter.run(z0.to(device), 0, i)[0].cpu()
+        yield f"adapter.{i}", f"Adapter layer {i}", Standardizer.fit(z[: len(train)]).apply(z), i == layer

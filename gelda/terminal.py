@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from gelda.report import METHOD_TITLES, interval_text
@@ -19,7 +21,7 @@ MARKS = {"waiting": " ", "running": "…", "done": "✓", "reused": "✓", "fail
 @contextmanager
 def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
     """A live display with one line a stage; plain lines where the output is not a terminal."""
-    console = Console()
+    console = _console()
     console.print(f"[bold]{state.name}[/bold]  run {state.id}")
     if not console.is_terminal:
         told: set[str] = set()
@@ -34,7 +36,7 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
         yield tell
         return
     bars = Progress(
-        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.fields[mark]}"),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[note]}"),
@@ -46,9 +48,7 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
         def show(current: RunState) -> None:
             for stage in current.stages:
                 if stage.name not in tasks:
-                    tasks[stage.name] = bars.add_task(
-                        stage.title, total=None, start=False, note="", visible=True
-                    )
+                    tasks[stage.name] = bars.add_task(stage.title, total=None, start=False, note="", mark=" ")
                 if stage.state == "waiting":
                     continue
                 note = f"{stage.seconds:.0f} s"
@@ -58,39 +58,60 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
                 elif stage.state == "reused":
                     note = "reused"
                 bars.start_task(tasks[stage.name])
-                bars.update(tasks[stage.name], total=max(stage.total, 1), completed=stage.done, note=note)
+                bars.update(
+                    tasks[stage.name],
+                    total=max(stage.total, 1),
+                    completed=stage.done,
+                    note=note,
+                    mark=MARKS[stage.state],
+                )
 
         yield show
 
 
+def _console() -> Console:
+    """A pipe or a log file has no width of its own: give the table the room it needs."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=140) if piped else Console()
+
+
+COLUMNS = {
+    "overall": "overall",
+    "head": "head",
+    "medium": "medium",
+    "tail": "tail",
+    "uar": "UAR",
+    "unseen": "unseen cells",
+}
+
+
 def print_report(report: Mapping[str, Any]) -> None:
-    """The comparison table, the headline and the notes."""
-    console = Console()
+    """The comparison table, the headline and the notes; a narrow terminal gets fewer columns."""
+    console = _console()
+    wide = console.width >= 130
+    shown = [m for m in COLUMNS if wide or m not in ("head", "medium")]
+    if console.width < 104:
+        shown = ["tail", "unseen"]
     table = Table(
         title="Accuracy in %, mean over seeds; differences paired with 95 % intervals", title_justify="left"
     )
     table.add_column("method")
-    columns = {
-        "overall": "overall",
-        "head": "head",
-        "medium": "medium",
-        "tail": "tail",
-        "uar": "UAR",
-        "unseen": "unseen cells",
-    }
-    for title in columns.values():
-        table.add_column(title, justify="right")
-    table.add_column("tail − logit adj.", justify="right")
-    table.add_column("unseen − logit adj.", justify="right")
+    for measure in shown:
+        table.add_column(COLUMNS[measure], justify="right")
+    for name in ("tail − logit adj.", "unseen − logit adj."):
+        table.add_column(name, justify="right", min_width=0 if wide else 14)
     for method, values in report["methods"].items():
         paired = report["paired_to_la"].get(method)
+        differences = [interval_text(paired[m], signed=True) if paired else "–" for m in ("tail", "unseen")]
         table.add_row(
             METHOD_TITLES.get(method, method),
-            *[interval_text({**values[m], "ci95": [None, None]}) for m in columns],
-            *[interval_text(paired[m], signed=True) if paired else "–" for m in ("tail", "unseen")],
+            *[interval_text({**values[m], "ci95": [None, None]}) for m in shown],
+            *[text if wide else text.replace(" [", "\n[") for text in differences],
             style="bold" if method == "gelda" else None,
         )
     console.print(table)
+    if len(shown) < len(COLUMNS):
+        console.print("A wider terminal shows more columns; `gelda report` shows them all.")
     g = report["generator"]
     if g:
         console.print(

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents semantics "
     "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
-    "finetune protocols projection points report runs experiment health terminal pipeline jobs shipping "
+    "finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
     "ablation executors sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
