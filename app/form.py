@@ -41,9 +41,11 @@ def settings(
     """
     defaults = resolve_config(preset=preset)
     changed: dict[str, Any] = {}
-    for name in names:
+    halves = st.columns(2, gap="medium")
+    for place, name in enumerate(names):
         field, default = _field(defaults, name)
-        value = _widget(name, field, default, many.get(name), f"{prefix}.{name}")
+        with halves[place % 2]:
+            value = _widget(name, field, default, many.get(name), f"{prefix}.{name}")
         if value != default:
             *sections, last = name.split(".")
             here = changed
@@ -63,12 +65,15 @@ def _field(config: RunConfig, name: str) -> tuple[FieldInfo, Any]:
 
 def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | None, key: str) -> Any:
     words = field.description or ""
-    label = name.split(".")[-1].replace("_", " ").capitalize()
+    label = field.title or name.split(".")[-1].replace("_", " ").capitalize()
     if many is not None:
         return tuple(st.multiselect(label, many, default=list(default), help=words, key=key))
     if name in CHOICES:
         options = list(CHOICES[name])
-        return st.selectbox(label, options, index=options.index(default), help=words, key=key)
+        shown = {option: spec.title for option, spec in ALLOCATIONS.items()}
+        return st.selectbox(
+            label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
+        )
     low, high = _bounds(field)
     step: Any = 1 if isinstance(default, int) else 0.1
     kind = type(default)

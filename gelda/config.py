@@ -19,9 +19,17 @@ class DataConfig(Settings):
     """Which items, and how scarce some of them are made."""
 
     dataset: str = Field("digits", description="A demo data set.")
-    imbalance: float = Field(50.0, ge=1, le=1000, description="Largest class ÷ smallest class in training.")
+    imbalance: float = Field(
+        50.0,
+        title="Imbalance of the classes",
+        ge=1,
+        le=1000,
+        description="Largest class ÷ smallest class in training.",
+    )
     empty_subdomains: tuple[str, ...] = Field(
-        ("slanted", "inverted"), description="Subdomains in which the tail classes have no training item."
+        ("slanted", "inverted"),
+        title="Never seen for the tail",
+        description="Subdomains in which the tail classes have no training item.",
     )
     one_subdomain_a_group: bool = Field(
         True, description="Each training original appears in one subdomain only, as an image is taken once."
@@ -62,7 +70,13 @@ class GeneratorConfig(Settings):
         "v_prediction", description="What the denoiser predicts."
     )
     loss_weighting: Literal["uniform", "min-snr"] = "uniform"
-    steps: int = Field(500, ge=1, le=1_000_000, description="Training steps of the denoiser.")
+    steps: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        title="Diffusion training steps",
+        description="Training steps of the denoiser.",
+    )
     batch_size: int = Field(128, ge=1, le=65_536)
     learning_rate: float = Field(1.5e-3, gt=0, le=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
@@ -87,11 +101,23 @@ class SamplingConfig(Settings):
 
     scheduler: str = Field("dpm-solver++", description="Noise scheduler of diffusers.")
     num_inference_steps: int = Field(20, ge=1, le=1000, description="Network evaluations a latent.")
-    guidance_class: float = Field(1.0, ge=0, le=20, description="w_γ: 1 is unguided.")
-    guidance_subdomain: float = Field(1.0, ge=0, le=20, description="w_κ: 1 is unguided.")
-    allocation: str = Field("head-cell", description="How many synthetic latents a cell gets.")
+    guidance_class: float = Field(
+        1.0, title="Class guidance w_γ", ge=0, le=20, description="w_γ: 1 is unguided."
+    )
+    guidance_subdomain: float = Field(
+        1.0, title="Condition guidance w_κ", ge=0, le=20, description="w_κ: 1 is unguided."
+    )
+    allocation: str = Field(
+        "head-cell", title="Where synthetic latents go", description="How many synthetic latents a cell gets."
+    )
     allocation_factor: float = Field(1.0, gt=0, le=100)
-    weight: float = Field(0.3, gt=0, le=10, description="What one synthetic latent counts beside a real one.")
+    weight: float = Field(
+        0.3,
+        title="Weight of a synthetic latent",
+        gt=0,
+        le=10,
+        description="What one synthetic latent counts beside a real one.",
+    )
     filter: str = Field("none", description="Which synthetic latents are kept.")
     kept_share: float = Field(0.9, gt=0, le=1, description="Share of each cell that a filter keeps.")
 
@@ -121,11 +147,13 @@ class RunConfig(Settings):
     """A whole run; its JSON is `spec.json`."""
 
     name: str = Field("digits demo", max_length=120, description="What the run is called in lists.")
-    seeds: int = Field(5, ge=1, le=100, description="Repetitions over split, generator and head.")
+    seeds: int = Field(
+        5, title="Seeds", ge=1, le=100, description="Repetitions over split, generator and head."
+    )
     first_seed: int = Field(0, ge=0, description="Seeds are numbered from here.")
     methods: tuple[str, ...] = Field(DIGITS_METHODS, min_length=1, description="Arms of the comparison.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:0 … or mps.")
-    precision: str = Field("auto", description="auto, fp32 or bf16.")
+    device: str = Field("auto", title="Device", description="auto, cpu, cuda, cuda:0 … or mps.")
+    precision: str = Field("auto", title="Precision", description="auto, fp32 or bf16.")
     data: DataConfig = DataConfig()
     encoder: EncoderConfig = EncoderConfig()
     adapter: AdapterConfig = AdapterConfig()
