@@ -50,12 +50,11 @@ def test_help_names_the_commands(gelda):
     (["demo", "--no-open", "--json", "missing/out.json"], ["no folder", "create it first"]),
     (["demo", "--no-open", "--json", "."], ["is a folder: name a file"]),
     (["run", "missing.json"], ["There is no file", "missing.json"]),
-    (["run", "no-such-run"], ["no run called 'no-such-run'", "start one with `gelda demo`"]),
+    (["run", "no-such-run"], ["no run called 'no-such-run'", "Runs here: digits"]),
     (["run", "--dry-run", "--set", "generator.stepz=3"], ["'generator.stepz'", "Did you mean 'steps'"]),
     (["run", "--dry-run", "--set", "generator.steps=-3"], ["'generator.steps' is -3"]),
     (["run", "--dry-run", "--set", "seeds"], ["--set seeds has no '='"]),
     (["run", "--dry-run", "--set", "seeds=3", "--set", "seeds.x=1"], ["'seeds' was already set"]),
-    (["report"], ["no finished run yet"]),
     (["report", "nope"], ["no run called 'nope'"]),
     (["report", ".."], ["no run called '..'"]),
     (["demo", "--port", "-1"], ["Port -1 cannot be used"]),
@@ -241,3 +240,10 @@ def test_cancelling_is_exit_code_130(gelda_home, tmp_path):
     assert process.returncode == 130, (out, err)
     assert "Traceback" not in err
     assert runs.list_runs()[0].status == "cancelled"
+
+
+def test_report_falls_back_on_the_run_that_ships(gelda, monkeypatch):
+    done = gelda("report")
+    assert done.returncode == 0 and done.stdout.startswith("# digits demo") and "| GeLDA |" in done.stdout
+    monkeypatch.setattr("gelda.runs.shipped_runs", lambda: [])
+    refused(gelda("report"), "no finished run yet", "gelda demo")
