@@ -55,7 +55,7 @@ def _headline(meta: dict[str, Any]) -> str:
         both = words.count(int(real.sum()), "real latent"), words.count(int(made.sum()), "synthetic one")
         return " and ".join(both)
     latents = words.count(int(made[empty].sum()), "synthetic latent")
-    return f"{int(empty.sum())} of {empty.size} cells hold no real sample; {latents} stand in for them"
+    return f"{int(empty.sum())} of {empty.size} cells hold no training sample; {latents} stand in for them"
 
 
 def _bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame) -> None:
@@ -111,7 +111,7 @@ def _filters(meta: dict[str, Any], points: pd.DataFrame) -> np.ndarray:
     st.markdown("**Training samples and synthetic latents**")
     widgets.cell_grid(meta, on["classes"], on["conditions"], to_cell)
     widgets.note(
-        "Real samples in training, +synthetic. Dashed: no real sample at all. Click a cell, a class or a "
+        "Real samples in training, +synthetic. Dashed: none in training. Click a cell, a class or a "
         "condition to see it alone; click again for everything."
     )
     st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
@@ -137,9 +137,9 @@ def _visible(points: pd.DataFrame, classes: Sequence[int], conditions: Sequence[
     if conditions:
         shown = shown & points["subdomain"].isin(conditions).to_numpy()
     if state.value("split"):
-        shown = shown & ~real | points["split"].isin(state.value("split")).to_numpy()
+        shown = shown & (~real | points["split"].isin(state.value("split")).to_numpy())
     if state.value("made"):
-        shown = shown & real | points["method"].isin(state.value("made")).to_numpy()
+        shown = shown & (real | points["method"].isin(state.value("made")).to_numpy())
     if not state.value("rejected"):
         shown = shown & points["kept"].to_numpy(dtype=bool)
     return shown

@@ -79,8 +79,8 @@ def _picture(run: runs.RunState) -> None:
     setting = loading.report_of(run.path).get("setting", "")
     shown = words.count(info.shown, "point")
     widgets.note(
-        f"{words.safe(setting)} {shown}: filled discs are latents of real images, open diamonds are "
-        "synthetic. Hover to see the handwriting behind a point."
+        f"{words.safe(setting)} {shown}: filled discs are latents of real images, training and held out; "
+        "open diamonds are synthetic. Hover to see the handwriting behind a point."
     )
 
 

@@ -130,6 +130,9 @@ def thumbnails(rows: pd.DataFrame) -> np.ndarray:
 
 
 def first_run(asked: str | None) -> runs.RunState | None:
-    """The finished run a visitor sees first: the one asked for, else the newest, else a shipped one."""
+    """The finished run a visitor sees first: the one asked for, else the newest that can carry a claim
+    (five seeds), else a shipped one, else any."""
     done = [state for state in [*runs.list_runs(), *runs.shipped_runs()] if state.status == "done"]
-    return next((state for state in done if state.id == asked), done[0] if done else None)
+    asked_for = (state for state in done if state.id == asked)
+    telling = (state for state in done if state.shipped or len(report_of(state.path)["seeds"]) >= 5)
+    return next(asked_for, None) or next(telling, done[0] if done else None)

@@ -81,7 +81,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}): restore it or delete the folder.") from error
+        raise UserError(f"{path} is not valid JSON ({error}): mend or restore it.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
@@ -124,7 +124,9 @@ def read_tensors(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except (FileNotFoundError, SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as safetensors: delete it and resume the run.") from error
+        raise UserError(
+            f"{path} cannot be read as safetensors: delete it and resume with `gelda run`."
+        ) from error
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -135,7 +137,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (FileNotFoundError, SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as safetensors: delete it and resume the run.") from error
+        raise UserError(
+            f"{path} cannot be read as safetensors: delete it and resume with `gelda run`."
+        ) from error
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -151,7 +155,9 @@ def read_table(path: Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except Exception as error:  # pyarrow raises several unrelated types for a broken file
-        raise UserError(f"{path} cannot be read as Parquet: delete it and resume the run.") from error
+        raise UserError(
+            f"{path} cannot be read as Parquet: delete it and resume with `gelda run`."
+        ) from error
 
 
 def require_space(folder: Path, needed: int) -> None:

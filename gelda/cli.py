@@ -69,6 +69,7 @@ def run(
 
     if spec is not None and not spec.suffix and not spec.is_file():
         state = runs.read_state(runs.find_run(str(spec)))
+        runs.forget_cancel(state.path)
         _execute(_stored_config(state), state, json_file)
         return
     values = read_json(spec) if spec else {}
@@ -78,6 +79,7 @@ def run(
         check_format(values, spec)
     config = resolve_config(values.get("config", values), preset, **_overrides(set_ or []))
     if dry_run:
+        _check(config)
         typer.echo(config.model_dump_json(indent=1))
         return
     _run_here(config, config.data.dataset, json_file)
@@ -123,8 +125,13 @@ def report(
         if not finished:
             raise UserError("There is no finished run yet: start one with `gelda demo`.")
         path = finished[0].path
+        if finished[0].shipped:
+            typer.echo("gelda: no finished run in this workspace; this is the one that ships.", err=True)
     else:
         path = runs.find_run(run_id)
+        state = runs.read_state(path)
+        if state.status == "broken":
+            raise UserError(state.error or f"The run '{run_id}' cannot be read.")
     typer.echo(render(load_report(path), form), nl=False)
 
 
@@ -229,12 +236,15 @@ def launch(port: int, run_id: str | None, open_browser: bool = True) -> None:
 
 def check_port(port: int) -> None:
     """Refuse a port that is taken, before anything long is started."""
+    if not 1 <= port <= 65535:
+        raise UserError(f"Port {port} cannot be used: ports go from 1 to 65535.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise UserError(f"Port {port} cannot be used ({error}): choose another with --port.") from error
+        except OSError as error:
+            reason = (error.strerror or "it is taken").lower()
+            raise UserError(f"Port {port} cannot be used ({reason}): choose another with --port.") from error
 
 
 def check_writable(file: Path) -> None:
@@ -251,9 +261,18 @@ def check_writable(file: Path) -> None:
 def _run_here(config: Any, demo: str, json_file: Path | None) -> str:
     from gelda import runs
 
+    _check(config)
     state = runs.create_run(config.model_dump(mode="json"), config.name, demo)
     _execute(config, state, json_file)
     return state.id
+
+
+def _check(config: Any) -> None:
+    """Refuse names and devices that cannot work before a run folder exists."""
+    from gelda import datasets
+    from gelda.experiment import check_names
+
+    check_names(config, datasets.get(config.data.dataset).manifest())
 
 
 def _execute(config: Any, state: Any, json_file: Path | None) -> None:

@@ -12,7 +12,7 @@ from gelda.errors import UserError, nearest
 class Settings(BaseModel):
     """Frozen, and refusing unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Settings):
@@ -213,7 +213,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         for part in path[:-1]:
             owner = owner.model_fields[part].annotation
         return f"There is no setting called '{where}'.{nearest(path[-1], owner.model_fields)}"
-    return f"The setting '{where}' is {first.get('input')!r}: {first['msg'].lower()}."
+    wanted = {"model_type": "it is a group of settings", "tuple_type": "it must be a list"}
+    said = wanted.get(first["type"], first["msg"].lower())
+    return f"The setting '{where}' is {first.get('input')!r}: {said}."
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

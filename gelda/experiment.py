@@ -214,7 +214,7 @@ class Experiment:
             f"{classes} classes under {subdomains} conditions; "
             f"about {np.mean([a.cut.counts.sum() for a in adapted]):.0f} training items, from "
             f"{cut.counts.sum(1).max()} to {cut.counts.sum(1).min()} a class"
-            + (f"; the {len(cut.groups['tail'])} scarcest never seen {unseen}" if unseen else "")
+            + (f"; the {len(cut.groups['tail'])} scarcest never {unseen} in training" if unseen else "")
             + f"; {len(adapted)} seed{'s' if len(adapted) > 1 else ''}."
         )
 
@@ -228,14 +228,22 @@ class Experiment:
 
     def notes(self, adapted: Sequence[Adapted]) -> list[str]:
         """What a reader of the figures must know."""
-        return [
+        notes = [
             self.layer_reason(adapted),
-            "Every method uses the same latents, adapter, budget and seeds. Guidance scale and synthetic "
-            "weight are fixed settings here, not chosen by validation in each run.",
-            "Intervals: t over seeds, with the variance of the test items that seeds share added; they say "
-            "nothing of other data sets.",
-            self.dataset.caveat,
+            "Every method has the same latents, adapter, training budget and seeds. Logit adjustment "
+            f"has τ = {self.config.adapter.tau:g}; a larger τ also moves accuracy from other classes to the tail.",
         ]
+        if any(augmenters.get(m).generative for m in self.config.methods):
+            notes.append(
+                "Guidance scale and synthetic weight are fixed settings here, not chosen by validation in "
+                "each run."
+            )
+        if len(adapted) > 1:
+            notes.append(
+                "Intervals: t over seeds, with the variance of the test items that seeds share added; they "
+                "say nothing of other data sets."
+            )
+        return [*notes, self.dataset.caveat]
 
     def meta(self, adapted: Sequence[Adapted], synthetic: Any, first_seed: int) -> dict[str, Any]:
         """Names, counts and groups of the displayed (first) seed, for pages."""

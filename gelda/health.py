@@ -26,7 +26,8 @@ def generator_health(
     `held` are real latents that nothing was fitted on: an adapter collapses what it was fitted on.
     The Fréchet distance falls with the number of latents, so all three are taken at one number:
     synthetic, the other half of the real ones (ceiling), and a Gaussian with the training residuals'
-    diagonal covariance (floor), each against the same half of the held-out residuals.
+    Ledoit-Wolf covariance (what a generator has to beat), each against the same half of the held-out
+    residuals.
     """
     z, label = made
     ratios = metrics.variance_ratios(z, label, *held)
@@ -37,8 +38,7 @@ def generator_health(
     ours = ours[numpy_generator(seed, "health-synthetic").permutation(len(ours))]
     count = min(len(real) // 2, len(ours))
     reference = real[len(real) // 2 :]
-    spread = metrics.class_centred(*train).std(0)
-    gaussian = numpy_generator(seed, "health-gaussian").normal(size=(count, z.shape[1])) * spread
+    gaussian = shrunk_gaussian(metrics.class_centred(*train), count, seed)
     order = numpy_generator(seed, "health-held").permutation(len(held[0]))
     first, second = held[0][order[::2]], held[0][order[1::2]]
     return {
@@ -50,3 +50,14 @@ def generator_health(
         "memorisation": metrics.memorisation(z, train[0], first),
         "memorisation_real": metrics.memorisation(second, train[0], first),
     }
+
+
+def shrunk_gaussian(residuals: Array, count: int, seed: int) -> Array:
+    """[count, D] draws of a centred Gaussian with the Ledoit-Wolf covariance of residuals [N, D]
+    (doi:10.1016/S0047-259X(03)00096-4): full covariances need shrinking where N is near D."""
+    from sklearn.covariance import ledoit_wolf
+
+    covariance, _ = ledoit_wolf(residuals, assume_centered=True)
+    return numpy_generator(seed, "health-gaussian").multivariate_normal(
+        np.zeros(residuals.shape[1]), covariance, count, method="eigh"
+    )

@@ -48,6 +48,7 @@ def resume(run_id: str) -> None:
         raise UserError(f"The run '{run_id}' is already going.")
     if state.status == "broken":
         raise UserError(state.error or f"The run '{run_id}' cannot be read.")
+    runs.forget_cancel(path)
     state.status, state.error = "queued", None
     runs.save_state(state)
     _spawn(["run-stored", run_id], path / "log.txt")

@@ -75,7 +75,13 @@ class LatentBank:
         parts = []
         for number, rows in enumerate(self.info["shard_rows"]):
             file = self.path / layer / f"shard-{number:05d}.safetensors"
-            part = read_tensors(file)["z"]
+            try:
+                part = read_tensors(file)["z"]
+            except (UserError, KeyError) as error:
+                raise UserError(
+                    f"{file} is missing or broken: delete the folder {self.path} and run again; "
+                    "the bank is extracted anew."
+                ) from error
             if tuple(part.shape) != (rows, self.layers[layer]):
                 raise UserError(
                     f"{file} holds {tuple(part.shape)} values where the bank's index says "

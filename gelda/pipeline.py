@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from gelda import augmenters, datasets, device, encoders, points, projection, report
+from gelda import __version__, augmenters, datasets, device, encoders, points, projection, report
 from gelda.adapter import Adapter, HeadData, fit
 from gelda.artifacts import (
     FORMAT,
@@ -31,7 +31,7 @@ from gelda.finetune import finetune, keep, predict
 from gelda.health import generator_health
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
 from gelda.manifest import Manifest
-from gelda.runs import Cancelled, Recorder, RunState, StageState, home, save_state
+from gelda.runs import Cancelled, Recorder, RunState, StageState, forget_cancel, home, save_state
 
 STAGES = {
     "extract": "Encode every image with the frozen model",
@@ -341,6 +341,7 @@ class Pipeline:
 
     def _folder(self, stage: str, seed: int, key: str) -> Path:
         """The artifact folder of a stage under its content key."""
+        key = content_key(key, __version__)  # a release that computes differently must not reuse
         folder = self.state.path / "stages" / f"{stage}-{seed}-{key}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -360,6 +361,7 @@ def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[st
             result = Pipeline(config, state, recorder).run()
         except BaseException as error:
             cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
+            forget_cancel(state.path)
             state.status = "cancelled" if cancelled else "failed"
             known = isinstance(error, UserError)
             state.error = None if cancelled else str(error) if known else f"{type(error).__name__}: {error}"

@@ -24,6 +24,7 @@ from gelda.errors import UserError
 
 HEARTBEAT = 2.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
+PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
 ALIVE = ("queued", "running")
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
@@ -130,7 +131,8 @@ def read_state(path: Path) -> RunState:
     except (TypeError, KeyError, AttributeError):
         state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
         return state
-    if state.status in ALIVE and (silent_for(path) > SILENCE or _process_is_gone(state)):
+    patience = PATIENCE if state.status == "queued" else SILENCE
+    if state.status in ALIVE and (silent_for(path) > patience or _process_is_gone(state)):
         state.status = "interrupted"
         state.error = "The run stopped without finishing; what it had finished is kept. Resume it."
     return state
@@ -223,7 +225,6 @@ class Recorder:
             and silent_for(self.state.path) < SILENCE / 2
         ):
             raise UserError(f"The run '{self.state.id}' is already going in another process.")
-        (self.state.path / "cancel").unlink(missing_ok=True)
         self.state.status, self.state.error = "running", None
         self.state.pid, self.state.host = os.getpid(), platform.node()
         save_state(self.state)
@@ -236,6 +237,7 @@ class Recorder:
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[StageState]:
         """Mark a stage as running; it is done when the block ends, failed when it raises."""
+        self._check_cancelled()
         stage = next(s for s in self.state.stages if s.name == name)
         stage.state, stage.total, stage.done, stage.message = "running", total, 0, ""
         self.state.stage = name
@@ -253,13 +255,16 @@ class Recorder:
 
     def advance(self, stage: StageState, done: float, message: str = "") -> None:
         """Set a stage's progress; raises Cancelled where the person asked for it."""
-        if (self.state.path / "cancel").exists():
-            raise Cancelled
+        self._check_cancelled()
         passed = time.perf_counter() - self._started
         stage.done, stage.seconds = int(done), round(passed, 1)
         stage.remaining = round(passed * (stage.total - done) / done, 1) if done > 0 else None
         stage.message = message or stage.message
         self.publish()
+
+    def _check_cancelled(self) -> None:
+        if (self.state.path / "cancel").exists():
+            raise Cancelled
 
     def metric(self, stage: str, step: int, **values: float) -> None:
         """Append one line to metrics.jsonl."""
@@ -277,6 +282,11 @@ class Recorder:
         while not self._stop.is_set():
             (self.state.path / "heartbeat").touch()
             self._stop.wait(HEARTBEAT)
+
+
+def forget_cancel(path: Path) -> None:
+    """Take back a request to cancel: it was carried out, or the run is wanted again."""
+    (path / "cancel").unlink(missing_ok=True)
 
 
 class Cancelled(Exception):

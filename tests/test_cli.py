@@ -247,3 +247,27 @@ def test_report_falls_back_on_the_run_that_ships(gelda, monkeypatch):
     assert done.returncode == 0 and done.stdout.startswith("# digits demo") and "| GeLDA |" in done.stdout
     monkeypatch.setattr("gelda.runs.shipped_runs", lambda: [])
     refused(gelda("report"), "no finished run yet", "gelda demo")
+
+
+def test_report_refuses_a_run_of_a_newer_release(gelda, gelda_home):
+    folder = gelda_home / "runs" / "later"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"format": 99}')
+    (folder / "report.json").write_text('{"format": 1}')
+    refused(gelda("report", "later"), "format 99", "upgrade GeLDA")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'methods=["geldaa"]',
+        "sampling.filter=confidenc",
+        "precision=fp99",
+        "device=cuda:77",
+        "generator.adapter_layer=5",
+    ],
+)
+def test_a_dry_run_and_a_run_refuse_what_cannot_work_and_leave_no_folder(setting, gelda, gelda_home):
+    for arguments in (["run", "--dry-run"], ["run"]):
+        refused(gelda(*arguments, "--set", setting))
+    assert not (gelda_home / "runs").exists()

@@ -198,6 +198,18 @@ def test_filters_change_what_is_drawn(workspace: Path) -> None:
     assert page.query_params["classes"] == "eight"
 
 
+def test_filters_narrow_each_other(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    points = projection.load_points(workspace / "runs" / fixtures.RUN)
+    page = open_page("explore", classes="eight", split="train")
+    eight, synthetic = points["label"] == 8, points["origin"] == "synthetic"
+    wanted = int((eight & (synthetic | (points["split"] == "train"))).sum())
+    assert 0 < wanted < int(eight.sum())
+    assert f"{wanted} of {len(points)} points drawn" in text(page)
+    page = open_page("explore", classes="eight", split="train", show="synthetic")
+    assert f"{int((eight & synthetic).sum())} of {len(points)} points drawn" in text(page)
+
+
 def test_the_url_sets_the_view(workspace: Path) -> None:
     fixtures.make_run(workspace)
     page = open_page("explore", colour="source", conditions="inverted,thick", show="real")

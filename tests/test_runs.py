@@ -2,7 +2,9 @@
 
 import json
 import os
+import platform
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -91,7 +93,7 @@ def test_silence_interrupts_only_what_was_going(status):
     (path / "heartbeat").touch()
     age(path, 0)
     assert runs.read_state(path).status == status
-    age(path, runs.SILENCE + 5)
+    age(path, (runs.PATIENCE if status == "queued" else runs.SILENCE) + 5)
     after = runs.read_state(path)
     assert after.status == ("interrupted" if status in ("queued", "running") else status)
     if status in ("queued", "running"):
@@ -225,8 +227,43 @@ def test_cancelling_stops_at_the_next_step():
 def test_an_old_cancel_flag_does_not_stop_a_resumed_run():
     state, recorder = recording()
     (state.path / "cancel").touch()
+    runs.forget_cancel(state.path)  # as `resume` does
     with recorder, recorder.stage("adapt", 9) as stage:
         recorder.advance(stage, 1)
+
+
+def test_cancelling_while_queued_is_not_lost():
+    state, recorder = recording()
+    state.status = "queued"
+    runs.save_state(state)
+    jobs.cancel(state.id)
+    with pytest.raises(Cancelled), recorder, recorder.stage("adapt", 9):
+        raise AssertionError("a cancelled run must not start its first stage")
+
+
+def test_a_queued_run_is_given_time_to_import(monkeypatch):
+    path = create("r1", "queued").path
+    age(path, runs.SILENCE + 5)
+    assert runs.read_state(path).status == "queued"
+    age(path, runs.PATIENCE + 5)
+    assert runs.read_state(path).status == "interrupted"
+
+
+def test_long_lists_read_only_the_newest_folders(gelda_home):
+    for day in range(1, 6):
+        create(f"r{day}", created=f"2026-01-0{day}T00:00:00Z")
+    assert [s.id for s in runs.list_runs(limit=2)] == ["r5", "r4"]
+    (gelda_home / "index.sqlite").write_bytes(b"this is no database" * 99)
+    assert {"r5", "r4"} <= {s.id for s in runs.list_runs(limit=2)}
+
+
+def test_a_run_whose_process_is_gone_is_interrupted_at_once():
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    path = create("r1", "running", pid=gone.pid, host=platform.node()).path
+    assert runs.read_state(path).status == "interrupted"
+    other = create("r2", "running", pid=gone.pid, host="another-host").path
+    assert runs.read_state(other).status == "running", "another machine's process cannot be looked up"
 
 
 def test_two_processes_cannot_run_one_run():

@@ -82,8 +82,8 @@ class Synthetic:
 class Augmenter:
     """Override what you need. `options` are the augmenter's own settings from the run's config.
 
-    synthesise(task) makes latents; real_weight(task) weighs the real rows; mix_batch and loss
-    change the head's training. `weight` is what one synthetic latent counts beside a real one.
+    synthesise(task) makes latents; real_weight(task) weighs the real rows; `loss` names another loss
+    for the head. `weight` is what one synthetic latent counts beside a real one.
     """
 
     weight: float = 1.0

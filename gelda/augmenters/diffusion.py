@@ -16,7 +16,7 @@ from gelda.semantics import SemanticInputs, vectors
 class Gelda(Augmenter):
     """Conditional diffusion at z^(l); one model a task serves every sampling setting.
 
-    options: gelda.pipeline.GeneratorConfig (training) and a SamplingConfig under `.sampling`.
+    options: a GeneratorConfig (training); sampling: a SamplingConfig (gelda.config).
     """
 
     def __init__(self, options, model: Model | None = None, sampling=None, weight: float = 0.3) -> None:
