@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from gelda import datasets, device, encoders
-from gelda.augmenters.baselines import LogitAdjustment, ResidualTransfer
+from gelda.augmenters.baselines import LogitAdjustment, ResidualTransfer, Smote
 from gelda.augmenters.diffusion import Gelda
-from gelda.config import RunConfig, resolve_config
+from gelda.config import AdapterConfig, RunConfig, resolve_config
 from gelda.experiment import Experiment
 from gelda.finetune import finetune, predict
 from gelda.latents import LatentBank, bank_key, extract
 from gelda.report import SeedResult
 from gelda.runs import home
 
-LAYER = "stage3.0"  # one layer for all variants, as most seeds choose it
+LAYER = "stage3.0"  # one layer for all variants; seeds choose this one or stage3.1
 BASE = {"adapter": {"fm_layer": LAYER}}
 # name: (settings beside BASE, weights of one synthetic latent)
 VARIANTS: dict[str, tuple[dict, tuple[float, ...]]] = {
@@ -76,16 +76,27 @@ def one_seed(bank: LatentBank, seed: int) -> dict[str, dict[str, float]]:
         task = experiment.task(seed, adapted, "sampling")
         if shared is None:
             shared = (experiment, adapted, task)
-            transfer = ResidualTransfer()
             arms["logit adjustment"] = (LogitAdjustment(), LogitAdjustment().synthesise(task))
-            arms["residual transfer"] = (transfer, transfer.synthesise(task))
+            for build, weights_tried in ((ResidualTransfer, (0.1, 0.3, 1.0)), (Smote, (0.1, 0.3, 1.0))):
+                for weight in weights_tried:
+                    arm = build()
+                    arm.weight = weight
+                    arms[f"{build.__name__}, weight {weight}"] = (arm, arm.synthesise(task))
         made = Gelda(config.generator, sampling=config.sampling).synthesise(task)
         for weight in weights:
             arms[f"GeLDA, {name}, weight {weight}"] = (Gelda(config.generator, weight=weight), made)
     experiment, adapted, task = shared
-    heads = finetune(adapted.adapter, task, arms, 0, experiment.config.adapter)
     rows = adapted.cut.rows("dev")
-    predicted = predict(heads, experiment.at_layer(adapted, rows), 0).argmax(-1)
+    z = experiment.at_layer(adapted, rows)
+
+    def answers(arms: dict, settings: AdapterConfig) -> list[np.ndarray]:
+        return list(predict(finetune(adapted.adapter, task, arms, 0, settings), z, 0).argmax(-1))
+
+    predicted = answers(arms, experiment.config.adapter)
+    for tau in (0.5, 1.5, 2.0):
+        settings = experiment.config.adapter.model_copy(update={"tau": tau})
+        predicted += answers({"la": arms["logit adjustment"]}, settings)
+        arms[f"logit adjustment, τ = {tau}"] = arms["logit adjustment"]
     result = SeedResult(
         seed,
         experiment.label[rows],

@@ -231,7 +231,7 @@ class Experiment:
         notes = [
             self.layer_reason(adapted),
             "Every method has the same latents, adapter, training budget and seeds. Logit adjustment "
-            f"has τ = {self.config.adapter.tau:g}; a larger τ also moves accuracy from other classes to the tail.",
+            f"has τ = {self.config.adapter.tau:g}; a larger τ moves accuracy from other classes to the tail.",
         ]
         if any(augmenters.get(m).generative for m in self.config.methods):
             notes.append(
