@@ -36,6 +36,7 @@ def view() -> None:
         widgets.lead(WHAT)
         if run is not None:
             _two_numbers(run)
+            widgets.remark(loading.report_of(run.path))
     with picture:
         if run is None:
             _nothing_yet()

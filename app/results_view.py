@@ -26,6 +26,7 @@ def view(run: runs.RunState, head: Any) -> None:
         widgets.lead(words.safe(words.minus(report.get("headline") or report["name"])))
     seeds = words.count(len(report["seeds"]), "seed")
     widgets.note(f"{words.safe(report.get('setting', ''))} The same {seeds} in every method.")
+    widgets.remark(report)
     _leading(report)
     _table(report)
     _forest(report)

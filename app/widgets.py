@@ -54,6 +54,12 @@ def lead(text: str) -> None:
     st.html(f'<p class="lead">{text}</p>')
 
 
+def remark(report: dict[str, Any]) -> None:
+    """What must stand beside a run's figures, where its report has such a sentence."""
+    if report.get("remark"):
+        note(f"<strong>{words.safe(words.minus(report['remark']))}</strong>")
+
+
 def note(text: str) -> None:
     """A quiet line; `text` is HTML, names in it must have gone through `words.safe`."""
     st.html(f'<p class="note">{text}</p>')

@@ -140,6 +140,7 @@ def ship(
     run_id: str,
     name: Annotated[str, typer.Option()] = "digits",
     layers: Annotated[str, typer.Option(help="Layers whose latents and maps go along.")] = "",
+    remark: Annotated[str, typer.Option(help="What must stand beside the figures.")] = "",
 ) -> None:
     """Make a finished run the one that ships in assets/runs (for releases)."""
     from gelda import projection, runs
@@ -147,7 +148,7 @@ def ship(
 
     path = runs.find_run(run_id)
     chosen = layers.split(",") if layers else [layer.name for layer in projection.layers(path)]
-    typer.echo(f"Shipped as {ship_run(path, name, chosen, typer.echo)}.")
+    typer.echo(f"Shipped as {ship_run(path, name, chosen, remark, typer.echo)}.")
 
 
 @app.command("app")

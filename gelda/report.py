@@ -191,7 +191,16 @@ TABLE = ("overall", "head", "medium", "tail", "uar", "unseen")
 def to_markdown(report: Mapping[str, Any]) -> str:
     """The comparison as a Markdown table with its notes."""
     head = ["method", *[MEASURES[m] for m in TABLE], "tail − logit adj.", "unseen − logit adj."]
-    lines = [f"# {report['name']} ({report['run']})", "", report["headline"], "", report["setting"], ""]
+    remark = [report["remark"], ""] if report.get("remark") else []
+    lines = [
+        f"# {report['name']} ({report['run']})",
+        "",
+        report["headline"],
+        "",
+        *remark,
+        report["setting"],
+        "",
+    ]
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for method in report["methods"]:
         lines.append("| " + " | ".join(_cells(report, method)) + " |")

@@ -19,13 +19,15 @@ def ship(
     run: Path,
     name: str,
     layers: Sequence[str],
+    remark: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Copy a finished run to assets/runs/NAME with every map of `layers`; returns the folder.
 
     Maps: each layer of everything, and the generation layer of each class and each subdomain.
     Weights and stage artifacts stay behind; latents of `layers` go along (fp16), so that a person
-    can still make other maps.
+    can still make other maps. `remark` is what must stand beside
+    the figures, such as another run's result.
     """
     if runs.read_state(run).status != "done":
         raise UserError(f"The run {run.name} is not finished: only a finished run can ship.")
@@ -63,5 +65,5 @@ def ship(
     state.update(id=name, pid=None, host=None)
     write_json(target / "run.json", state)
     report = read_json(run / "report.json")
-    write_json(target / "report.json", {**report, "run": name})
+    write_json(target / "report.json", {**report, "run": name, "remark": remark})
     return target
