@@ -149,7 +149,7 @@ def test_the_run_is_done_and_its_report_complete(finished):
     assert 0.2 < health["variance_ratio"] < 3 and 0 <= health["memorisation"] <= 1
     assert health["frechet_real"] >= 0 and np.isfinite(list(health.values())).all()
     assert stored["config"] == config().model_dump(mode="json") and stored["notes"]
-    assert "the 2 scarcest never seen shifted" in stored["setting"]
+    assert "the 2 scarcest never shifted in training" in stored["setting"]
     json.dumps(stored, allow_nan=False)
 
 
