@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,28 +118,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
 def read_tensors(path: Path) -> dict[str, Any]:
     """Read a safetensors file into torch tensors (zero copy); broken files are a sentence."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        return load_file(path)
-    except (FileNotFoundError, SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as safetensors: delete it and resume with `gelda run`."
-        ) from error
+    return _read_safetensors(load_file, path)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The same as numpy arrays, without importing torch: what pages read."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    try:
-        return load_file(path)
-    except (FileNotFoundError, SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as safetensors: delete it and resume with `gelda run`."
-        ) from error
+    return _read_safetensors(load_file, path)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -171,6 +159,17 @@ def require_space(folder: Path, needed: int) -> None:
             f"{folder} needs about {needed / 1e6:.0f} MB and its disk has {free / 1e6:.0f} MB free: "
             "free some space or set GELDA_HOME to another disk."
         )
+
+
+def _read_safetensors(load_file: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+
+    try:
+        return load_file(path)
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as safetensors: delete it and resume with `gelda run`."
+        ) from error
 
 
 def _plain(value: Any) -> Any:

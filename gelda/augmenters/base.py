@@ -50,11 +50,6 @@ class Task:
     def class_counts(self) -> NDArray[np.int64]:
         return np.bincount(self.label.numpy(), minlength=self.classes)
 
-    def cell_counts(self) -> NDArray[np.int64]:
-        counts = np.zeros((self.classes, self.subdomains), np.int64)
-        np.add.at(counts, (self.label.numpy(), self.subdomain.numpy()), 1)
-        return counts
-
 
 @dataclass(frozen=True)
 class Synthetic:
