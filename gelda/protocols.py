@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gelda.errors import UserError, unknown
 from gelda.manifest import Manifest
+from gelda.ready import Items
 from gelda.seeds import numpy_generator
 
 
@@ -139,3 +140,284 @@ def _spread(rows, subdomain, group, allowed, once: bool, seed: int, c: int) -> N
                     order.append(row)
                     break
     return np.array(order, np.int64)
+
+
+# -- comparisons on ready latents (method §5): who trains, who is tested, who validates -------------------
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One training set and what it is tested on; row numbers into a bank.
+
+    classes: the class ids in play. unlabelled: target rows whose latents, never labels, may be read
+    (transductive setting only). wanted bool [C, S]: cells that an augmenter may fill. groups: which
+    cells make a measure, {"tail": ((c, s), …)}. by_cell: the strata of a mean are cells, not classes.
+    """
+
+    kind: str
+    seed: int
+    fold: int
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    classes: tuple[int, ...]
+    unlabelled: NDArray[np.int64]
+    wanted: NDArray[np.bool_]
+    groups: dict[str, tuple[tuple[int, int], ...]]
+    kept: int | None = None
+    target: int | None = None
+    shots: int = 0
+    by_cell: bool = False
+
+
+NOBODY = np.zeros(0, np.int64)
+
+
+def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "class") -> Episode:
+    """The long-tailed cut of method §5, over classes or over (class, subdomain) cells.
+
+    Each seed draws a new order of the units; unit k of U keeps n_k = min(available,
+    n_max·imbalance^(−k/(U−1))) training items, n_max the median unit count. tail = the ⌈U/3⌉ smallest
+    units where U < 50 or none has fewer than 20 items, else the few-shot group (< 20).
+    """
+    if cut not in ("class", "cell"):
+        raise unknown("cut", cut, ("class", "cell"))
+    if imbalance < 1:
+        raise UserError(f"imbalance is {imbalance}; it must be at least 1 (1 = balanced).")
+    train, test = _fixed_split(items, seed)
+    classes, subdomains = items.cells
+    by_cell = cut == "cell"
+    unit = items.label * subdomains + items.subdomain if by_cell else items.label
+    units = np.unique(unit[train])
+    order = numpy_generator(seed, "order", cut).permutation(units)
+    available = np.array([np.sum(unit[train] == u) for u in order])
+    most = float(np.median(available))
+    kept, sizes = [], []
+    for k, u in enumerate(order):
+        wanted = max(1, round(most * imbalance ** (-k / max(len(order) - 1, 1))))
+        rows = numpy_generator(seed, "cut", cut, int(u)).permutation(train[unit[train] == u])
+        kept.append(rows[:wanted])
+        sizes.append(len(kept[-1]))
+    rows = np.sort(np.concatenate(kept))
+    cells_of = {
+        int(u): [divmod(int(u), subdomains)] if by_cell else [(int(u), s) for s in range(subdomains)]
+        for u in order
+    }
+    named = long_tail_groups(np.array(sizes))
+    groups = {
+        name: tuple(cell for place in places for cell in cells_of[int(order[place])])
+        for name, places in named.items()
+    }
+    counts, exists = items.counts(rows), items.counts(np.r_[train, test]) > 0
+    groups["unseen"] = tuple((int(c), int(s)) for c, s in np.argwhere((counts == 0) & exists))
+    present = tuple(int(c) for c in np.unique(items.label[rows]))
+    return Episode(
+        "longtail",
+        seed,
+        0,
+        rows,
+        test[np.isin(items.label[test], present)],
+        present,
+        NOBODY,
+        exists,
+        groups,
+        by_cell=by_cell,
+    )
+
+
+def long_tail_groups(sizes: NDArray[np.integer]) -> dict[str, list[int]]:
+    """Places of the head, medium and tail units for training counts [U] (method §5).
+
+    Thirds by count where U < 50 or no unit has fewer than 20 items, else > 100, 20–100 and < 20.
+    """
+    by_size = np.argsort(-sizes, kind="stable")
+    count = len(sizes)
+    if count < 50 or sizes.min() >= 20:
+        tail, head = by_size[count - -(-count // 3) :], by_size[: count // 3]
+    else:
+        tail, head = np.flatnonzero(sizes < 20), np.flatnonzero(sizes > 100)
+    medium = [p for p in range(count) if p not in set(head) | set(tail)]
+    return {"head": sorted(map(int, head)), "medium": medium, "tail": sorted(map(int, tail))}
+
+
+def zero_shot(
+    items: Items,
+    seed: int,
+    *,
+    target: int,
+    kept: int,
+    classes: tuple[int, ...] = (),
+    unlabelled: bool = False,
+    rotations: int = 4,
+) -> list[Episode]:
+    """The target subdomain has training items of the kept class only; all others come from the sources.
+
+    Test folds rotate over the target's groups, the kept class coming from the other groups, so that
+    each is tested once; a bank without groups is tested on its own test split. Neutral-only unless
+    `unlabelled`: then the latents of the target's training groups may be read without labels.
+    """
+    return [
+        _transfer(items, seed, number, target, kept, 0, classes, rest, test, unlabelled)
+        for number, (rest, test) in enumerate(_rotations(items, seed, target, rotations))
+    ]
+
+
+def few_shot(
+    items: Items,
+    seed: int,
+    *,
+    target: int,
+    shots: int,
+    classes: tuple[int, ...] = (),
+    unlabelled: bool = False,
+    rotations: int = 4,
+) -> list[Episode]:
+    """The target subdomain has `shots` training items of every class, drawn from groups not tested."""
+    if shots < 1:
+        raise UserError(f"shots is {shots}; a few-shot comparison needs at least one item a class.")
+    return [
+        _transfer(items, seed, number, target, None, shots, classes, rest, test, unlabelled)
+        for number, (rest, test) in enumerate(_rotations(items, seed, target, rotations))
+    ]
+
+
+def shared_classes(items: Items, named: tuple[str, ...] = ()) -> tuple[int, ...]:
+    """Class ids present in every subdomain, or those named."""
+    for name in named:
+        if name not in items.class_names:
+            raise unknown("class", name, items.class_names)
+    everywhere = (items.counts(np.arange(len(items.label))) > 0).all(1)
+    if named:
+        chosen = tuple(sorted(items.class_names.index(name) for name in named))
+        missing = [items.class_names[c] for c in chosen if not everywhere[c]]
+        if missing:
+            raise UserError(f"The class '{missing[0]}' is not in every subdomain: leave it out of --classes.")
+        return chosen
+    return tuple(int(c) for c in np.flatnonzero(everywhere))
+
+
+def validation(items: Items, episode: Episode, count: int = 3) -> list[Episode]:
+    """The episodes on which every choice for `episode` is made; none reads a test label.
+
+    Long tail: group-wise stratified folds inside the cut; classes (or cells) of one group are
+    trained on and never scored. Transfer: each source subdomain in turn plays the target, on half of
+    its groups; nothing of the real target is read, so all rotations of a seed share the choice.
+    """
+    if episode.kind == "longtail":
+        return _validation_folds(items, episode, count)
+    sources = [s for s in range(items.cells[1]) if s != episode.target]
+    inside = episode.train[items.subdomain[episode.train] != episode.target]
+    if len(sources) < 2:
+        return _validation_folds(items, episode, count)
+    found = []
+    for place, s in enumerate(sources):
+        own = inside[items.subdomain[inside] == s]
+        members = numpy_generator(episode.seed, "pseudo-target", s).permutation(np.unique(items.group[own]))
+        half = np.isin(items.group[own], members[: -(-len(members) // 2)])
+        found.append(
+            _transfer(
+                items,
+                episode.seed,
+                place,
+                s,
+                episode.kept,
+                episode.shots,
+                episode.classes,
+                own[half],
+                own[~half],
+                len(episode.unlabelled) > 0,
+                inside[items.subdomain[inside] != s],
+            )
+        )
+    return found
+
+
+def _validation_folds(items: Items, episode: Episode, count: int) -> list[Episode]:
+    rows = episode.train
+    unit = items.label[rows]
+    if episode.by_cell:
+        unit = unit * items.cells[1] + items.subdomain[rows]
+    fold = folds(unit, items.group[rows], count, episode.seed)
+    return [
+        replace(episode, fold=k, train=rows[fold != k], test=rows[fold == k])
+        for k in range(count)
+        if (fold == k).any()
+    ]
+
+
+def _transfer(
+    items: Items,
+    seed: int,
+    fold: int,
+    target: int,
+    kept: int | None,
+    shots: int,
+    classes: tuple[int, ...],
+    rest: NDArray[np.int64],
+    test: NDArray[np.int64],
+    unlabelled: bool,
+    sources: NDArray[np.int64] | None = None,
+) -> Episode:
+    """An episode whose target has only what it may have; `rest` are the target's rows not tested."""
+    classes = classes or shared_classes(items)
+    if kept is not None and kept not in classes:
+        raise UserError(f"The kept class '{items.class_names[kept]}' is not among the compared classes.")
+    if sources is None:
+        sources = np.flatnonzero((items.subdomain != target) & (items.split != "test"))
+        if items.grouped:  # other subdomains' groups are never tested here: all of their items may be used
+            sources = np.flatnonzero(items.subdomain != target)
+    sources = sources[np.isin(items.label[sources], classes)]
+    rest, test = rest[np.isin(items.label[rest], classes)], test[np.isin(items.label[test], classes)]
+    if shots:
+        drawn = [
+            numpy_generator(seed, "shots", target, fold, c).permutation(rest[items.label[rest] == c])[:shots]
+            for c in classes
+        ]
+        given = np.concatenate(drawn)
+    else:
+        given = rest[items.label[rest] == kept]
+    if len(given) == 0 or len(test) == 0:
+        raise UserError(
+            f"The subdomain '{items.subdomain_names[target]}' has too few groups to train and to test on."
+        )
+    wanted = np.zeros(items.cells, bool)
+    wanted[list(classes)] = items.counts(np.arange(len(items.label)))[list(classes)] > 0
+    unseen = tuple((c, target) for c in classes if c != kept) if not shots else ()
+    scarce = tuple((c, target) for c in classes if c != kept)
+    return Episode(
+        "few-shot" if shots else "zero-shot",
+        seed,
+        fold,
+        np.sort(np.concatenate([sources, given])),
+        np.sort(test),
+        tuple(classes),
+        np.sort(rest) if unlabelled else NOBODY,
+        wanted,
+        {"tail": scarce, "unseen": unseen},
+        kept=kept,
+        target=target,
+        shots=shots,
+    )
+
+
+def _rotations(items: Items, seed: int, target: int, count: int) -> list[tuple[NDArray, NDArray]]:
+    """(rows not tested, rows tested) of the target, each group tested once."""
+    own = np.flatnonzero(items.subdomain == target)
+    if not items.grouped:
+        train, test = _fixed_split(items, seed)
+        return [(train[items.subdomain[train] == target], test[items.subdomain[test] == target])]
+    members = numpy_generator(seed, "rotation", target).permutation(np.unique(items.group[own]))
+    if len(members) < 2:
+        raise UserError(
+            f"The subdomain '{items.subdomain_names[target]}' has one group only: none is left to test on."
+        )
+    parts = np.array_split(members, min(count, len(members)))
+    tested = [np.isin(items.group[own], part) for part in parts]
+    return [(own[~t], own[t]) for t in tested]
+
+
+def _fixed_split(items: Items, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The bank's own train and test rows; a bank without a split is split by groups, anew in each seed."""
+    split = items.split
+    if not (split == "test").any():
+        split = split_groups(items.label, items.group, seed, (0.5, 0.25, 0.25))
+    return np.flatnonzero(split == "train"), np.flatnonzero(split == "test")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # design.md's order, and our additions: errors model_card pretrain config allocation points experiment health
 # terminal shipping.
 ORDER = (
-    "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents semantics "
+    "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents ready semantics "
     "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
     "finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
     "ablation executors sklearn cli __main__"

@@ -1,0 +1,300 @@
+"""Ready latents: an `.npz` of the field's form or a bank folder, read as one checked table."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from gelda.artifacts import FORMAT, content_key, file_sha256, require_space, write_json, write_table
+from gelda.artifacts import read_tensors as _read_tensors
+from gelda.artifacts import write_tensors as _write_tensors
+from gelda.errors import UserError, unknown
+from gelda.latents import LatentBank
+
+LARGEST = 200 * 2**30  # bytes one array may claim: more is a broken header, not a bank
+SPLITS = ("train", "valid", "test", "")
+GROUP_COLUMNS = ("group", "speaker")
+
+
+@dataclass(frozen=True)
+class Items:
+    """A bank's items: label, subdomain int [N]; group [N] (what must stay together: a speaker, a photo);
+    split str [N] ("train", "valid", "test") or all "" where the bank has none; names of both axes.
+    grouped: whether the bank names groups; else every item is its own.
+    """
+
+    label: NDArray[np.int64]
+    subdomain: NDArray[np.int64]
+    group: NDArray[Any]
+    split: NDArray[np.str_]
+    class_names: tuple[str, ...]
+    subdomain_names: tuple[str, ...]
+    grouped: bool = True
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(C, S)."""
+        return len(self.class_names), len(self.subdomain_names)
+
+    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Items per cell [C, S]."""
+        table = np.zeros(self.cells, np.int64)
+        np.add.at(table, (self.label[rows], self.subdomain[rows]), 1)
+        return table
+
+
+@dataclass(frozen=True)
+class ReadyBank:
+    """Items, ids [N], the layers' widths, and `load(layer)` -> fp32 [N, D]; `key` names the content.
+
+    class_semantics [C, Dγ] and subdomain_semantics [S, Dκ] where the file brings its own.
+    """
+
+    name: str
+    key: str
+    items: Items
+    ids: NDArray[np.str_]
+    layers: Mapping[str, int]
+    load: Callable[[str], torch.Tensor]
+    class_semantics: torch.Tensor | None = None
+    subdomain_semantics: torch.Tensor | None = None
+    note: str = field(default="")
+
+
+def open_bank(path: Path | str) -> ReadyBank:
+    """A `.npz` (method §7, read without pickle) or a bank folder; what is wrong with it is a sentence."""
+    path = Path(path)
+    if path.is_dir():
+        return _from_folder(path)
+    if not path.is_file():
+        raise UserError(f"There is no bank at {path}: give a folder made by `gelda import`, or an .npz file.")
+    if path.suffix != ".npz":
+        raise UserError(f"{path} is neither a bank folder nor an .npz file.")
+    return _from_npz(path)
+
+
+def import_bank(source: Path, folder: Path, shard_size: int = 100_000) -> LatentBank:
+    """Write an `.npz` as a bank folder: shards of safetensors and an index with split and group."""
+    bank = open_bank(source)
+    if (folder / "manifest.json").exists():
+        raise UserError(f"{folder} holds a bank already: choose another folder.")
+    total = len(bank.items)
+    require_space(folder, total * sum(bank.layers.values()) * 4 + 10_000_000)
+    for layer in bank.layers:
+        latents = bank.load(layer)
+        for number, start in enumerate(range(0, total, shard_size)):
+            _write_tensors(
+                folder / layer / f"shard-{number:05d}.safetensors", {"z": latents[start : start + shard_size]}
+            )
+    items = bank.items
+    index = pd.DataFrame(
+        {
+            "id": bank.ids,
+            "uri": "",
+            "label": items.label,
+            "subdomain": items.subdomain,
+            "group": items.group.astype(str),
+            "split": items.split,
+            "origin": "real",
+            "shard": np.arange(total) // shard_size,
+            "row": np.arange(total) % shard_size,
+        }
+    )
+    write_table(folder / "index.parquet", index)
+    tables = {"class": bank.class_semantics, "subdomain": bank.subdomain_semantics}
+    given = {name: table for name, table in tables.items() if table is not None}
+    if given:
+        _write_tensors(folder / "semantics.safetensors", given)
+    write_json(
+        folder / "manifest.json",
+        {
+            "format": FORMAT,
+            "encoder": f"imported from {Path(source).name}",
+            "revision": bank.key,
+            "layers": dict(bank.layers),
+            "pooling": "as imported",
+            "dtype": "float32",
+            "rows": total,
+            "shard_rows": [min(shard_size, total - start) for start in range(0, total, shard_size)],
+            "classes": items.class_names,
+            "subdomains": items.subdomain_names,
+            "grouped": items.grouped,
+            "sha256": {
+                f"{layer}/{file.name}": file_sha256(file)
+                for layer in bank.layers
+                for file in sorted((folder / layer).glob("shard-*.safetensors"))
+            },
+        },
+    )
+    return LatentBank.open(folder)
+
+
+def _from_folder(path: Path) -> ReadyBank:
+    bank = LatentBank.open(path)
+    index = bank.index
+    split = index["split"].to_numpy(str) if "split" in index else np.full(len(index), "")
+    items = Items(
+        index["label"].to_numpy(np.int64),
+        index["subdomain"].to_numpy(np.int64),
+        index["group"].to_numpy(),
+        split,
+        tuple(bank.info["classes"]),
+        tuple(bank.info["subdomains"]),
+        bank.info.get("grouped", bool(index["group"].duplicated().any())),
+    )
+    tables = (
+        _read_tensors(path / "semantics.safetensors") if (path / "semantics.safetensors").exists() else {}
+    )
+    return ReadyBank(
+        path.name,
+        content_key("bank", bank.info["sha256"], index.drop(columns="uri").to_csv(index=False)),
+        items,
+        index["id"].to_numpy(str),
+        bank.layers,
+        bank.load,
+        tables.get("class"),
+        tables.get("subdomain"),
+    )
+
+
+def _from_npz(path: Path) -> ReadyBank:
+    shapes = _headers(path)
+    widths = {name[2:]: shape for name, (shape, _) in shapes.items() if name.startswith("z_")}
+    if not widths or "y" not in shapes or "class_names" not in shapes:
+        missing = (
+            "no array z_<layer>" if not widths else "no 'y'" if "y" not in shapes else "no 'class_names'"
+        )
+        raise UserError(f"{path.name} is no bank of latents: it has {missing}.")
+    with np.load(path, allow_pickle=False) as file:
+        label = _integers(file["y"], "y", path)
+        total = len(label)
+        for layer, shape in widths.items():
+            if len(shape) != 2 or shape[0] != total or shape[1] == 0:
+                raise UserError(
+                    f"{path.name}: z_{layer} has shape {shape}; it needs [{total}, D] latents, a row for each label."
+                )
+            if shapes[f"z_{layer}"][1].kind != "f":
+                raise UserError(f"{path.name}: z_{layer} holds {shapes[f'z_{layer}'][1]}, not floats.")
+        class_names = _names(file["class_names"], "class_names", path)
+        subdomain, subdomain_names = np.zeros(total, np.int64), ("all",)
+        if "subdomain" in shapes:
+            subdomain = _integers(file["subdomain"], "subdomain", path)
+            count = int(subdomain.max()) + 1 if len(subdomain) else 1
+            subdomain_names = (
+                _names(file["subdomain_names"], "subdomain_names", path)
+                if "subdomain_names" in shapes
+                else tuple(f"subdomain {s}" for s in range(count))
+            )
+        split = np.full(total, "")
+        if "split" in shapes:
+            split = np.array([str(s) for s in file["split"]])
+            odd = sorted(set(split.tolist()) - set(SPLITS))
+            if odd:
+                raise UserError(f"{path.name}: split holds '{odd[0]}'; it may say train, valid or test.")
+        column = next((name for name in GROUP_COLUMNS if name in shapes), None)
+        group = file[column] if column else np.arange(total)
+        ids = np.array([str(i) for i in file["id"]]) if "id" in shapes else np.arange(total).astype(str)
+        for name, values in (
+            ("subdomain", subdomain),
+            ("split", split),
+            (column or "group", group),
+            ("id", ids),
+        ):
+            if len(values) != total:
+                raise UserError(f"{path.name}: '{name}' has {len(values)} rows where y has {total}.")
+        for values, names, name in ((label, class_names, "y"), (subdomain, subdomain_names, "subdomain")):
+            if len(values) and (values.min() < 0 or values.max() >= len(names)):
+                raise UserError(
+                    f"{path.name}: '{name}' runs to {values.max()}, but there are {len(names)} names for it."
+                )
+        if len(set(ids.tolist())) < total:
+            raise UserError(f"{path.name}: an id appears more than once.")
+        own = {
+            name: _table(file, name, names, path, shapes)
+            for name, names in (("class_semantics", class_names), ("subdomain_semantics", subdomain_names))
+        }
+
+    def load(layer: str) -> torch.Tensor:
+        if layer not in widths:
+            raise unknown("layer", layer, widths)
+        with np.load(path, allow_pickle=False) as file:
+            latents = torch.from_numpy(file[f"z_{layer}"].astype(np.float32))
+        if not torch.isfinite(latents).all():
+            row = int((~torch.isfinite(latents).all(1)).nonzero()[0])
+            raise UserError(
+                f"{path.name}: latent {row} ('{ids[row]}') of z_{layer} is not finite: remove it."
+            )
+        return latents
+
+    items = Items(label, subdomain, group, split, class_names, subdomain_names, column is not None)
+    return ReadyBank(
+        path.stem,
+        file_sha256(path)[:16],
+        items,
+        ids,
+        {name: shape[1] for name, shape in widths.items()},
+        load,
+        own["class_semantics"],
+        own["subdomain_semantics"],
+    )
+
+
+def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shapes and types of every array, read before any array is: no pickle, no absurd size."""
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, dtype = read(stream)
+                if dtype.hasobject:
+                    raise UserError(
+                        f"{path.name}: '{member}' holds Python objects (pickle), which are not read."
+                    )
+                if int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > LARGEST:
+                    raise UserError(f"{path.name}: '{member}' claims the shape {shape}: the file is broken.")
+                found[member.removesuffix(".npy")] = (tuple(shape), dtype)
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path.name} cannot be read as an .npz file: it is broken or cut short.") from error
+    return found
+
+
+def _integers(values: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
+    if values.ndim != 1 or values.dtype.kind not in "iu" or len(values) == 0:
+        raise UserError(f"{path.name}: '{name}' must be a list of whole numbers, one an item.")
+    return values.astype(np.int64)
+
+
+def _names(values: NDArray[Any], name: str, path: Path) -> tuple[str, ...]:
+    names = tuple(str(v) for v in np.atleast_1d(values))
+    if len(set(names)) < len(names):
+        raise UserError(f"{path.name}: '{name}' holds a name twice.")
+    return names
+
+
+def _table(file: Any, name: str, names: tuple[str, ...], path: Path, shapes: Mapping) -> torch.Tensor | None:
+    if name not in shapes:
+        return None
+    values = file[name]
+    if values.ndim != 2 or len(values) != len(names) or not np.isfinite(values).all():
+        raise UserError(
+            f"{path.name}: '{name}' has shape {values.shape}; each of {len(names)} names needs a finite row."
+        )
+    return torch.from_numpy(values.astype(np.float32))
