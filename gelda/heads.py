@@ -29,8 +29,8 @@ def fit(
     """Train the layers after `start` of every copy on its own data and by its own plan; those before stay.
 
     data: one HeadData a copy, of z^(start). Items are drawn with probability ∝ weight, which in
-    expectation weights the loss. Every copy gets the same number of steps: the same budget (`crt` trains
-    its last layer for a third as many again, as in its paper). No copy's result depends on its neighbours.
+    expectation weights the loss. Every copy gets the same number of steps: the same budget (`crt` then
+    trains a fresh last layer, and nothing else, for as many again). No copy's result depends on its neighbours.
     """
     if len(data) != adapter.copies or len(plans) != adapter.copies:
         raise UserError(
@@ -232,12 +232,14 @@ def _finish(
     if not again:
         return
     heads = Adapter(adapter.widths, adapter.classes, len(again), derive(seed, "crt")).to(weights.device)
+    with torch.no_grad():  # the problem is convex: from 0 no random start has to be unlearned first
+        heads.weights[last].zero_()
     fit(
         heads,
         list(again.values()),
         [HeadPlan(plans[k].loss, plans[k].strength) for k in again],
         start=last,
-        steps=max(1, steps // 3),
+        steps=steps,
         seed=derive(seed, "crt"),
         **settings,  # type: ignore[arg-type]
     )
