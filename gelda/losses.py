@@ -61,37 +61,39 @@ class ClassStatistics:
         amount = member.sum(1)
         mean = member.transpose(1, 2) @ features / amount.clamp_min(1)[..., None]
         centred = features - mean.gather(1, label[..., None].expand_as(features))
-        share = amount / (self.amount + amount).clamp_min(1)
+        w = (amount / (self.amount + amount).clamp_min(1))[..., None]
         apart = self.mean - mean
         if self.full:
-            batch = torch.stack([self._outer(x, y) for x, y in zip(centred, label, strict=True)])
-            batch /= amount.clamp_min(1)[..., None, None]
-            between = apart[..., :, None] * apart[..., None, :]
-            w = share[..., None, None]
+            # both added terms as outer products of scaled rows, so that Σ is passed over as little as can be
+            scaled = (w / amount.clamp_min(1)[..., None]).sqrt()
+            rows = centred * scaled.gather(1, label[..., None])
+            between = apart * (w * (1 - w)).sqrt()
+            self.covariance.mul_(1 - w[..., None])
+            for k in range(len(label)):
+                self._add_outer(k, rows[k], label[k])
+                self._add_outer(k, between[k], torch.arange(len(between[k]), device=label.device))
         else:
             batch = member.transpose(1, 2) @ centred.square() / amount.clamp_min(1)[..., None]
-            between = apart.square()
-            w = share[..., None]
-        self.covariance.mul_(1 - w).add_(w * batch).add_(w * (1 - w) * between)
-        self.mean.lerp_(mean, share[..., None])
+            self.covariance.mul_(1 - w).add_(w * batch).add_(w * (1 - w) * apart.square())
+        self.mean.lerp_(mean, w)
         self.amount += amount
 
-    def _outer(self, centred: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Sum of outer products per class [C, D, D], a few rows at a time to bound the memory."""
-        dim = centred.shape[1]
-        total = centred.new_zeros(self.amount.shape[1], dim * dim)
-        rows = max(1, FULL_COVARIANCE // dim**2)
-        for x, y in zip(centred.split(rows), label.split(rows), strict=True):
-            total.index_add_(0, y, (x[:, :, None] * x[:, None, :]).flatten(1))
-        return total.view(-1, dim, dim)
+    def _add_outer(self, copy: int, rows: torch.Tensor, label: torch.Tensor) -> None:
+        """Σ_label += row·rowᵀ for every row [M, D], a few at a time to bound the memory."""
+        dim = rows.shape[1]
+        number = max(1, FULL_COVARIANCE // dim**2)
+        flat = self.covariance[copy].flatten(1)
+        for x, y in zip(rows.split(number), label.split(number), strict=True):
+            flat.index_add_(0, y, (x[:, :, None] * x[:, None, :]).flatten(1))
 
     def spread(self, weights: torch.Tensor) -> torch.Tensor:
         """(w_j − w_y)ᵀ Σ_y (w_j − w_y) for all pairs of classes [K, C (y), C (j)]; weights [K, D, C]."""
         rows = weights.transpose(1, 2)  # w_c: [K, C, D]
         if self.full:
-            moved = self.covariance @ weights[:, None]  # Σ_y w_j: [K, C, D, C]
-            own = (moved * weights[:, None]).sum(2)  # w_jᵀ Σ_y w_j
-            cross = (moved * rows[..., None]).sum(2)  # w_yᵀ Σ_y w_j
+            # w_jᵀ Σ_y w_j = ⟨Σ_y, w_j w_jᵀ⟩: one matrix product for all pairs
+            outer = (weights[:, :, None] * weights[:, None]).flatten(1, 2)  # [K, D², C]
+            own = self.covariance.flatten(2) @ outer
+            cross = (self.covariance @ rows[..., None])[..., 0] @ weights  # (Σ_y w_y)ᵀ w_j
         else:
             own = self.covariance @ weights.square()
             cross = (self.covariance * rows) @ weights
