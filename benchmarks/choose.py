@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from gelda import datasets, device, encoders
-from gelda.augmenters.baselines import LogitAdjustment, ResidualTransfer, Smote
+from gelda.augmenters.baselines import LogitAdjustment
 from gelda.augmenters.diffusion import Gelda
+from gelda.augmenters.moments import ResidualTransfer
+from gelda.augmenters.resampling import Smote
 from gelda.config import AdapterConfig, RunConfig, resolve_config
 from gelda.experiment import Experiment
 from gelda.finetune import finetune, predict

@@ -1,17 +1,17 @@
-"""The adapter with its classifier: z^(0) … z^(L), logits; several are trained side by side."""
+"""The adapter with its classifier: z^(0) … z^(L), logits; and what its copies learn from, and how."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gelda import losses
+from gelda import losses, mixers, posts
 from gelda.errors import UserError
-from gelda.seeds import derive, generator
+from gelda.seeds import generator
 
 
 class Adapter(nn.Module):
@@ -47,14 +47,28 @@ class Adapter(nn.Module):
     ) -> torch.Tensor:
         """From z^(start) [K, B, D] to z^(stop), or to the logits [K, B, C] where stop is None."""
         for i in range(start, len(self.weights) if stop is None else stop):
-            if i > 0:
-                z = F.gelu(F.layer_norm(z, z.shape[-1:]))
-                if dropout:
-                    # one mask for all copies: an arm's result must not depend on its neighbours
-                    kept = torch.rand(z.shape[1:], generator=rng, device=z.device) >= dropout
-                    z = z * (kept / (1 - dropout))
-            z = torch.baddbmm(self.biases[i], z, self.weights[i])
+            z = self._affine(i, self._drop(self.activate(z, i), i, dropout, rng))
         return z
+
+    def activate(self, z: torch.Tensor, layer: int) -> torch.Tensor:
+        """What matrix number `layer` is given: GELU(LN(z^(layer))), and z^(0) as it is."""
+        return F.gelu(F.layer_norm(z, z.shape[-1:])) if layer else z
+
+    def classify(
+        self, features: torch.Tensor, dropout: float = 0.0, rng: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Logits [K, B, C] of the last hidden features, activate(z^(L), L)."""
+        return self._affine(self.layers, self._drop(features, self.layers, dropout, rng))
+
+    def _affine(self, layer: int, z: torch.Tensor) -> torch.Tensor:
+        return torch.baddbmm(self.biases[layer], z, self.weights[layer])
+
+    def _drop(self, z: torch.Tensor, layer: int, dropout: float, rng: torch.Generator | None) -> torch.Tensor:
+        """One mask for all copies: an arm's result must not depend on its neighbours. z^(0) stays whole."""
+        if layer == 0 or not dropout:
+            return z
+        kept = torch.rand(z.shape[1:], generator=rng, device=z.device) >= dropout
+        return z * (kept / (1 - dropout))
 
     def run(self, z: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """The same for one set of latents [N, D] shared by all copies: [K, N, D], no gradient."""
@@ -74,7 +88,7 @@ class Adapter(nn.Module):
 class HeadData:
     """What one head learns from: latents [N, D], labels [N], and each item's weight [N].
 
-    counts [C] are the effective counts for logit adjustment: the sum of weights per class.
+    counts [C] are the effective counts for losses that look at them: the sum of weights per class.
     """
 
     latents: torch.Tensor
@@ -87,64 +101,39 @@ class HeadData:
         )
 
 
-def fit(
-    adapter: Adapter,
-    data: Sequence[HeadData],
-    *,
-    loss: Sequence[str] | str,
-    start: int = 0,
-    tau: float = 1.0,
-    steps: int = 300,
-    batch_size: int = 256,
-    learning_rate: float = 2e-3,
-    weight_decay: float = 1e-2,
-    dropout: float = 0.1,
-    seed: int = 0,
-    on_step: Callable[[int, int], None] = lambda step, total: None,
-) -> Adapter:
-    """Train the layers after `start` of every copy on its own data; the layers before stay frozen.
+@dataclass(frozen=True)
+class HeadPlan:
+    """How one copy is trained. A strength of None is the entry's default.
 
-    data: one HeadData a copy, of z^(start). Items are drawn with probability ∝ weight, which in
-    expectation weights the loss. Every copy gets the same number of steps: the same budget.
+    loss: an entry of LOSSES with its own number `strength`; deferred: class-balanced re-weighting in this
+    last share of the steps (DRW, arXiv 1906.07413); mix: an entry of MIXERS, used on every batch of
+    z^(start); post: an entry of POSTS, used on the last layer afterwards. loss None = the run's loss.
     """
-    if len(data) != adapter.copies:
-        raise UserError(f"{adapter.copies} heads need as many data sets, not {len(data)}.")
-    device = adapter.weights[0].device
-    names = [loss] * adapter.copies if isinstance(loss, str) else list(loss)
-    pool = torch.cat([d.latents for d in data]).to(device)
-    label = torch.cat([d.label for d in data]).to(device)
-    counts = torch.stack([d.counts(adapter.classes) for d in data]).float().to(device)[:, None]
-    draws = _draws(data, steps, batch_size, seed).to(device)
-    trained = [p for i in range(start, len(adapter.weights)) for p in (adapter.weights[i], adapter.biases[i])]
-    optimizer = torch.optim.AdamW(
-        trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps"
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    groups = {name: [k for k, n in enumerate(names) if n == name] for name in dict.fromkeys(names)}
-    rng = torch.Generator(device).manual_seed(derive(seed, "head-dropout"))
-    for step in range(steps):
-        rows = draws[step]
-        logits = adapter(pool[rows], start, dropout=dropout, rng=rng)
-        # copies are independent: the sum of their mean losses gives each its own gradient
-        total = torch.zeros((), device=device)
-        for name, members in groups.items():
-            per_item = losses.get(name).per_item(logits[members], label[rows[members]], counts[members], tau)
-            total = total + per_item.mean(1).sum()
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        optimizer.step()
-        schedule.step()
-        on_step(step + 1, steps)
-    return adapter.eval()
 
+    loss: str | None = None
+    strength: float | None = None
+    deferred: float | None = None
+    mix: str | None = None
+    mix_strength: float | None = None
+    post: str | None = None
+    post_strength: float | None = None
 
-def _draws(data: Sequence[HeadData], steps: int, batch_size: int, seed: int) -> torch.Tensor:
-    """Row numbers into the concatenated pool [steps, K, B]; a copy's draws depend on its data alone."""
-    offset, parts = 0, []
-    for d in data:
-        cumulative = d.weight.double().cpu().cumsum(0)
-        uniform = torch.rand(steps, batch_size, generator=generator(seed, "head-draws"), dtype=torch.float64)
-        rows = torch.searchsorted(cumulative, uniform * cumulative[-1]).clamp_max(len(cumulative) - 1)
-        parts.append(rows + offset)
-        offset += len(cumulative)
-    return torch.stack(parts, 1)
+    def resolved(self, loss: str, tau: float | None = None) -> HeadPlan:
+        """With the run's loss where none is named, and the run's τ where logit adjustment has none."""
+        plan = replace(self, loss=self.loss or loss)
+        if plan.loss == "logit-adjustment" and plan.strength is None:
+            plan = replace(plan, strength=tau)
+        return plan
+
+    def checked(self) -> HeadPlan:
+        """With every number filled in; an unknown name or an unusable number is refused."""
+        if self.loss is None:
+            raise UserError("A head's plan names no loss: give it one, or the run's with resolved(loss).")
+        if self.deferred is not None and not 0 <= self.deferred <= 1:
+            raise UserError(f"deferred is {self.deferred:g}: it is a share of the steps, from 0 to 1.")
+        return replace(
+            self,
+            strength=losses.strength(self.loss, self.strength),
+            mix_strength=mixers.strength(self.mix, self.mix_strength) if self.mix else None,
+            post_strength=posts.strength(self.post, self.post_strength) if self.post else None,
+        )

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from gelda import augmenters, device, encoders
-from gelda.adapter import Adapter, HeadData, fit
+from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
 from gelda.conditions import CONTROLS
@@ -19,6 +19,7 @@ from gelda.config import RunConfig
 from gelda.datasets import DatasetSpec
 from gelda.errors import UserError, unknown
 from gelda.finetune import FILTERS, predict
+from gelda.heads import fit
 from gelda.latents import LatentBank, Standardizer
 from gelda.manifest import Manifest
 from gelda.protocols import Cut, folds, long_tail_cut
@@ -132,7 +133,7 @@ class Experiment:
             fit(
                 heads.to(self.device),
                 data,
-                loss="logit-adjustment",
+                [self.adapter_plan()] * c.validation_folds,
                 seed=seed,
                 **self.head_settings(max(1, c.steps // 2)),
             )
@@ -158,6 +159,7 @@ class Experiment:
             subdomain=torch.from_numpy(self.subdomain[rows].astype(np.int64)),
             classes=len(self.manifest.class_names),
             subdomains=len(self.manifest.subdomain_names),
+            group=torch.from_numpy(pd.factorize(self.group[rows])[0].astype(np.int64)),
             allocation=allocate(settings.allocation, adapted.cut.counts, settings.allocation_factor),
             seed=seed,
             class_attributes=torch.from_numpy(self.dataset.class_attributes()),
@@ -178,13 +180,16 @@ class Experiment:
         """Keyword arguments of `fit`, the same for adapters and heads."""
         a = self.config.adapter
         return {
-            "tau": a.tau,
             "steps": steps,
             "batch_size": a.batch_size,
             "learning_rate": a.learning_rate,
             "weight_decay": a.weight_decay,
             "dropout": a.dropout,
         }
+
+    def adapter_plan(self) -> HeadPlan:
+        """Adapters learn by logit adjustment at the run's τ."""
+        return HeadPlan("logit-adjustment", self.config.adapter.tau)
 
     def widths(self, fm_layer: str) -> tuple[int, ...]:
         """Widths of z^(0) … z^(L)."""

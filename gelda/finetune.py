@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from gelda.adapter import Adapter, HeadData, fit
-from gelda.augmenters.base import Augmenter, Synthetic, Task
+from gelda.adapter import Adapter, HeadData
+from gelda.augmenters.base import Augmenter, Synthetic, Task, Transform
 from gelda.config import AdapterConfig
 from gelda.errors import unknown
+from gelda.heads import fit
 
 Restore = Callable[[torch.Tensor], torch.Tensor]  # standardised z^(l) → what the layers after l take
 
@@ -71,10 +72,28 @@ def keep(
     return kept
 
 
-def head_data(task: Task, arm: Augmenter, made: Synthetic, restore: Restore = lambda z: z) -> HeadData:
-    """Real rows with the arm's weights, synthetic rows with the arm's weight for them (recipe: joint)."""
+def head_data(
+    task: Task,
+    arm: Augmenter,
+    made: Synthetic,
+    restore: Restore = lambda z: z,
+    real: torch.Tensor | None = None,
+) -> HeadData:
+    """Real rows with the arm's weights, synthetic rows with the arm's weight for them (recipe: joint).
+
+    real: restore(task.latents), where the caller has it: arms without latents of their own then share one
+    table.
+    """
+    transform, latents = arm.transform(task), None
+    if transform is not None:
+        parts = [transform(task.latents, task.subdomain), transform(made.latents, made.subdomain)]
+        latents = restore(torch.cat(parts))
+    elif len(made) == 0:
+        latents = real
+    if latents is None:
+        latents = restore(torch.cat([task.latents, made.latents]))
     return HeadData(
-        restore(torch.cat([task.latents, made.latents])),
+        latents,
         torch.cat([task.label, made.label]),
         torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight)]),
     )
@@ -88,8 +107,11 @@ def finetune(
     config: AdapterConfig,
     restore: Restore = lambda z: z,
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    loss: str = "logit-adjustment",
 ) -> Adapter:
     """One head an arm, tuned after layer l with the same budget; copy k belongs to the k-th arm.
+
+    loss: the run's, for arms that name none of their own.
 
     At l ≥ 1 every arm starts from the logit-adjusted `adapter`, whose z^(l) it is.
     At l = 0 nothing is frozen and every arm starts from one fresh initialisation: going on from an
@@ -101,12 +123,12 @@ def finetune(
         heads = Adapter(adapter.widths, adapter.classes, len(arms), task.seed)
     else:
         heads = adapter.gather([0] * len(arms))
+    real = restore(task.latents)
     return fit(
         heads.to(adapter.weights[0].device),
-        [head_data(task, arm, made, restore) for arm, made in arms.values()],
-        loss=[arm.loss or "logit-adjustment" for arm, _ in arms.values()],
+        [head_data(task, arm, made, restore, real) for arm, made in arms.values()],
+        [arm.plan(task).resolved(loss, config.tau) for arm, _ in arms.values()],
         start=layer,
-        tau=config.tau,
         steps=config.tune_steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -117,6 +139,25 @@ def finetune(
     )
 
 
-def predict(adapter: Adapter, latents: torch.Tensor, layer: int) -> np.ndarray:
-    """Class probabilities [K, N, C] of every copy for z^(l) [N, D]."""
-    return adapter.run(latents.to(adapter.weights[0].device), layer).softmax(-1).cpu().numpy()
+def predict(
+    adapter: Adapter,
+    latents: torch.Tensor,
+    layer: int,
+    *,
+    restore: Restore = lambda z: z,
+    subdomain: torch.Tensor | None = None,
+    transforms: Sequence[Transform | None] = (),
+) -> np.ndarray:
+    """Class probabilities [K, N, C] of every copy for z^(l) [N, D] of subdomain [N].
+
+    transforms: one a copy, or none at all; the same that the copy's training rows went through.
+    """
+    device = adapter.weights[0].device
+    logits = adapter.run(restore(latents).to(device), layer)
+    for k, transform in enumerate(transforms):
+        if transform is not None:
+            if subdomain is None:
+                raise ValueError("a transform needs the rows' subdomains")
+            own = restore(transform(latents, subdomain)).to(device)
+            logits[k] = adapter.gather([k]).run(own, layer)[0]
+    return logits.softmax(-1).cpu().numpy()

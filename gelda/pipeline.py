@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from gelda import __version__, augmenters, datasets, device, encoders, points, projection, report
-from gelda.adapter import Adapter, HeadData, fit
+from gelda.adapter import Adapter, HeadData
 from gelda.artifacts import (
     FORMAT,
     content_key,
@@ -28,6 +28,7 @@ from gelda.config import AdapterConfig, RunConfig
 from gelda.errors import UserError, unknown
 from gelda.experiment import Adapted, Experiment, check_names
 from gelda.finetune import finetune, keep, predict
+from gelda.heads import fit
 from gelda.health import generator_health
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
 from gelda.manifest import Manifest
@@ -128,7 +129,7 @@ class Pipeline:
             Standardizer.fit(raw).apply(raw), torch.from_numpy(exp.label[rows]), torch.ones(len(rows))
         )
         adapter = Adapter(exp.widths(fm_layer), classes, 1, seed).to(self.device)
-        fit(adapter, [data], loss="logit-adjustment", seed=seed, **exp.head_settings(c.steps))
+        fit(adapter, [data], [exp.adapter_plan()], seed=seed, **exp.head_settings(c.steps))
         write_tensors(folder / "adapter.safetensors", adapter.state_dict())
         write_table(
             folder / "cut.parquet", pd.DataFrame({"id": self.manifest.table["id"], "split": cut.split})
@@ -234,8 +235,16 @@ class Pipeline:
         )
         arrays = {}
         for name in ("dev", "test"):
-            z = adapted.scale.invert(self.exp.at_layer(adapted, adapted.cut.rows(name)))
-            arrays[name] = torch.from_numpy(predict(heads, z, layer))
+            rows = adapted.cut.rows(name)
+            probability = predict(
+                heads,
+                self.exp.at_layer(adapted, rows),
+                layer,
+                restore=adapted.scale.invert,
+                subdomain=torch.from_numpy(self.exp.subdomain[rows].astype("int64")),
+                transforms=[arm.transform(task) for arm, _ in arms.values()],
+            )
+            arrays[name] = torch.from_numpy(probability)
         health = self._health(seed, adapted, made) if "gelda" in made else {}
         write_tensors(folder / "predictions.safetensors", arrays)
         write_tensors(folder / "heads.safetensors", heads.state_dict())

@@ -9,12 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# design.md's order, and our additions: errors model_card pretrain config allocation points experiment health
-# terminal shipping.
+# design.md's order, and our additions: errors model_card pretrain ready texts semantic_tables semantic_files
+# mixers posts schedulers config allocation heads points experiment health terminal shipping compare.
 ORDER = (
-    "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents ready semantics "
-    "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
-    "finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
+    "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents ready "
+    "texts semantic_tables semantic_files semantics conditions losses mixers posts metrics statistics "
+    "schedulers config allocation adapter heads denoiser diffusion sampler augmenters finetune protocols "
+    "projection report runs experiment points health terminal pipeline compare jobs shipping "
     "ablation executors sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
@@ -124,7 +125,8 @@ class Hiding:
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 import torch
 torch.set_num_threads(1)
-from gelda import adapter, denoiser, diffusion, finetune, sampler
+from gelda import adapter, denoiser, diffusion, finetune, heads, sampler
+from gelda import losses, mixers, posts
 from gelda.conditions import ConditionEncoder, ConditionSpace
 
 space = ConditionSpace.build(torch.eye(3), torch.eye(2))
@@ -135,7 +137,11 @@ model = diffusion.train(model, data, steps=5, batch_size=8, learning_rate=1e-3, 
 out = sampler.sample(model, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 0]), torch.randn(3, 4))
 assert out.shape == (3, 4) and torch.isfinite(out).all()
 head = adapter.HeadData(torch.randn(20, 4), torch.arange(20) % 3, torch.ones(20))
-adapter.fit(adapter.Adapter((4, 5), 3), [head], loss="logit-adjustment", steps=3, batch_size=8)
+plans = [adapter.HeadPlan(loss=name) for name in losses.LOSSES]
+plans += [adapter.HeadPlan("ce", mix=name) for name in mixers.MIXERS]
+plans += [adapter.HeadPlan("ce", post=name) for name in posts.POSTS]
+model = adapter.Adapter((4, 5), 3, len(plans))
+heads.fit(model, [head] * len(plans), plans, steps=3, batch_size=8)
 try:
     sampler.solver_table("ddim", 13)
 except sampler.UserError as error:

@@ -9,7 +9,7 @@ import torch
 from conftest import planted_task
 from scipy.special import log_softmax
 
-from gelda import augmenters, datasets, encoders, losses, sampler
+from gelda import augmenters, datasets, encoders, losses, mixers, posts, sampler
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters import AUGMENTERS
 from gelda.augmenters.base import Augmenter, Synthetic
@@ -20,12 +20,16 @@ from gelda.encoders import ENCODERS
 from gelda.errors import UserError
 from gelda.finetune import FILTERS, keep
 from gelda.losses import LOSSES
+from gelda.mixers import MIXERS
+from gelda.posts import POSTS
 from gelda.sampler import SCHEDULERS
 from gelda.semantics import SEMANTICS, SemanticInputs, vectors
 
 REGISTRIES = {
     "augmenters": AUGMENTERS,
     "losses": LOSSES,
+    "mixers": MIXERS,
+    "posts": POSTS,
     "filters": FILTERS,
     "allocations": ALLOCATIONS,
     "semantics": SEMANTICS,
@@ -56,9 +60,11 @@ INPUTS = SemanticInputs(torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 1, 3]), 4, 
     [
         (
             lambda: augmenters.get("smot"),
-            "no method called 'smot'. Did you mean 'smote'.*Valid names: ce, gelda, ",
+            "no method called 'smot'. Did you mean 'smote'.*Valid names: adasyn, adv-style, ",
         ),
         (lambda: losses.get("logit-adjustement"), "no loss called .*Did you mean 'logit-adjustment'"),
+        (lambda: mixers.get("mixap"), "no mixer .*Did you mean 'mixup'"),
+        (lambda: posts.get("tau_norm"), "no decoupled head .*Did you mean 'tau-norm'"),
         (
             lambda: keep("confidense", Synthetic.none(2), planted_task(), HEAD, 1),
             "no filter .*Did you mean 'confidence'",
@@ -95,8 +101,18 @@ def make(name: str, model=None) -> Augmenter:
     return spec.build()
 
 
-def wanted(task, made) -> bool:
+def wanted(task, made, name: str) -> bool:
     """The allocation per cell where the method knows of subdomains, else per class."""
+    if name == "mean-shift":
+        real = np.zeros_like(task.allocation)
+        np.add.at(real, (task.label.numpy(), task.subdomain.numpy()), 1)
+        held = real > 0
+        pair = (held[:, :, None] & held[:, None, :]).any(0) & ~np.eye(real.shape[1], dtype=bool)
+        donor = (held[:, None, :] & pair[None]).any(2)  # some other subdomain has the class and a shift
+        expected = np.where(donor, task.allocation, 0)
+        counts = np.zeros_like(task.allocation)
+        np.add.at(counts, (made.label.numpy(), made.subdomain.numpy()), 1)
+        return (counts == expected).all()
     if (made.subdomain >= 0).all() and len(made):
         counts = np.zeros_like(task.allocation)
         np.add.at(counts, (made.label.numpy(), made.subdomain.numpy()), 1)
@@ -106,7 +122,61 @@ def wanted(task, made) -> bool:
     return (np.bincount(made.label.numpy(), minlength=task.classes) == expected).all()
 
 
-MAKERS = ["smote", "residual-transfer", "gelda-paper", "gelda"]
+MAKERS = [
+    *("smote", "borderline-smote", "adasyn", "class-gaussian", "residual-transfer"),
+    *("distribution-calibration", "mean-shift", "gelda-paper", "gelda"),
+]
+BORROWERS = ("residual-transfer", "distribution-calibration")  # they need the variation of another class
+NAMES = (
+    "ce class-balanced focal ldam balanced-softmax logit-adjustment tau-norm crt ncm oversampling smote "
+    "borderline-smote adasyn mixup decoupled-mixup noise adv-style class-gaussian residual-transfer "
+    "distribution-calibration isda mean-shift subdomain-norm gelda-paper gelda"
+).split()
+
+
+def test_every_method_has_its_name_and_a_kind():
+    assert set(NAMES) <= set(AUGMENTERS)
+    assert {spec.kind for spec in AUGMENTERS.values()} == set(augmenters.KINDS)
+
+
+@pytest.mark.parametrize("name", [n for n, spec in AUGMENTERS.items() if not spec.generative])
+def test_every_setting_of_a_grid_builds_and_no_other_does(name):
+    task, grid = planted_task(), make(name).grid
+    assert 1 <= len(grid) <= 6 and all(set(setting) == set(grid[0]) for setting in grid)
+    assert len({tuple(setting.items()) for setting in grid}) == len(grid)
+    plans = [
+        augmenters.get(name).build(**setting).plan(task).resolved("ce", 1.0).checked() for setting in grid
+    ]
+    assert plans[0] == make(name).plan(task).resolved("ce", 1.0).checked(), "the first setting is the default"
+    for setting in grid:
+        arm = augmenters.get(name).build(**setting)
+        assert arm.weight == setting.get("weight", 1.0)
+        numbers = {v for k, v in setting.items() if k != "weight"}
+        if name not in MAKERS and name not in ("oversampling", "subdomain-norm"):
+            plan = arm.plan(task)
+            assert numbers <= {plan.strength, plan.deferred, plan.mix_strength, plan.post_strength}
+    with pytest.raises(UserError, match="no setting.*'wieght'|no settings, so not 'wieght'"):
+        augmenters.get(name).build(wieght=0.3)
+    if grid[0]:
+        key = next(iter(grid[0]))
+        for bad in (float("nan"), "much", True):
+            with pytest.raises(UserError, match=f"'{key}' must be a number"):
+                augmenters.get(name).build(**{key: bad})
+    if "weight" in grid[0]:
+        assert {setting["weight"] for setting in grid} == {0.1, 0.3, 1.0}
+        with pytest.raises(UserError, match="weight must be above 0"):
+            augmenters.get(name).build(weight=0.0)
+    else:
+        assert name not in MAKERS
+
+
+def test_logit_adjustment_takes_the_run_s_tau_unless_it_is_set():
+    task = planted_task()
+    assert make("logit-adjustment").plan(task).resolved("ce", 1.7).strength == 1.7
+    assert augmenters.get("logit-adjustment").build(tau=0.5).plan(task).resolved("ce", 1.7).strength == 0.5
+    for name in ("smote", "mixup", "oversampling"):
+        plan = make(name).plan(task).resolved("logit-adjustment", 1.7)
+        assert (plan.loss, plan.strength) == ("logit-adjustment", 1.7), "the run's loss"
 
 
 def test_the_list_of_methods_that_make_latents_is_complete():
@@ -126,12 +196,21 @@ def test_synthetic_latents_have_the_right_form_and_number(name):
     assert torch.isfinite(made.latents).all() and made.latents.device.type == "cpu"
     assert torch.equal(task.latents, before), "the task's latents must not change"
     if name in MAKERS:
-        assert wanted(task, made)
+        assert wanted(task, made, name)
         assert set(made.label.tolist()) <= {0, 1, 2}
     weight = arm.real_weight(task)
     assert weight.shape == (len(task.latents),) and (weight > 0).all() and torch.isfinite(weight).all()
     assert float(weight.mean()) == pytest.approx(1, abs=1e-4)
-    assert arm.weight > 0 and (arm.loss is None or arm.loss in LOSSES)
+    assert arm.weight > 0
+    plan = arm.plan(task)
+    assert plan.loss is None or plan.loss in LOSSES
+    assert plan.resolved("ce", 1.0).checked() == plan.resolved("ce", 1.0).checked().checked()
+    transform = arm.transform(task)
+    if transform is not None:
+        moved = transform(task.latents, task.subdomain)
+        assert moved.shape == task.latents.shape and moved.dtype == torch.float32
+        assert torch.isfinite(moved).all() and torch.equal(task.latents, before)
+        torch.testing.assert_close(transform(task.latents[3:5], task.subdomain[3:5]), moved[3:5])
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -152,7 +231,7 @@ def test_the_same_seed_repeats_and_another_differs(name):
 def test_classes_do_not_share_their_random_numbers(name):
     """Two classes of equal data must not get equal latents."""
     z = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
-    task = planted_task(np.array([[10], [10], [30]]), np.array([[20], [20], [0]]), dim=4)
+    task = planted_task(np.array([[8, 2], [8, 2], [30, 1]]), np.array([[0, 20], [0, 20], [0, 0]]), dim=4)
     latents = task.latents.clone()
     latents[:10] = latents[10:20] = z
     made = make(name).synthesise(replace(task, latents=latents))
@@ -191,19 +270,19 @@ def test_hard_tasks(name, case):
     task = planted_task(*CASES[case])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = make(name).synthesise(task)
-    assert torch.isfinite(made.latents).all()
+        arm = make(name)
+        made, weight, transform = arm.synthesise(task), arm.real_weight(task), arm.transform(task)
+    assert torch.isfinite(made.latents).all() and torch.isfinite(weight).all()
+    assert transform is None or torch.isfinite(transform(task.latents, task.subdomain)).all()
     assert made.latents.shape == (len(made), 6)
     if name not in MAKERS or case == "nothing wanted":
         assert len(made) == 0
-    elif name == "residual-transfer" and case in (
-        "one class only",
-        "one cell only",
-        "every class of one latent",
-    ):
+    elif name in BORROWERS and case in ("one class only", "one cell only", "every class of one latent"):
         assert len(made) == 0, "there is no other class's variation to borrow"
+    elif name == "mean-shift" and case in ("one cell only", "every class of one latent"):
+        assert len(made) == 0, "there is no other subdomain"
     else:
-        assert wanted(task, made)
+        assert wanted(task, made, name)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -211,8 +290,10 @@ def test_rows_that_are_not_finite_are_refused_by_number(bad):
     task = planted_task()
     latents = task.latents.clone()
     latents[17, 2] = bad
-    with pytest.raises(UserError, match="row 17 holds NaN or infinity"):
+    with pytest.raises(UserError, match="Training latent in row 17 holds NaN or infinity"):
         replace(task, latents=latents)
+    with pytest.raises(UserError, match="Unlabelled latent in row 17 holds NaN or infinity"):
+        replace(task, unlabelled=(latents, task.subdomain))
 
 
 @pytest.mark.parametrize("change, words", [
@@ -220,6 +301,11 @@ def test_rows_that_are_not_finite_are_refused_by_number(bad):
     ({"latents": torch.zeros(5)}, r"non-empty \[N, D\] table, not \(5,\)"),
     ({"label": torch.zeros(3, dtype=torch.int64)}, "same number of rows"),
     ({"subdomain": torch.zeros(3, dtype=torch.int64)}, "same number of rows"),
+    ({"group": torch.zeros(3, dtype=torch.int64)}, "groups must have the same number of rows"),
+    ({"kept": 3}, "kept class has number 3, but there are only 3"),
+    ({"target": -1}, "target subdomain has number -1"),
+    ({"unlabelled": (torch.zeros(4, 5), torch.zeros(4))}, r"must be a \[M, 6\] table"),
+    ({"unlabelled": (torch.zeros(4, 6), torch.zeros(3))}, r"\(4, 6\) with 3"),
 ])  # fmt: skip
 def test_tables_that_do_not_fit_are_refused(change, words):
     with pytest.raises(UserError, match=words):
@@ -271,51 +357,6 @@ def test_gelda_balance_draws_by_class_size():
     for balance, expected in ((0.0, [30, 12, 3]), (1.0, [1, 1, 1]), (0.5, [30**0.5, 12**0.5, 3**0.5])):
         sums = np.bincount(task.label.numpy(), draw_weights(task, balance).numpy())
         np.testing.assert_allclose(sums / sums.sum(), np.array(expected) / sum(expected), rtol=1e-4)
-
-
-# -- losses ------------------------------------------------------------
-
-LOGITS = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(0))
-LABELS = torch.arange(18).reshape(2, 9) % 4
-COUNTS = torch.tensor([[[50.0, 10.0, 5.0, 1.0]], [[3.0, 30.0, 3.0, 0.5]]])
-
-
-def formula(name: str, tau: float) -> np.ndarray:
-    """Each loss once more, in numpy; a new loss needs its line here."""
-    z, n = LOGITS.double().numpy(), COUNTS.double().numpy()
-    shift = {"ce": 0.0, "logit-adjustment": tau * np.log(n / n.sum(-1, keepdims=True))}[name]
-    return -np.take_along_axis(log_softmax(z + shift, axis=-1), LABELS.numpy()[..., None], -1)[..., 0]
-
-
-@pytest.mark.parametrize("tau", [0.0, 1.0, 2.5])
-@pytest.mark.parametrize("name", LOSSES)
-def test_losses_are_their_formulas(name, tau):
-    got = LOSSES[name].per_item(LOGITS, LABELS, COUNTS, tau)
-    assert got.shape == (2, 9)
-    np.testing.assert_allclose(got.numpy(), formula(name, tau), atol=1e-5)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_losses_have_a_finite_gradient_also_for_absurd_logits_and_absent_classes(name):
-    for scale in (1.0, 1e4):
-        logits = (LOGITS * scale).requires_grad_()
-        counts = COUNTS * torch.tensor([1.0, 1.0, 1.0, 0.0])
-        loss = LOSSES[name].per_item(logits, LABELS, counts, 1.0)
-        loss.mean().backward()
-        assert torch.isfinite(loss).all() and torch.isfinite(logits.grad).all() and logits.grad.any()
-
-
-def test_cross_entropy_is_torch_s():
-    expected = torch.nn.functional.cross_entropy(LOGITS.flatten(0, 1), LABELS.flatten(), reduction="none")
-    torch.testing.assert_close(LOSSES["ce"].per_item(LOGITS, LABELS, COUNTS, 1.0).flatten(), expected)
-
-
-def test_logit_adjustment_of_balanced_classes_is_cross_entropy():
-    even = torch.full((2, 1, 4), 7.0)
-    torch.testing.assert_close(
-        LOSSES["logit-adjustment"].per_item(LOGITS, LABELS, even, 1.0),
-        LOSSES["ce"].per_item(LOGITS, LABELS, even, 1.0),
-    )
 
 
 # -- filters ------------------------------------------------------------

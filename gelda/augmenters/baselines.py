@@ -1,103 +1,157 @@
-"""Augmenters that make no latents, or make them without learning a generator."""
+"""Arms that make no latents: another loss, another last layer, other draws, or changes inside the batch."""
 
 from __future__ import annotations
 
-import warnings
+from typing import ClassVar
 
-import numpy as np
 import torch
 
-from gelda.augmenters.base import Augmenter, Synthetic, Task
-from gelda.seeds import derive, numpy_generator
+from gelda.adapter import HeadPlan
+from gelda.augmenters.base import Augmenter, Task
 
 
-class CrossEntropy(Augmenter):
-    """Real latents only, plain cross-entropy."""
+def grid(key: str, *values: float) -> tuple[dict[str, float], ...]:
+    """Settings of one number, the default first."""
+    return tuple({key: value} for value in values)
+
+
+class _Loss(Augmenter):
+    """Real latents under a loss of its own; `key` names the loss's number in `grid`."""
+
+    key: ClassVar[str] = ""
+
+    def plan(self, task: Task) -> HeadPlan:
+        return HeadPlan(self.loss, self.value(self.key) if self.key else None)
+
+
+class CrossEntropy(_Loss):
+    """Plain cross-entropy."""
 
     loss = "ce"
 
 
-class LogitAdjustment(Augmenter):
-    """Real latents only, logit-adjusted loss (arXiv 2007.07314)."""
+class ClassBalanced(_Loss):
+    """Cross-entropy weighted by the effective number of items (arXiv 1901.05555)."""
+
+    loss, key = "class-balanced", "beta"
+    grid = grid("beta", 0.9999, 0.9, 0.99, 0.999)
+
+
+class Focal(_Loss):
+    """Focal loss (arXiv 1708.02002)."""
+
+    loss, key = "focal", "gamma"
+    grid = grid("gamma", 2.0, 0.5, 1.0, 3.0, 5.0)
+
+
+class Ldam(Augmenter):
+    """LDAM, re-weighted in the last fifth of the steps as in the paper (arXiv 1906.07413)."""
+
+    loss = "ldam"
+    grid = tuple({"margin": m, "deferred": d} for m in (0.5, 0.25, 1.0) for d in (0.2, 0.0))
+
+    def plan(self, task: Task) -> HeadPlan:
+        return HeadPlan("ldam", self.value("margin"), deferred=self.value("deferred"))
+
+
+class BalancedSoftmax(_Loss):
+    """Balanced softmax (arXiv 2007.10740)."""
+
+    loss = "balanced-softmax"
+
+
+class LogitAdjustment(_Loss):
+    """Logit adjustment (arXiv 2007.07314); without a setting it takes the run's τ."""
 
     loss = "logit-adjustment"
+    grid = grid("tau", 1.0, 0.5, 0.75, 1.25, 1.5, 2.0)
+
+    def plan(self, task: Task) -> HeadPlan:
+        return HeadPlan(self.loss, self.setting.get("tau"))
+
+
+class Isda(_Loss):
+    """Implicit semantic data augmentation (arXiv 1909.12220)."""
+
+    loss, key = "isda", "lambda0"
+    grid = grid("lambda0", 0.5, 0.1, 0.25, 1.0, 2.5, 7.5)
+
+
+class TauNorm(Augmenter):
+    """Cross-entropy, then the classes' weights made of more equal length (arXiv 1910.09217)."""
+
+    loss = "ce"
+    grid = grid("tau", 1.0, 0.2, 0.4, 0.6, 0.8, 1.2)
+
+    def plan(self, task: Task) -> HeadPlan:
+        return HeadPlan("ce", post="tau-norm", post_strength=self.value("tau"))
+
+
+class Crt(Augmenter):
+    """Cross-entropy, then the last layer anew with classes drawn ∝ n^(1−balance) (arXiv 1910.09217)."""
+
+    loss = "ce"
+    grid = grid("balance", 1.0, 0.5, 0.75)
+
+    def plan(self, task: Task) -> HeadPlan:
+        return HeadPlan("ce", post="crt", post_strength=self.value("balance"))
+
+
+class NearestClassMean(Augmenter):
+    """Cross-entropy, then the nearest class mean of the last hidden features (arXiv 1910.09217).
+
+    Its one setting changes probabilities, never the answer, so there is nothing to try on validation.
+    """
+
+    loss = "ce"
+
+    def plan(self, task: Task) -> HeadPlan:
+        return HeadPlan("ce", post="ncm")
 
 
 class Oversampling(Augmenter):
-    """Random oversampling: rows are drawn so that every class is seen equally often.
+    """Random oversampling: rows are drawn ∝ n^(−balance); 1 shows every class equally often.
 
-    Its effective counts are equal, so logit adjustment adds nothing to it.
+    Its effective counts are then equal, so logit adjustment adds nothing to it.
     """
+
+    grid = grid("balance", 1.0, 0.25, 0.5, 0.75)
 
     def real_weight(self, task: Task) -> torch.Tensor:
         counts = torch.from_numpy(task.class_counts()).float().clamp_min(1)
-        weight = 1 / counts[task.label]
+        weight = counts[task.label] ** -self.value("balance")
         return weight * len(weight) / weight.sum()
 
 
-class Smote(Augmenter):
-    """SMOTE (imbalanced-learn): points between a latent and a near one of its class.
+class _Mix(Augmenter):
+    """Real latents under the run's loss, changed inside the batch by a mixer."""
 
-    k shrinks to the class's size less one; a class of one latent is repeated, as there is nothing
-    to interpolate with.
-    """
+    mixer: ClassVar[str]
 
-    def synthesise(self, task: Task) -> Synthetic:
-        from imblearn.over_sampling import SMOTE
-
-        counts, wanted = task.class_counts(), self.class_targets(task)
-        z, y = task.latents.numpy(), task.label.numpy()
-        parts, labels = [], []
-        for c in np.flatnonzero((wanted > 0) & (counts > 0)):
-            own = z[y == c]
-            if len(own) == 1:
-                parts.append(own.repeat(wanted[c], 0))
-            else:
-                # A second, larger class is what imbalanced-learn needs to call this one a minority;
-                # a seed of its own per class, or two classes would get the same random offsets.
-                rest = np.zeros((len(own) + 1, z.shape[1]), z.dtype)
-                sampler = SMOTE(
-                    sampling_strategy={1: len(own) + int(wanted[c])},
-                    k_neighbors=min(5, len(own) - 1),
-                    random_state=derive(task.seed, "smote", int(c)) % 2**32,
-                )
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # it warns that class 1 then outgrows class 0
-                    made, _ = sampler.fit_resample(
-                        np.concatenate([rest, own]), np.r_[np.zeros(len(rest), int), np.ones(len(own), int)]
-                    )
-                parts.append(made[len(rest) + len(own) :])
-            labels.append(np.full(len(parts[-1]), c))
-        return _pack(parts, labels, task)
+    def plan(self, task: Task) -> HeadPlan:
+        (key,) = self.grid[0]
+        return HeadPlan(mix=self.mixer, mix_strength=self.value(key))
 
 
-class ResidualTransfer(Augmenter):
-    """A real residual (latent − class mean) of another class, added to the class's own mean."""
+class Mixup(_Mix):
+    """Latent mixup (arXiv 1710.09412, 1806.05236)."""
 
-    weight = 0.3
-
-    def synthesise(self, task: Task) -> Synthetic:
-        counts, wanted = task.class_counts(), self.class_targets(task)
-        z, y = task.latents.numpy(), task.label.numpy()
-        means = np.stack(
-            [z[y == c].mean(0) if counts[c] else np.zeros(z.shape[1]) for c in range(task.classes)]
-        )
-        # n/(n−1) undoes the shrinking that comes from subtracting a mean that holds the latent itself
-        residual = (z - means[y]) * np.sqrt(counts[y] / np.maximum(counts[y] - 1, 1))[:, None]
-        parts, labels = [], []
-        for c in np.flatnonzero((wanted > 0) & (counts > 0)):
-            donors = np.flatnonzero((y != c) & (counts[y] > 1))
-            if len(donors) == 0:
-                continue  # one class only: there is no other class to borrow from
-            drawn = numpy_generator(task.seed, "residual-transfer", int(c)).choice(donors, wanted[c])
-            parts.append((means[c] + residual[drawn]).astype(np.float32))
-            labels.append(np.full(wanted[c], c))
-        return _pack(parts, labels, task)
+    mixer, grid = "mixup", grid("alpha", 0.2, 0.1, 0.4, 1.0, 2.0)
 
 
-def _pack(parts: list[np.ndarray], labels: list[np.ndarray], task: Task) -> Synthetic:
-    if not parts:
-        return Synthetic.none(task.latents.shape[1])
-    label = torch.from_numpy(np.concatenate(labels).astype(np.int64))
-    latents = torch.from_numpy(np.concatenate(parts).astype(np.float32))
-    return Synthetic(latents, label, torch.full_like(label, -1))
+class DecoupledMixup(_Mix):
+    """Mixup with the decoupled regulariser (arXiv 2203.10761)."""
+
+    mixer, grid = "decoupled-mixup", grid("eta", 0.1, 0.01, 0.3, 1.0)
+
+
+class Noise(_Mix):
+    """Gaussian noise on latents."""
+
+    mixer, grid = "noise", grid("sigma", 0.3, 0.1, 0.5, 1.0)
+
+
+class AdversarialStyle(_Mix):
+    """Adversarial feature statistics (after arXiv 2301.12643)."""
+
+    mixer, grid = "adv-style", grid("step", 0.3, 0.1, 0.5, 1.0)

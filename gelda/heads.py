@@ -1,0 +1,257 @@
+"""Training of adapters and heads: every copy by its own plan, all of them in one batched loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from gelda import losses, mixers, posts
+from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.errors import UserError
+from gelda.seeds import derive, generator
+
+
+def fit(
+    adapter: Adapter,
+    data: Sequence[HeadData],
+    plans: Sequence[HeadPlan],
+    *,
+    start: int = 0,
+    steps: int = 300,
+    batch_size: int = 256,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 1e-2,
+    dropout: float = 0.1,
+    seed: int = 0,
+    on_step: Callable[[int, int], None] = lambda step, total: None,
+) -> Adapter:
+    """Train the layers after `start` of every copy on its own data and by its own plan; those before stay.
+
+    data: one HeadData a copy, of z^(start). Items are drawn with probability ∝ weight, which in
+    expectation weights the loss. Every copy gets the same number of steps: the same budget (`crt` then
+    trains a fresh last layer, and nothing else, for as many again). No copy's result depends on its neighbours.
+    """
+    if len(data) != adapter.copies or len(plans) != adapter.copies:
+        raise UserError(
+            f"{adapter.copies} heads need as many data sets and plans, not {len(data)} and {len(plans)}."
+        )
+    if not 0 <= start <= adapter.layers:
+        raise UserError(f"start is {start}: it must be from 0 to {adapter.layers}, the hidden layers.")
+    plans = [plan.checked() for plan in plans]
+    device = adapter.weights[0].device
+    pool = _Pool(data, adapter.classes, device)
+    draws = _draws(data, steps, batch_size, seed).to(device)
+    trained = [p for i in range(start, len(adapter.weights)) for p in (adapter.weights[i], adapter.biases[i])]
+    optimizer = torch.optim.AdamW(
+        trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps"
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    groups = [_Group(adapter, pool, plans, members, seed) for members in _members(plans)]
+    rng = torch.Generator(device).manual_seed(derive(seed, "head-dropout"))
+    for step in range(steps):
+        z, label = pool.batch(draws[step])
+        progress = step / steps
+        mixed = [group.mix(z, label, start, progress) for group in groups]
+        hidden = adapter(z, start, adapter.layers, dropout, rng)
+        features = adapter.activate(hidden, adapter.layers)
+        logits = adapter.classify(features, dropout, rng)
+        # copies are independent: the sum of their mean losses gives each its own gradient
+        total = torch.zeros((), device=device)
+        for group, pairs in zip(groups, mixed, strict=True):
+            total = total + group.loss(logits, features, label, progress, pairs).mean(1).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+        schedule.step()
+        on_step(step + 1, steps)
+    settings = {"batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay}
+    _finish(adapter, data, plans, start, steps, seed, {**settings, "dropout": dropout})
+    return adapter.eval()
+
+
+class _Pool:
+    """Rows of all copies on the device; latents that copies share are held once."""
+
+    def __init__(self, data: Sequence[HeadData], classes: int, device: torch.device) -> None:
+        tables: dict[int, tuple[int, torch.Tensor]] = {}
+        rows = 0
+        for d in data:
+            if id(d.latents) not in tables:
+                tables[id(d.latents)] = (rows, d.latents)
+                rows += len(d.latents)
+        self.latents = torch.cat([table for _, table in tables.values()]).to(device)
+        self.label = torch.cat([d.label for d in data]).to(device)
+        self.counts = torch.stack([d.counts(classes) for d in data]).float().to(device)[:, None]
+        self.latent_at = torch.tensor([tables[id(d.latents)][0] for d in data], device=device)[:, None]
+        sizes = torch.tensor([len(d.label) for d in data], device=device)
+        self.label_at = (sizes.cumsum(0) - sizes)[:, None]
+        self._data = data
+
+    def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """z^(start) [K, B, D] and labels [K, B] of the copies' row numbers [K, B]."""
+        return self.latents[rows + self.latent_at], self.label[rows + self.label_at]
+
+    def sd(self, members: Sequence[int]) -> torch.Tensor:
+        """Standard deviation of every dimension over a copy's rows [K', 1, D]."""
+        rows = [self._data[k].latents.to(self.latents) for k in members]
+        return torch.stack([z.std(0, unbiased=False, keepdim=True) for z in rows])
+
+
+def _members(plans: Sequence[HeadPlan]) -> list[list[int]]:
+    """Copies by loss and mixer: each group's loss is one batched call."""
+    groups: dict[tuple[str | None, str | None], list[int]] = {}
+    for k, plan in enumerate(plans):
+        groups.setdefault((plan.loss, plan.mix), []).append(k)
+    return list(groups.values())
+
+
+class _Group:
+    """Copies of one loss and one mixer, whatever their strengths."""
+
+    def __init__(
+        self, adapter: Adapter, pool: _Pool, plans: Sequence[HeadPlan], members: list[int], seed: int
+    ) -> None:
+        device, plan = pool.latents.device, plans[members[0]]
+        self.adapter, self.members = adapter, members
+        self.spec = losses.get(plan.loss or "")
+        self.counts = pool.counts[members]
+        numbers = [plans[k].strength or 0.0 for k in members]
+        self.strength = torch.tensor(numbers, dtype=torch.float32, device=device)[:, None]
+        # a copy without deferred re-weighting starts it after the end
+        starts = [1.0 - d if (d := plans[k].deferred) else 2.0 for k in members]
+        self.deferred = torch.tensor(starts, device=device)[:, None]
+        self.reweighted = min(starts) < 2
+        self.class_weight = losses.balanced_weights(self.counts[:, 0], losses.DRW_BETA)
+        self.statistics = None
+        if self.spec.statistics:
+            width = adapter.weights[-1].shape[1]
+            self.statistics = losses.ClassStatistics(len(members), adapter.classes, width, device)
+        self.mixer = mixers.get(plan.mix) if plan.mix else None
+        if self.mixer is not None:
+            self.mix_strength = [plans[k].mix_strength or 0.0 for k in members]
+            self.streams, self.sd = mixers.Streams(seed, plan.mix or "", len(members)), pool.sd(members)
+
+    def mix(self, z: torch.Tensor, label: torch.Tensor, start: int, progress: float) -> mixers.Mixed | None:
+        """Change this group's rows of z [K, B, D] in place; what its loss must know of it."""
+        if self.mixer is None:
+            return None
+        mine = label[self.members]
+
+        def loss_of(latents: torch.Tensor) -> torch.Tensor:
+            for i in range(start, self.adapter.layers + 1):
+                features = self.adapter.activate(latents, i)
+                weight = self.adapter.weights[i][self.members].detach()
+                latents = torch.baddbmm(self.adapter.biases[i][self.members].detach(), features, weight)
+            return self._per_item(latents, features, weight, mine, progress, None)
+
+        mixed = self.mixer.mix(
+            mixers.MixBatch(z[self.members], mine, self.mix_strength, self.sd, self.streams, loss_of)
+        )
+        z[self.members] = mixed.latents
+        return mixed
+
+    def loss(
+        self,
+        logits: torch.Tensor,
+        features: torch.Tensor,
+        label: torch.Tensor,
+        progress: float,
+        mixed: mixers.Mixed | None,
+    ) -> torch.Tensor:
+        """Losses [K', B] of this group's copies from everyone's logits [K, B, C] and features [K, B, D]."""
+        at = self.members
+        if self.statistics is not None:
+            self.statistics.update(features[at], label[at])
+        weight = self.adapter.weights[-1][at]
+        return self._per_item(logits[at], features[at], weight, label[at], progress, mixed)
+
+    def _per_item(
+        self,
+        logits: torch.Tensor,
+        features: torch.Tensor,
+        weight: torch.Tensor,
+        label: torch.Tensor,
+        progress: float,
+        mixed: mixers.Mixed | None,
+    ) -> torch.Tensor:
+        batch = losses.LossBatch(
+            logits, label, self.counts, self.strength, progress, features, weight, self.statistics
+        )
+        loss = self._weighted(batch)
+        if mixed is None or mixed.other is None or mixed.share is None:
+            return loss
+        loss = mixed.share * loss + (1 - mixed.share) * self._weighted(batch.to(mixed.other))
+        if mixed.apart is not None:
+            # either class of a pair must be found where the other is no choice; two of one class are no pair
+            sides = [
+                self._weighted(batch.to(a, logits.scatter(-1, b[..., None], -1e9)))
+                for a, b in ((label, mixed.other), (mixed.other, label))
+            ]
+            loss = loss + mixed.apart * torch.where(label == mixed.other, 0.0, sides[0] + sides[1])
+        return loss
+
+    def _weighted(self, batch: losses.LossBatch) -> torch.Tensor:
+        """The loss per item, class-balanced from the copy's deferred start on."""
+        loss = self.spec.per_item(batch)
+        if not self.reweighted:
+            return loss
+        weight = self.class_weight.gather(1, batch.label)
+        return torch.where(self.deferred <= batch.progress + 1e-9, weight, 1.0) * loss
+
+
+def _finish(
+    adapter: Adapter,
+    data: Sequence[HeadData],
+    plans: Sequence[HeadPlan],
+    start: int,
+    steps: int,
+    seed: int,
+    settings: dict[str, float],
+) -> None:
+    """Rewrite the last layer where the copy's loss or its decoupled head asks for it."""
+    last = adapter.layers
+    weights, biases = adapter.weights[last].detach(), adapter.biases[last].detach()
+    again: dict[int, HeadData] = {}
+    for k, (d, plan) in enumerate(zip(data, plans, strict=True)):
+        finish, post = losses.get(plan.loss or "").finish, posts.get(plan.post) if plan.post else None
+        if finish is None and post is None:
+            continue
+        one = adapter.gather([k])
+        hidden = one.run(d.latents.to(weights.device), start, last)[0]
+        features, label = adapter.activate(hidden, last), d.label.to(weights.device)
+        if finish is not None:
+            weights[k], biases[k] = finish(weights[k], biases[k], features)
+        if post is not None and post.rewrite is not None:
+            layer = posts.LastLayer(weights[k], biases[k], features, label, d.weight.to(weights.device))
+            weights[k], biases[k] = post.rewrite(layer, plan.post_strength or 0.0)
+        elif post is not None:
+            counts = d.counts(adapter.classes).clamp_min(1e-8).to(d.weight)
+            balance = counts[d.label] ** -(plan.post_strength or 0.0)
+            again[k] = HeadData(hidden, d.label, d.weight * balance)
+    if not again:
+        return
+    heads = Adapter(adapter.widths, adapter.classes, len(again), derive(seed, "crt")).to(weights.device)
+    with torch.no_grad():  # the problem is convex: from 0 no random start has to be unlearned first
+        heads.weights[last].zero_()
+    fit(
+        heads,
+        list(again.values()),
+        [HeadPlan(plans[k].loss, plans[k].strength) for k in again],
+        start=last,
+        steps=steps,
+        seed=derive(seed, "crt"),
+        **settings,  # type: ignore[arg-type]
+    )
+    weights[list(again)], biases[list(again)] = heads.weights[last].detach(), heads.biases[last].detach()
+
+
+def _draws(data: Sequence[HeadData], steps: int, batch_size: int, seed: int) -> torch.Tensor:
+    """Row numbers of every copy's own table [steps, K, B]; a copy's draws depend on its data alone."""
+    uniform = torch.rand(steps, batch_size, generator=generator(seed, "head-draws"), dtype=torch.float64)
+    parts = []
+    for d in data:
+        cumulative = d.weight.double().cpu().cumsum(0)
+        rows = torch.searchsorted(cumulative, uniform * cumulative[-1])
+        parts.append(rows.clamp_max(len(cumulative) - 1))
+    return torch.stack(parts, 1)
