@@ -14,16 +14,15 @@ Labels = NDArray[np.integer]
 def frechet(a: Array, b: Array) -> float:
     """Fréchet distance between Gaussians fitted to [N, D] and [M, D] (arXiv 1706.08500, eq. 6).
 
-    tr (Σa Σb)^½ is the sum of the roots of the eigenvalues of R Σb Rᵀ with Rᵀ R = Σa (R from a QR of the
-    centred rows): symmetric, so real and stable where sqrtm(Σa Σb) is not, and of size min(N, D).
+    With Σa = Rᵀ R and Σb = Tᵀ T (R, T from QR of the centred rows, of at most D rows) tr (Σa Σb)^½ is the
+    sum of the singular values of R Tᵀ: real and stable where sqrtm(Σa Σb) is not, and small where N < D.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     mean = float(np.square(a.mean(0) - b.mean(0)).sum())
     a, b = (a - a.mean(0)) / np.sqrt(len(a) - 1), (b - b.mean(0)) / np.sqrt(len(b) - 1)
-    root = np.linalg.qr(a, mode="r")
-    across = root @ b.T if len(b) < a.shape[1] else root @ np.linalg.qr(b, mode="r").T
-    # the singular values of R_a R_bᵀ are those roots, without squaring and rooting again
-    cross = np.linalg.svd(across, compute_uv=False).sum()
+    root = np.asarray(np.linalg.qr(a, mode="r"))
+    other = b if len(b) < a.shape[1] else np.asarray(np.linalg.qr(b, mode="r"))
+    cross = np.linalg.svd(root @ other.T, compute_uv=False).sum()
     return max(0.0, float(mean + np.square(a).sum() + np.square(b).sum() - 2 * cross))
 
 
@@ -101,4 +100,4 @@ def nearest_ratio(synthetic: Array, train: Array, held: Array) -> float:
     """
     _, ours = nearest(synthetic, train, 1)
     _, real = nearest(held, train, 1)
-    return float(np.median(ours[:, 0]) / max(np.median(real[:, 0]), 1e-12))
+    return float(np.median(ours[:, 0])) / max(float(np.median(real[:, 0])), 1e-12)

@@ -57,7 +57,7 @@ def classifier_two_sample(
 def train_on_synthetic(
     synthetic: Array, synthetic_label: Labels, real: Array, real_label: Labels
 ) -> dict[str, float]:
-    """Accuracy and UAR on real latents [N, D] of a balanced linear probe fitted on synthetic ones [M, D] alone.
+    """Accuracy and UAR on real latents [N, D] of a balanced linear probe fitted on synthetic ones [M, D].
 
     "Train on synthetic, test on real" (arXiv 1706.02633, § 4.2). A class without synthetic latents is never
     found and counts as such.
