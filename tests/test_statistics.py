@@ -1,10 +1,38 @@
 """Intervals: by scipy, by bootstrap, and by their coverage."""
 
+import importlib.util
+import itertools
+import math
+import sys
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from gelda.statistics import Interval, grouped_mean_variance, seed_interval, shared_share
+from gelda.statistics import (
+    Interval,
+    ahead_of_every,
+    bootstrap_interval,
+    bootstrap_means,
+    cluster_interval,
+    countable,
+    family,
+    grouped_mean_variance,
+    holm,
+    seed_interval,
+    shared_share,
+    sign_test,
+    wilcoxon,
+)
+
+_spec = importlib.util.spec_from_file_location(
+    "coverage_benchmark", Path(__file__).resolve().parent.parent / "benchmarks" / "coverage.py"
+)
+coverage = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = coverage
+_spec.loader.exec_module(coverage)
 
 
 def test_without_item_variance_it_is_scipy_s_t_interval():
@@ -134,3 +162,237 @@ def test_redrawn_test_sets_cover_the_truth_in_93_percent(seeds, seed_sd, item_sd
     assert inside / pools >= 0.93
     if item_sd >= 1 and seeds == 20 and seed_sd == 0:
         assert alone / pools < 0.85, "the case this formula is for"
+
+
+# -- few groups ----------------------------------------------------------------------------------------------
+
+
+def crossed(rng, groups=10, seeds=5, classes=3, items=4, seed_sd=0.1, group_sd=0.2, both_sd=0.1):
+    """Scores (truth 0.2), strata and groups of each seed; the same items in every seed."""
+    group = np.repeat(np.arange(groups), classes * items)
+    strata = np.tile(np.repeat(np.arange(classes), items), groups)
+    base = 0.2 + group_sd * rng.normal(size=groups)[group] + 0.3 * rng.normal(size=len(group))
+    scores = [
+        base
+        + seed_sd * rng.normal()
+        + both_sd * rng.normal(size=groups)[group]
+        + 0.2 * rng.normal(size=len(group))
+        for _ in range(seeds)
+    ]
+    return scores, [strata] * seeds, [group] * seeds
+
+
+def test_cluster_interval_of_a_balanced_design_by_hand():
+    """One class, equal groups: two one-way analyses, and Satterthwaite's degrees of freedom."""
+    scores, _, group = crossed(np.random.default_rng(0), classes=1)
+    one = [np.zeros(40, int)] * 5
+    table = np.array(scores).reshape(5, 10, 4).mean(2)  # [seeds, groups]
+    over_seeds = table.mean(1).var(ddof=1) / 5
+    over_groups = table.mean(0).var(ddof=1) / 10
+    total = over_seeds + over_groups
+    freedom = total**2 / (over_seeds**2 / 4 + over_groups**2 / 9)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(total)
+    got = cluster_interval(scores, one, group)
+    assert (got.mean, got.low, got.high) == pytest.approx(
+        (table.mean(), table.mean() - half, table.mean() + half)
+    )
+    wide = cluster_interval(scores, one, group, level=0.99)
+    assert wide.high - wide.mean == pytest.approx(stats.t.ppf(0.995, freedom) * np.sqrt(total))
+
+
+def test_groups_of_their_own_add_nothing_to_the_variance_over_seeds():
+    scores, strata, group = crossed(np.random.default_rng(1))
+    apart = [100 * s + g for s, g in enumerate(group)]
+    means = [np.mean([x[strata[0] == c].mean() for c in range(3)]) for x in scores]
+    got = cluster_interval(scores, strata, apart)
+    low, high = stats.t.interval(0.95, 4, np.mean(means), stats.sem(means))
+    assert (got.low, got.high) == pytest.approx((low, high))
+    shared = cluster_interval(scores, strata, group)
+    stated = cluster_interval(scores, strata, group, overlap=1.0)
+    assert stated == shared and shared.high > cluster_interval(scores, strata, group, overlap=0.0).high
+
+
+def test_unequal_groups_leave_the_variance_without_bias():
+    """Items that are all alike and independent: the leverage's correction makes SE² exact in the mean,
+    where sums over groups alone would miss 1 − Σ h² of it."""
+    rng = np.random.default_rng(2)
+    size = np.array([30, 10, 8, 6, 4, 2])
+    group, one = np.repeat(np.arange(6), size), np.zeros(60, int)
+    found = []
+    for _ in range(4000):
+        x = rng.normal(size=60)
+        got = cluster_interval([x, x], [one, one], [group, group])  # equal seeds: no variance over seeds
+        effective = 1 / np.sum((size / 60) ** 2) - 1
+        found.append(((got.high - got.mean) / stats.t.ppf(0.975, effective)) ** 2)
+    assert np.mean(found) == pytest.approx(1 / 60, rel=0.04)
+
+
+def test_names_and_order_of_groups_do_not_matter():
+    rng = np.random.default_rng(3)
+    scores, strata, group = crossed(rng)
+    order = rng.permutation(len(group[0]))
+    names = np.array([f"speaker {(7 * g) % 10}" for g in group[0]])
+    a = cluster_interval(scores, strata, group)
+    b = cluster_interval(
+        [scores[0], *[x[order] for x in scores[1:]]],
+        [strata[0], *[s[order] for s in strata[1:]]],
+        [names, *[names[order]] * 4],
+    )
+    assert (a.mean, a.low, a.high) == pytest.approx((b.mean, b.low, b.high))
+
+
+def test_without_seeds_groups_or_items_there_is_no_interval():
+    scores, strata, group = crossed(np.random.default_rng(0))
+    for got in (
+        cluster_interval(scores[:1], strata[:1], group[:1]),
+        cluster_interval(scores, strata, [np.zeros_like(g) for g in group]),
+        bootstrap_interval(scores[:1], strata[:1], group[:1]),
+    ):
+        assert np.isfinite(got.mean) and np.isnan(got.low) and not ahead_of_every([got])
+    empty = [np.zeros(0)] * 2
+    assert np.isnan(cluster_interval(empty, empty, empty).mean)
+    assert np.isnan(cluster_interval([], [], []).mean)
+    same = cluster_interval([np.ones(6)] * 2, [np.zeros(6, int)] * 2, [np.arange(6)] * 2)
+    assert (same.low, same.mean, same.high) == (1, 1, 1)
+
+
+CASES = [c for c in coverage.CASES if c.name in ("nothing but items", "seeds and groups", "groups, unequal")]
+
+
+@pytest.mark.parametrize("groups", [8, 24])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_five_seeds_and_few_groups_cover_the_truth_in_93_percent(case, groups):
+    """500 experiments; benchmarks/coverage.py has all cases. Not by being wide: the width is bounded too."""
+    rng = np.random.default_rng(17)
+    inside, ours, plain = 0, 0.0, 0.0
+    for _ in range(500):
+        arrays = coverage.experiment(rng, case, groups)
+        got, old = cluster_interval(*arrays), coverage.plain(*arrays)
+        inside += got.low <= coverage.TRUTH <= got.high
+        ours, plain = ours + got.high - got.low, plain + old.high - old.low
+    assert 0.93 <= inside / 500
+    assert ours < 0.95 * plain
+
+
+@pytest.mark.parametrize("pool, share", [(120, 0.25), (40, 0.5)])
+def test_redrawn_test_groups_cover_the_truth_too(pool, share):
+    rng, inside = np.random.default_rng(8), 0
+    for _ in range(400):
+        item = 0.2 + 0.5 * rng.normal(size=pool)
+        drawn = [rng.choice(pool, int(share * pool), replace=False) for _ in range(5)]
+        scores = [item[rows] + 0.05 * rng.normal() + 0.3 * rng.normal(size=len(rows)) for rows in drawn]
+        got = cluster_interval(scores, [np.zeros(len(rows), int) for rows in drawn], drawn)
+        inside += got.low <= 0.2 <= got.high
+    assert inside / 400 >= 0.93
+
+
+# -- the bootstrap -------------------------------------------------------------------------------------------
+
+
+def slow_bootstrap(scores, strata, groups, draws, rng):
+    """Seeds, groups and items resampled with plain loops."""
+    names = np.unique(np.concatenate(groups))
+    found = []
+    for _ in range(draws):
+        taken, means = rng.choice(names, len(names)), []
+        for s in rng.choice(len(scores), len(scores)):
+            drawn = {c: [] for c in np.unique(strata[s])}
+            for g in taken:
+                for c in drawn:
+                    members = scores[s][(groups[s] == g) & (strata[s] == c)]
+                    if len(members):
+                        drawn[c].extend(rng.choice(members, len(members)))
+            means.append(np.mean([np.mean(v) for v in drawn.values() if v]))
+        found.append(np.mean(means))
+    return np.array(found)
+
+
+def test_the_bootstrap_resamples_seeds_groups_and_items():
+    rng = np.random.default_rng(4)
+    scores, strata, group = crossed(rng, groups=6, seeds=3, items=2)
+    kept = [rng.random(36) < 0.8 for _ in range(3)]  # unequal groups, cells that are empty
+    arrays = [[x[k] for x, k in zip(part, kept, strict=True)] for part in (scores, strata, group)]
+    ours = bootstrap_means(*arrays, draws=4000, seed=1)
+    slow = slow_bootstrap(*arrays, 1500, rng)
+    assert ours.mean() == pytest.approx(slow.mean(), abs=4 * slow.std() / np.sqrt(1500))
+    # one seed less is another spread: the two agree in it as far as 1500 draws tell
+    assert ours.std() == pytest.approx(slow.std(), rel=0.07)
+    fixed = bootstrap_means(*arrays, draws=4000, seed=1, resample_seeds=False)
+    assert fixed.std() < ours.std()
+
+
+def test_the_bootstrap_is_seeded_and_its_blocks_do_not_change_its_law():
+    scores, strata, group = crossed(np.random.default_rng(5))
+    a = bootstrap_interval(scores, strata, group, draws=500, seed=3)
+    assert a == bootstrap_interval(scores, strata, group, draws=500, seed=3)
+    assert a != bootstrap_interval(scores, strata, group, draws=500, seed=4)
+    means = bootstrap_means(scores, strata, group, draws=500, seed=3)
+    assert (a.low, a.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    assert a.low < a.mean < a.high
+
+
+def test_a_group_s_items_stay_together_in_the_bootstrap():
+    """Scores that are one number a group: the bootstrap's variance is that of group means, (1 − 1/G)·s²/G."""
+    value = np.random.default_rng(6).normal(size=12)
+    group = np.repeat(np.arange(12), 20)
+    means = bootstrap_means([value[group]], [np.zeros(240, int)], [group], draws=6000, resample_seeds=False)
+    assert means.var() == pytest.approx(value.var(ddof=0) / 12, rel=0.08)
+
+
+def test_many_items_do_not_need_much_memory():
+    n = 20_000
+    scores, group = np.random.default_rng(0).normal(size=n), np.arange(n) // 50
+    tracemalloc.start()
+    bootstrap_means([scores], [np.zeros(n, int)], [group], draws=300)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6, "all draws at once would take 240 MB for the items' places alone"
+
+
+# -- rows of a table -----------------------------------------------------------------------------------------
+
+
+def test_a_row_counts_from_eight_groups_on():
+    assert not countable(np.repeat(np.arange(7), 30)) and countable(np.repeat(np.arange(8), 2))
+    assert countable([f"s{i}" for i in range(8)]) and not countable([])
+
+
+def test_ahead_of_every_needs_every_interval_above_zero():
+    good, over, below = Interval(1, 0.1, 2), Interval(1, -0.1, 2), Interval(-1, -2, -0.1)
+    assert ahead_of_every([good, good]) and ahead_of_every(iter([good]))
+    assert not ahead_of_every([good, over]) and not ahead_of_every([good, below])
+    assert not ahead_of_every([]) and not ahead_of_every([Interval(1, float("nan"), float("nan"))])
+    assert not ahead_of_every([Interval(1, 0.0, 2)])
+
+
+def test_rank_tests_by_enumeration():
+    d = np.array([0.4, -0.1, 1.3, 0.7, 2.2, -0.2])
+    rank = stats.rankdata(np.abs(d))
+    every = np.array([rank[np.array(signs)].sum() for signs in itertools.product([False, True], repeat=6)])
+    assert wilcoxon(d) == pytest.approx(np.mean(every >= rank[d > 0].sum()))
+    assert sign_test(d) == pytest.approx(sum(math.comb(6, k) for k in (4, 5, 6)) / 64)
+    assert wilcoxon(-d) > 0.5 and sign_test(-d) > 0.5, "one-sided"
+    with_more = np.append(d, [0.0, np.nan])
+    assert wilcoxon(with_more) == wilcoxon(d) and sign_test(with_more) == sign_test(d)
+    assert wilcoxon([0.0, 0.0]) == sign_test([]) == 1.0
+
+
+def test_holm_is_the_step_down_procedure():
+    p = np.array([0.04, 0.01, 0.03, 0.005, 0.5])
+    adjusted = holm(p)
+    for level in (0.01, 0.02, 0.04, 0.05, 0.1, 0.13):
+        rejected = np.zeros(5, bool)
+        for step, k in enumerate(np.argsort(p)):
+            if p[k] > level / (5 - step):
+                break
+            rejected[k] = True
+        np.testing.assert_array_equal(adjusted <= level + 1e-12, rejected)
+    assert holm([0.9, 0.8]).max() == 1.0 and len(holm([])) == 0
+
+
+def test_a_family_is_adjusted_over_its_members():
+    rng = np.random.default_rng(0)
+    rows = {"ce": rng.normal(2, 1, 9), "smote": rng.normal(0.3, 1, 9)}
+    got = family(rows)
+    np.testing.assert_allclose([got[n]["wilcoxon"] for n in rows], holm([wilcoxon(v) for v in rows.values()]))
+    np.testing.assert_allclose([got[n]["sign"] for n in rows], holm([sign_test(v) for v in rows.values()]))

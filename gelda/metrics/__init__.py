@@ -1,0 +1,67 @@
+"""Pure functions from arrays to figures: of a classifier, of synthetic latents, of a layer."""
+
+from gelda.metrics.classification import (
+    accuracy,
+    class_mean_log_loss,
+    classification_figures,
+    confusion,
+    geometric_mean_recall,
+    harmonic_mean_recall,
+    macro_f1,
+    per_subdomain,
+    recalls,
+    shot_groups,
+    tail_classes,
+    uar,
+    worst_recall,
+)
+from gelda.metrics.latents import (
+    class_centred,
+    frechet,
+    memorisation,
+    nearest,
+    nearest_ratio,
+    variance_ratio,
+    variance_ratios,
+)
+from gelda.metrics.probes import (
+    TwoSample,
+    classifier_two_sample,
+    fisher_ratio,
+    separability,
+    train_on_synthetic,
+)
+from gelda.metrics.samples import Support, median_distance, mmd2, mmd_test, support
+
+__all__ = [
+    "Support",
+    "TwoSample",
+    "accuracy",
+    "class_centred",
+    "class_mean_log_loss",
+    "classification_figures",
+    "classifier_two_sample",
+    "confusion",
+    "fisher_ratio",
+    "frechet",
+    "geometric_mean_recall",
+    "harmonic_mean_recall",
+    "macro_f1",
+    "median_distance",
+    "memorisation",
+    "mmd2",
+    "mmd_test",
+    "nearest",
+    "nearest_ratio",
+    "per_subdomain",
+    "recalls",
+    "separability",
+    "shot_groups",
+    "support",
+    "tail_classes",
+    "train_on_synthetic",
+    "uar",
+    "variance_ratio",
+    "variance_ratios",
+    "worst_recall",
+]
