@@ -9,13 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# design.md's order, and our additions: errors model_card pretrain config allocation points experiment health
-# terminal shipping.
+# design.md's order, and our additions: errors model_card pretrain schedulers config allocation points
+# experiment health terminal shipping.
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents semantics "
-    "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
-    "finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
-    "ablation executors sklearn cli __main__"
+    "conditions losses metrics statistics schedulers config allocation adapter denoiser diffusion sampler "
+    "augmenters finetune protocols projection report runs experiment points health terminal pipeline jobs "
+    "shipping ablation executors sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 
@@ -126,6 +126,7 @@ import torch
 torch.set_num_threads(1)
 from gelda import adapter, denoiser, diffusion, finetune, sampler
 from gelda.conditions import ConditionEncoder, ConditionSpace
+from gelda.errors import UserError
 
 space = ConditionSpace.build(torch.eye(3), torch.eye(2))
 model = diffusion.Model(denoiser.Denoiser(4, 8, width=16, depth=1), ConditionEncoder(space, 8))
@@ -138,7 +139,7 @@ head = adapter.HeadData(torch.randn(20, 4), torch.arange(20) % 3, torch.ones(20)
 adapter.fit(adapter.Adapter((4, 5), 3), [head], loss="logit-adjustment", steps=3, batch_size=8)
 try:
     sampler.solver_table("ddim", 13)
-except sampler.UserError as error:
+except UserError as error:
     print(error)
 print("loaded:", sorted(BLOCKED & {m.split(".")[0] for m in sys.modules}))
 """
