@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gelda import schedulers
 from gelda.errors import UserError, nearest
 
 
@@ -59,15 +60,35 @@ class AdapterConfig(Settings):
     validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
 
 
+# Width, depth and condition width of the denoiser; reference has 21 M parameters on 512-d latents.
+SIZES: dict[str, dict[str, int]] = {
+    "demo": {"width": 256, "depth": 2, "condition_dim": 64},
+    "small": {"width": 384, "depth": 3, "condition_dim": 128},
+    "base": {"width": 768, "depth": 3, "condition_dim": 384},
+    "reference": {"width": 1024, "depth": 4, "condition_dim": 768},
+}
+
+
 class GeneratorConfig(Settings):
-    """The conditional diffusion model."""
+    """The conditional generator: diffusion, or a flow."""
 
     adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
+    size: Literal["custom", "demo", "small", "base", "reference"] = Field(
+        "custom",
+        title="Size of the denoiser",
+        description="A named size sets width, depth and condition_dim; custom leaves them as they are given.",
+    )
     width: int = Field(256, ge=8, le=8192, description="Width of the denoiser.")
     depth: int = Field(2, ge=1, le=24, description="Residual blocks of the denoiser.")
-    condition_dim: int = Field(64, ge=4, le=4096)
-    prediction_type: Literal["v_prediction", "epsilon", "sample"] = Field(
-        "v_prediction", description="What the denoiser predicts."
+    condition_dim: int = Field(64, ge=4, le=4096, description="Width of the condition u(γ, κ).")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of hidden units that a training step drops.")
+    prediction_type: Literal["v_prediction", "epsilon", "sample", "flow"] = Field(
+        "v_prediction",
+        title="What the denoiser predicts",
+        description="v_prediction, epsilon or sample (diffusion), or flow: the velocity of a straight path.",
+    )
+    timestep_sampling: Literal["uniform", "logit-normal"] = Field(
+        "uniform", description="Which noise levels a flow is trained on; logit-normal favours the middle."
     )
     loss_weighting: Literal["uniform", "min-snr"] = "uniform"
     steps: int = Field(
@@ -95,11 +116,28 @@ class GeneratorConfig(Settings):
     learned_residual: bool = Field(True, description="Add a learned vector per class and subdomain.")
     condition_drop: float = Field(0.1, ge=0, lt=1, description="Share of steps in which an axis is hidden.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_size(cls, values: Any) -> Any:
+        named = SIZES.get(str(values.get("size"))) if isinstance(values, dict) else None
+        return {**values, **named} if named else values
+
+    @model_validator(mode="after")
+    def _fits(self) -> GeneratorConfig:
+        if self.timestep_sampling != "uniform" and self.prediction_type != "flow":
+            raise UserError(
+                f"generator.timestep_sampling '{self.timestep_sampling}' is for flows: "
+                "use 'uniform', or generator.prediction_type 'flow'."
+            )
+        return self
+
 
 class SamplingConfig(Settings):
     """How latents are drawn, how many, and what they count."""
 
-    scheduler: str = Field("dpm-solver++", description="Noise scheduler of diffusers.")
+    scheduler: str = Field(
+        "dpm-solver++", description="Noise scheduler of diffusers; a flow needs flow-euler."
+    )
     num_inference_steps: int = Field(20, ge=1, le=1000, description="Network evaluations a latent.")
     guidance_class: float = Field(
         1.0, title="Class guidance w_γ", ge=0, le=20, description="w_γ: 1 is unguided."
@@ -168,6 +206,12 @@ class RunConfig(Settings):
         if len(set(methods)) < len(methods):
             raise ValueError("a method is named twice")
         return methods
+
+    @model_validator(mode="after")
+    def _schedulers_fit(self) -> RunConfig:
+        for where, sampling in (("sampling", self.sampling), ("paper_sampling", self.paper_sampling)):
+            schedulers.check(sampling.scheduler, self.generator.prediction_type, f"{where}.scheduler")
+        return self
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -93,6 +93,8 @@ def _fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        return bool(probe and probe())
+        # Measured on one Zen 4 core (AVX512-BF16, no AMX), batch 128 to 256: a training step takes 0.75 of
+        # the fp32 time at width 256, and 0.56 at widths 512 and 1024.
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
     return False

@@ -1,4 +1,4 @@
-"""The diffusion objective and its training loop."""
+"""The objectives, diffusion and flow matching, and their training loop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from torch.nn import functional as F
 from gelda.conditions import ConditionEncoder
 from gelda.denoiser import Denoiser
 from gelda.device import autocast
-from gelda.errors import unknown
-from gelda.seeds import derive
+from gelda.errors import UserError, unknown
+from gelda.schedulers import OBJECTIVES, PREDICTION_TYPES, TIMESTEPS
+from gelda.seeds import derive, row_noise
 
-TIMESTEPS = 1000
-PREDICTION_TYPES = ("v_prediction", "epsilon", "sample")
+TIMESTEP_SAMPLINGS = ("uniform", "logit-normal")
+LOSS_WEIGHTINGS = ("uniform", "min-snr")
+GOLDEN = (5**0.5 - 1) / 2
+
+# (rows [B], generator) -> clean [B, D] and extra condition features [B, E] of the drawn rows
+Batch = Callable[[torch.Tensor, torch.Generator], tuple[torch.Tensor, torch.Tensor | None]]
 
 
 def cosine_alphas_cumprod(timesteps: int = TIMESTEPS, max_beta: float = 0.999) -> torch.Tensor:
@@ -33,13 +38,20 @@ def cosine_alphas_cumprod(timesteps: int = TIMESTEPS, max_beta: float = 0.999) -
 
 
 def target(kind: str, clean: torch.Tensor, noise: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor):
-    """What the network predicts [B, D]: v = α·ε − σ·x (arXiv 2202.00512, app. D), ε, or the clean latent."""
+    """What the network predicts [B, D] at noisy = α·clean + σ·noise.
+
+    v = α·ε − σ·x (arXiv 2202.00512, app. D), ε, the clean latent, or, where α = 1 − σ, the velocity
+    d noisy/dσ = noise − clean of the straight path (arXiv 2209.03003, eq. 1, with time running to the
+    noise as in diffusers).
+    """
     if kind == "v_prediction":
         return alpha * noise - sigma * clean
     if kind == "epsilon":
         return noise
     if kind == "sample":
         return clean
+    if kind == "flow":
+        return noise - clean
     raise unknown("prediction_type", kind, PREDICTION_TYPES)
 
 
@@ -51,7 +63,57 @@ def to_clean(kind: str, prediction: torch.Tensor, noisy: torch.Tensor, alpha: fl
         return (noisy - sigma * prediction) / alpha  # ᾱ never reaches zero
     if kind == "sample":
         return prediction
+    if kind == "flow":
+        return noisy - sigma * prediction
     raise unknown("prediction_type", kind, PREDICTION_TYPES)
+
+
+def min_snr(kind: str, alpha: torch.Tensor, sigma: torch.Tensor, cap: float = 5.0) -> torch.Tensor:
+    """min(α²/σ², cap) on the error of the clean latent, in the units of what is predicted.
+
+    Min-SNR-γ (arXiv 2303.09556, §3.4); the error of the clean latent is that of the prediction times
+    σ (v, flow), σ/α (ε) or 1.
+    """
+    snr = (alpha / sigma).square()
+    units = {"v_prediction": sigma, "epsilon": sigma / alpha, "sample": torch.ones_like(sigma), "flow": sigma}
+    return snr.clamp_max(cap) * units[kind].square()
+
+
+class NoisePath:
+    """Timesteps and their (α, σ): 1000 of the cosine schedule, or the straight path t = 1000·σ."""
+
+    def __init__(self, prediction_type: str, device: torch.device, sampling: str = "uniform") -> None:
+        if prediction_type not in OBJECTIVES:
+            raise unknown("prediction_type", prediction_type, OBJECTIVES)
+        if sampling not in TIMESTEP_SAMPLINGS:
+            raise unknown("timestep_sampling", sampling, TIMESTEP_SAMPLINGS)
+        self.flow = OBJECTIVES[prediction_type] == "flow"
+        if sampling == "logit-normal" and not self.flow:
+            raise UserError(
+                "timestep_sampling 'logit-normal' is for flows: use 'uniform', or prediction_type 'flow'."
+            )
+        self.sampling = sampling
+        bars = cosine_alphas_cumprod().to(device)
+        self.signal, self.spread = bars.sqrt(), (1 - bars).sqrt()
+
+    def draw(self, count: int, rng: torch.Generator) -> torch.Tensor:
+        """Random timesteps [count]; logit-normal is σ = sigmoid(N(0, 1)) (arXiv 2403.03206, eq. 19)."""
+        if not self.flow:
+            return torch.randint(TIMESTEPS, (count,), generator=rng, device=rng.device)
+        if self.sampling == "logit-normal":
+            return TIMESTEPS * torch.randn(count, generator=rng, device=rng.device).sigmoid()
+        return TIMESTEPS * torch.rand(count, generator=rng, device=rng.device)
+
+    def quantile(self, share: torch.Tensor) -> torch.Tensor:
+        """The timesteps [B] below which the given shares [B] of uniform ones lie."""
+        return TIMESTEPS * share if self.flow else (TIMESTEPS * share).long().clamp_max(TIMESTEPS - 1)
+
+    def levels(self, timestep: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """α and σ [B, 1] at timesteps [B]."""
+        if self.flow:
+            sigma = timestep[:, None] / TIMESTEPS
+            return 1 - sigma, sigma
+        return self.signal[timestep, None], self.spread[timestep, None]
 
 
 @dataclass(frozen=True)
@@ -85,6 +147,8 @@ def train(
     prediction_type: str,
     weighting: str,
     seed: int,
+    timestep_sampling: str = "uniform",
+    batch: Batch | None = None,
     dtype: torch.dtype = torch.float32,
     on_step: Callable[[int, torch.Tensor], None] = lambda step, loss: None,
     every: int = 50,
@@ -92,18 +156,15 @@ def train(
     """Train in place and return the exponential moving average of the weights (a copy).
 
     The bank stays on the model's device and indices are drawn inside the step; nothing leaves the
-    device but the mean loss, once every `every` steps.
+    device but the mean loss, once every `every` steps. `batch` replaces the drawn rows' clean latents
+    (a latent less a random prototype, say) and may add condition features; it must not wait for the
+    device. Raises UserError for an unknown prediction_type, weighting or timestep_sampling.
     """
+    if weighting not in LOSS_WEIGHTINGS:
+        raise unknown("loss weighting", weighting, LOSS_WEIGHTINGS)
     device = data.clean.device
+    path = NoisePath(prediction_type, device, timestep_sampling)
     rng = torch.Generator(device).manual_seed(derive(seed, "diffusion-train"))
-    alphas = cosine_alphas_cumprod().to(device)
-    signal, spread = alphas.sqrt(), (1 - alphas).sqrt()
-    snr = alphas / (1 - alphas)
-    # min-SNR-γ (arXiv 2303.09556, §3.4): min(SNR, 5) on the clean latent, in the units of what is predicted
-    units = {"v_prediction": snr + 1, "epsilon": snr, "sample": torch.ones_like(snr)}
-    loss_weight = (
-        snr.clamp_max(5) / units[prediction_type] if weighting == "min-snr" else torch.ones_like(snr)
-    )
     cumulative = data.weight.double().cumsum(0)
     cumulative = (cumulative / cumulative[-1]).float()
 
@@ -113,36 +174,110 @@ def train(
         a for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad
     ]
     optimizer = torch.optim.AdamW(
-        trained, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99), fused=device.type != "mps"
+        decay_groups(trained, weight_decay),
+        lr=learning_rate,
+        betas=(0.9, 0.99),
+        fused=device.type != "mps",
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _warm_cosine(s, steps))
     total = torch.zeros((), device=device)
     model.train()
-    for step in range(1, steps + 1):
-        uniform = torch.rand(batch_size, generator=rng, device=device)
-        rows = torch.searchsorted(cumulative, uniform).clamp_max(len(cumulative) - 1)
-        clean = data.clean[rows]
-        timestep = torch.randint(TIMESTEPS, (batch_size,), generator=rng, device=device)
-        noise = torch.randn(clean.shape, generator=rng, device=device)
-        alpha, sigma = signal[timestep, None], spread[timestep, None]
-        keep = torch.rand(2, batch_size, generator=rng, device=device) >= drop
-        with autocast(device, dtype):
-            condition = model.conditions(data.label[rows], data.subdomain[rows], keep[0], keep[1])
-            prediction = model.denoiser(alpha * clean + sigma * noise, timestep, condition)
-        wanted = target(prediction_type, clean, noise, alpha, sigma)
-        errors = F.mse_loss(prediction.float(), wanted, reduction="none").mean(1)
-        loss = (errors * loss_weight[timestep]).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        # A short run must not average in its random start: the decay grows with the steps done.
-        torch._foreach_lerp_(followers, trained, 1 - min(ema_decay, step / (step + 9)))
-        total += loss.detach()
-        if step % every == 0 or step == steps:
-            on_step(step, total / (every if step % every == 0 else step % every))
-            total = torch.zeros((), device=device)
+    # Dropout draws from torch's global state: seeded here, and given back as it was.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive(seed, "diffusion-dropout"))
+        for step in range(1, steps + 1):
+            uniform = torch.rand(batch_size, generator=rng, device=device)
+            rows = torch.searchsorted(cumulative, uniform).clamp_max(len(cumulative) - 1)
+            clean, extra = (data.clean[rows], None) if batch is None else batch(rows, rng)
+            timestep = path.draw(batch_size, rng)
+            noise = torch.randn(clean.shape, generator=rng, device=device)
+            alpha, sigma = path.levels(timestep)
+            keep = torch.rand(2, batch_size, generator=rng, device=device) >= drop
+            with autocast(device, dtype):
+                condition = embed(model, data.label[rows], data.subdomain[rows], keep[0], keep[1], extra)
+                prediction = model.denoiser(alpha * clean + sigma * noise, timestep, condition)
+            errors = prediction.float() - target(prediction_type, clean, noise, alpha, sigma)
+            squares = errors.square()
+            if weighting == "min-snr":
+                squares = squares * min_snr(prediction_type, alpha, sigma)
+            loss = squares.mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * _warm_cosine(step - 1, steps)
+            optimizer.step()
+            # A short run must not average in its random start: the decay grows with the steps done.
+            torch._foreach_lerp_(followers, trained, 1 - min(ema_decay, step / (step + 9)))
+            total += loss.detach()
+            if step % every == 0 or step == steps:
+                on_step(step, total / (every if step % every == 0 else step % every))
+                total = torch.zeros((), device=device)
     return average.eval()
+
+
+def decay_groups(parameters: list[torch.Tensor], weight_decay: float) -> list[dict]:
+    """AdamW's groups: matrices decay, vectors (biases, null conditions) do not.
+
+    The learned residuals per class and subdomain are matrices and decay on purpose: zero is their
+    prior, the semantic vector alone.
+    """
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def embed(
+    model: Model,
+    label: torch.Tensor,
+    subdomain: torch.Tensor,
+    keep_class: torch.Tensor | None,
+    keep_subdomain: torch.Tensor | None,
+    extra: torch.Tensor | None,
+) -> torch.Tensor:
+    """The condition [B, Dc]; an encoder without extra features is never handed any."""
+    more = () if extra is None else (extra,)
+    return model.conditions(label, subdomain, keep_class, keep_subdomain, *more)
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: Model,
+    clean: torch.Tensor,
+    label: torch.Tensor,
+    subdomain: torch.Tensor,
+    extra: torch.Tensor | None = None,
+    *,
+    seed: int,
+    prediction_type: str,
+    repeats: int = 8,
+    chunk: int = 4096,
+) -> torch.Tensor:
+    """Denoising loss [N] of every held-out latent [N, D]: the mean square error of the prediction.
+
+    Repeat r looks at timesteps of the r-th of `repeats` equal shares, the items of a share spread by
+    the golden ratio; noise depends on (seed, repeat, item) alone. So two models of one prediction_type
+    are compared on the same noise, and an item keeps its loss when others follow it.
+    """
+    device = clean.device
+    path = NoisePath(prediction_type, device)
+    offset = (torch.arange(1, len(clean) + 1, dtype=torch.float64) * GOLDEN).frac()
+    loss = torch.zeros(len(clean), device=device)
+    was_training = model.training
+    model.eval()
+    for repeat in range(repeats):
+        timesteps = path.quantile(((repeat + offset) / repeats).float().to(device))
+        noises = row_noise(seed, ("held-out", repeat), *clean.shape).to(device)
+        for start in range(0, len(clean), chunk):
+            part = slice(start, start + chunk)
+            noise, timestep = noises[part], timesteps[part]
+            alpha, sigma = path.levels(timestep)
+            features = None if extra is None else extra[part]
+            condition = embed(model, label[part], subdomain[part], None, None, features)
+            prediction = model.denoiser(alpha * clean[part] + sigma * noise, timestep, condition)
+            wanted = target(prediction_type, clean[part], noise, alpha, sigma)
+            loss[part] += F.mse_loss(prediction, wanted, reduction="none").mean(1) / repeats
+    model.train(was_training)
+    return loss
 
 
 def _warm_cosine(step: int, steps: int) -> float:

@@ -50,6 +50,28 @@ def test_values_out_of_bounds_are_told_with_their_place(values, words):
         resolve_config(values)
 
 
+@pytest.mark.parametrize("values, words", [
+    ({"generator": {"prediction_type": "flow"}}, "'dpm-solver.*does not fit.*'flow': use flow-euler"),
+    ({"sampling": {"scheduler": "flow-euler"}}, "sampling.scheduler 'flow-euler' does not fit"),
+    ({"paper_sampling": {"scheduler": "dpm"}}, "no scheduler called 'dpm'. Did you mean 'd"),
+    ({"generator": {"timestep_sampling": "logit-normal"}}, "timestep_sampling 'logit-normal' is for flows"),
+    ({"generator": {"size": "huge"}}, "'generator.size' is 'huge': .*'reference'"),
+])  # fmt: skip
+def test_generator_and_scheduler_must_fit(values, words):
+    with pytest.raises(UserError, match=words):
+        resolve_config(values)
+
+
+def test_a_flow_is_configured_in_three_places_and_a_named_size_wins_over_numbers():
+    flow = {"scheduler": "flow-euler"}
+    config = resolve_config(
+        {"generator": {"prediction_type": "flow", "timestep_sampling": "logit-normal", "size": "base"}},
+        "tiny", sampling=flow, paper_sampling=flow,
+    )  # fmt: skip
+    assert config.generator.width == 768 and config.generator.depth == 3
+    assert resolve_config(json.loads(config.model_dump_json())) == config
+
+
 @pytest.mark.parametrize("hidden", [[0], [-4], []])
 def test_widths_of_the_adapter_are_positive(hidden):
     if hidden:

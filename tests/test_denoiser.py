@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gelda.config import SIZES, resolve_config
 from gelda.denoiser import Denoiser, time_features
 
 SHAPES = [(5, 4, 8, 1), (16, 12, 32, 3)]
@@ -49,10 +50,15 @@ def test_gathered_modulations_equal_the_forward_pass(shape):
     conditions, cell = torch.randn(3, shape[1]), torch.tensor([0, 2, 1, 1, 0, 2, 2])
     noisy = torch.randn(7, shape[0])
     with torch.no_grad():
-        gathered = model.denoise(noisy, model.modulation(torch.full((3,), 500), conditions)[cell])
+        table = model.modulation(torch.full((3,), 500), conditions)
+        gathered, looked_up = model.denoise(noisy, table[cell]), model.denoise(noisy, table, cell)
         direct = model(noisy, torch.full((7,), 500), conditions[cell])
+        one = model.denoise(noisy, table[:1], torch.zeros(7, dtype=torch.int64))
+        same = model(noisy, torch.full((7,), 500), conditions[:1].expand(7, -1))
     assert direct.abs().max() > 0.05
     torch.testing.assert_close(gathered, direct, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(looked_up, direct, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(one, same, atol=1e-5, rtol=1e-5)
 
 
 def layer_norm(x):
@@ -106,6 +112,41 @@ def test_rows_do_not_see_each_other():
         whole = model(noisy, t, condition)
         alone = torch.cat([model(noisy[i : i + 1], t[i : i + 1], condition[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(whole, alone, atol=1e-6, rtol=1e-5)
+
+
+def test_dropout_acts_in_training_alone():
+    model = trained(5, 4, 8, 2)
+    inputs = torch.randn(6, 5), torch.arange(6) * 100, torch.randn(6, 4)
+    plain = model(*inputs)
+    model.dropout = 0.5
+    assert not torch.allclose(model(*inputs), plain)
+    assert torch.equal(model.eval()(*inputs), plain)
+
+
+def test_named_sizes_set_width_depth_and_condition():
+    """The reference has 21 M parameters at D = 512 (method.md), counted here by hand."""
+
+    def count(dim, width, depth, condition_dim):
+        def linear(a, b):
+            return a * b + b
+
+        return (
+            linear(64, condition_dim) + linear(condition_dim, condition_dim)
+            + linear(dim, width) + linear(width, dim)
+            + depth * 2 * linear(width, width) + linear(condition_dim, (3 * depth + 2) * width)
+        )  # fmt: skip
+
+    for name, size in SIZES.items():
+        options = resolve_config(generator={"size": name}).generator
+        assert (options.width, options.depth, options.condition_dim) == tuple(size.values())
+        model = Denoiser(512, options.condition_dim, width=options.width, depth=options.depth)
+        assert sum(p.numel() for p in model.parameters()) == count(512, **size)
+    assert count(512, **SIZES["reference"]) == 21_111_808
+    assert count(512, 1024, 3, 768) == 16_650_240, "depth 3 would be a fifth smaller"
+    sizes = [count(512, **size) for size in SIZES.values()]
+    assert sizes == sorted(sizes)
+    default = resolve_config().generator
+    assert {k: getattr(default, k) for k in SIZES["demo"]} == SIZES["demo"] and default.size == "custom"
 
 
 def test_save_load_same_output(tmp_path):

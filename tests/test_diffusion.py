@@ -11,8 +11,12 @@ from gelda.denoiser import Denoiser
 from gelda.diffusion import (
     PREDICTION_TYPES,
     Model,
+    NoisePath,
     TrainingData,
     cosine_alphas_cumprod,
+    decay_groups,
+    held_out_loss,
+    min_snr,
     target,
     to_clean,
     train,
@@ -59,8 +63,19 @@ def test_a_perfect_prediction_gives_the_clean_latent_back(kind, timestep):
     clean, noise = torch.randn(5, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
     bar = cosine_alphas_cumprod()[timestep].double()
     alpha, sigma = bar.sqrt(), (1 - bar).sqrt()
+    if kind == "flow":
+        alpha, sigma = 1 - timestep / 1000, timestep / 1000
     prediction = target(kind, clean, noise, alpha, sigma)
     torch.testing.assert_close(to_clean(kind, prediction, alpha * clean + sigma * noise, alpha, sigma), clean)
+
+
+def test_flow_is_the_derivative_of_the_straight_path():
+    """d/dσ of (1 − σ)·clean + σ·noise: it leads to the noise, as diffusers' sigmas do (arXiv 2209.03003)."""
+    clean, noise, sigma, step = torch.randn(4, 2).double(), torch.randn(4, 2).double(), 0.3, 1e-6
+    ahead = (1 - sigma - step) * clean + (sigma + step) * noise
+    behind = (1 - sigma + step) * clean + (sigma - step) * noise
+    velocity = target("flow", clean, noise, torch.tensor(1 - sigma), torch.tensor(sigma))
+    torch.testing.assert_close(velocity, (ahead - behind) / (2 * step), atol=1e-8, rtol=1e-8)
 
 
 def test_v_is_the_derivative_along_the_angle():
@@ -80,7 +95,7 @@ def test_v_is_the_derivative_along_the_angle():
 ])  # fmt: skip
 def test_an_unknown_prediction_type_lists_the_valid_ones(call):
     with pytest.raises(
-        UserError, match="no prediction_type called 'velocity'.*epsilon, sample, v_prediction"
+        UserError, match="no prediction_type called 'velocity'.*epsilon, flow, sample, v_prediction"
     ):
         call()
 
@@ -150,22 +165,248 @@ def test_the_first_loss_by_hand(kind, weighting):
     )  # fmt: skip
     rng = torch.Generator().manual_seed(derive(3, "diffusion-train"))
     rows = (torch.rand(16, generator=rng) * 30).floor().long()  # equal weights: row = ⌊30·u⌋
-    t = torch.randint(1000, (16,), generator=rng)
-    noise = torch.randn(16, 4, generator=rng)
-    bar = cosine_alphas_cumprod()[t].numpy().astype(np.float64)
-    snr = bar / (1 - bar)
-    x, e = d.clean[rows].numpy(), noise.numpy()
+    if kind == "flow":
+        spread = torch.rand(16, generator=rng).numpy().astype(np.float64)
+        signal = 1 - spread
+    else:
+        bar = cosine_alphas_cumprod()[torch.randint(1000, (16,), generator=rng)].numpy().astype(np.float64)
+        signal, spread = np.sqrt(bar), np.sqrt(1 - bar)
+    snr = (signal / spread) ** 2
+    x, e = d.clean[rows].numpy(), torch.randn(16, 4, generator=rng).numpy()
     wanted = {
         "epsilon": e,
         "sample": x,
-        "v_prediction": np.sqrt(bar)[:, None] * e - np.sqrt(1 - bar)[:, None] * x,
+        "v_prediction": signal[:, None] * e - spread[:, None] * x,
+        "flow": e - x,
     }[kind]
-    capped = np.minimum(snr, 5)
-    factor = {"epsilon": capped / snr, "sample": capped, "v_prediction": capped / (snr + 1)}[
-        kind
-    ]  # arXiv 2303.09556
+    capped = np.minimum(snr, 5)  # arXiv 2303.09556
+    factor = {
+        "epsilon": capped / snr,
+        "sample": capped,
+        "v_prediction": capped / (snr + 1),
+        "flow": capped * spread**2,
+    }[kind]
     factor = factor if weighting == "min-snr" else np.ones(16)
     assert losses[0] == pytest.approx(float((factor * (wanted**2).mean(1)).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+def test_min_snr_weighs_the_error_of_the_clean_latent(kind):
+    """An error of the prediction, carried over to the clean latent, has the same weight in all kinds."""
+    path = NoisePath(kind, torch.device("cpu"))
+    alpha, sigma = path.levels(path.quantile(torch.tensor([0.05, 0.3, 0.5, 0.8])))
+    noisy, prediction = torch.randn(4, 3), torch.randn(4, 3)
+    moved = to_clean(kind, prediction + 0.1, noisy, alpha, sigma) - to_clean(
+        kind, prediction, noisy, alpha, sigma
+    )
+    expected = (alpha / sigma).square().clamp_max(5) * moved.square()
+    torch.testing.assert_close(
+        min_snr(kind, alpha, sigma) * 0.1**2, expected.mean(1, keepdim=True), rtol=2e-3, atol=1e-6
+    )
+
+
+def test_flow_timesteps_are_uniform_or_logit_normal():
+    from scipy import stats
+
+    rng = torch.Generator().manual_seed(0)
+    even = NoisePath("flow", torch.device("cpu")).draw(20_000, rng) / 1000
+    middle = NoisePath("flow", torch.device("cpu"), "logit-normal").draw(20_000, rng) / 1000
+    assert stats.kstest(even.numpy(), "uniform").pvalue > 1e-3
+    assert stats.kstest(np.log(middle / (1 - middle)).numpy(), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"prediction_type": "flows"}, "no prediction_type called 'flows'. Did you mean 'flow'"),
+    ({"weighting": "minsnr"}, "no loss weighting called 'minsnr'. Did you mean 'min-snr'"),
+    ({"timestep_sampling": "normal"}, "no timestep_sampling called 'normal'. Did you mean 'logit-normal'"),
+    ({"timestep_sampling": "logit-normal"}, "'logit-normal' is for flows: use 'uniform', or prediction_type"),
+])  # fmt: skip
+def test_wrong_settings_are_sentences(settings, words):
+    with pytest.raises(UserError, match=words):
+        train(model(), data(), **{**SETTINGS, **settings})
+
+
+class WithExtra(torch.nn.Module):
+    """A stand-in for a condition encoder that takes extra features."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = ConditionEncoder(ConditionSpace.build(torch.eye(3), torch.eye(2)), 8)
+        self.project, self.seen = torch.nn.Linear(2, 8), []
+
+    def forward(self, label, subdomain, keep_class=None, keep_subdomain=None, extra=None):
+        self.seen.append((label, subdomain, extra))
+        return self.inner(label, subdomain, keep_class, keep_subdomain) + self.project(extra)
+
+
+def test_a_batch_hook_gives_the_clean_latents_and_extra_features():
+    torch.manual_seed(0)
+    d, losses, drawn = data(), [], []
+    other = Model(Denoiser(4, 8, width=16, depth=1), WithExtra())
+
+    def batch(rows, rng):
+        clean = d.clean[rows] - 3.0
+        extra = torch.rand(len(rows), 2, generator=rng)
+        drawn.append((rows, clean, extra))
+        return clean, extra
+
+    train(
+        other, d, **{**SETTINGS, "prediction_type": "sample", "steps": 3}, batch=batch, every=1,
+        on_step=lambda step, loss: losses.append(float(loss)),
+    )  # fmt: skip
+    seen = other.conditions.seen
+    assert len(drawn) == len(seen) == 3
+    for (rows, _, extra), (label, subdomain, handed) in zip(drawn, seen, strict=True):
+        assert torch.equal(label, d.label[rows]) and torch.equal(subdomain, d.subdomain[rows])
+        assert handed is extra
+    # The untrained output is zero: the first loss is the mean square of what the hook gave.
+    assert losses[0] == pytest.approx(float(drawn[0][1].square().mean()), rel=1e-5)
+    again = []
+    torch.manual_seed(0)
+    train(
+        Model(Denoiser(4, 8, width=16, depth=1), WithExtra()), d, **{**SETTINGS, "prediction_type": "sample"},
+        batch=lambda rows, rng: again.append(rows) or batch(rows, rng),
+    )  # fmt: skip
+    assert torch.equal(again[0], drawn[0][0]), "the hook draws from the training's own generator"
+
+
+def test_a_batch_hook_without_extra_features_leaves_the_encoder_alone():
+    d = data()
+    plain = train(model(), d, **SETTINGS)
+    hooked = train(model(), d, **SETTINGS, batch=lambda rows, rng: (d.clean[rows], None))
+    assert all(torch.equal(x, y) for x, y in zip(plain.parameters(), hooked.parameters(), strict=True))
+
+
+def test_matrices_decay_and_vectors_do_not():
+    m = model()
+    decayed, free = decay_groups(list(m.parameters()), 0.3)
+    names = {id(p): name for name, p in m.named_parameters()}
+    assert decayed["weight_decay"] == 0.3 and free["weight_decay"] == 0
+    assert {names[id(p)].split(".")[-1] for p in free["params"]} == {"bias", "null_class", "null_subdomain"}
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
+    held = {names[id(p)] for p in decayed["params"]}
+    assert {"conditions.class_residual", "denoiser.output.weight"} <= held
+
+
+def test_weight_decay_shrinks_matrices_alone():
+    """AdamW (arXiv 1711.05101): beside the gradient's step, a matrix loses lr·decay of itself."""
+    start = model()
+    torch.nn.init.constant_(start.denoiser.input.bias, 2.0)
+    ends = []
+    for decay in (0.0, 5.0):
+        trained = copy.deepcopy(start)
+        train(trained, data(), **{**SETTINGS, "steps": 1, "weight_decay": decay})
+        ends.append(trained.denoiser)
+    for name, lost in (("weight", 1e-2 * 5.0), ("bias", 0.0)):
+        before, (a, b) = getattr(start.denoiser.input, name), (getattr(e.input, name) for e in ends)
+        torch.testing.assert_close(a - b, lost * before, atol=1e-6, rtol=1e-4)
+
+
+def test_dropout_is_seeded_and_leaves_the_global_state_alone():
+    def dropping(rate, seed):
+        m = model(dim=4)
+        m.denoiser.dropout = rate
+        state = torch.random.get_rng_state()
+        trained = train(m, data(), **{**SETTINGS, "seed": seed})
+        assert torch.equal(torch.random.get_rng_state(), state)
+        return trained.denoiser.output.weight
+
+    none, some = dropping(0.0, 3), dropping(0.5, 3)
+    torch.rand(7)  # another global state
+    assert torch.equal(dropping(0.5, 3), some) and not torch.allclose(none, some)
+
+
+# -- the held-out loss ------------------------------------------------------------------------------------
+
+
+class Oracle(torch.nn.Module):
+    """Predicts as if the clean latent were always zero; tells the timesteps it was asked at."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.asked = kind, []
+
+    @property
+    def denoiser(self):
+        return self
+
+    def conditions(self, label, subdomain, keep_class, keep_subdomain, *extra):
+        assert keep_class is None and keep_subdomain is None
+        return torch.zeros(len(label), 1)
+
+    def forward(self, noisy, timestep, condition):
+        assert not self.training
+        self.asked.append(timestep)
+        alpha, sigma = NoisePath(self.kind, noisy.device).levels(timestep)
+        return target(self.kind, torch.zeros_like(noisy), noisy / sigma, alpha, sigma)
+
+
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+def test_held_out_loss_by_hand_and_with_even_timesteps(kind):
+    n, repeats = 500, 4
+    clean = 2 + torch.randn(n, 3, generator=torch.Generator().manual_seed(0))
+    where = torch.zeros(n, dtype=torch.int64)
+    oracle = Oracle(kind).train()
+    loss = held_out_loss(
+        oracle, clean, where, where, seed=0, prediction_type=kind, repeats=repeats, chunk=128
+    )
+    assert loss.shape == (n,) and oracle.training, "the mode is given back"
+    asked = torch.cat(oracle.asked).double().reshape(repeats, n)
+    for r in range(repeats):
+        share = asked[r] / 1000
+        assert r / repeats <= float(share.min()) and float(share.max()) < (r + 1) / repeats
+        ordered = share.sort().values
+        assert float(ordered.diff().max()) < 4 / (n * repeats) + 1e-3, "a share is covered evenly"
+    # An error of −clean in the clean latent, carried over to what is predicted.
+    if kind == "flow":
+        sigma = asked / 1000
+        alpha = 1 - sigma
+    else:
+        bar = cosine_alphas_cumprod().double()[asked.long()]
+        alpha, sigma = bar.sqrt(), (1 - bar).sqrt()
+    factor = {
+        "sample": torch.ones_like(sigma), "epsilon": alpha / sigma,
+        "v_prediction": 1 / sigma, "flow": 1 / sigma,
+    }[kind]  # fmt: skip
+    expected = (factor.square() * clean.double().square().mean(1)).mean(0)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-2, atol=1e-4)
+
+
+def test_held_out_loss_is_deterministic_and_knows_each_item_alone():
+    trained, d = train(model(), data(), **SETTINGS), data()
+    settings = dict(seed=5, prediction_type="v_prediction", repeats=3)
+    loss = held_out_loss(trained, d.clean, d.label, d.subdomain, **settings)
+    torch.manual_seed(99)
+    assert torch.equal(held_out_loss(trained, d.clean, d.label, d.subdomain, **settings), loss)
+    part = held_out_loss(trained, d.clean[:9], d.label[:9], d.subdomain[:9], **settings)
+    torch.testing.assert_close(part, loss[:9])
+    other = held_out_loss(trained, d.clean, d.label, d.subdomain, **{**settings, "seed": 6})
+    assert not torch.isclose(other, loss).any()
+
+
+def test_held_out_loss_hands_extra_features_on():
+    m, d = Model(Denoiser(4, 8, width=16, depth=1), WithExtra()), data()
+    extra = torch.randn(30, 2)
+    held_out_loss(
+        m, d.clean, d.label, d.subdomain, extra, seed=0, prediction_type="flow", repeats=2, chunk=20
+    )
+    parts = [seen[2] for seen in m.conditions.seen]
+    assert [len(part) for part in parts] == [20, 10] * 2 and torch.equal(torch.cat(parts[:2]), extra)
+
+
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+def test_held_out_loss_falls_in_training_and_varies_little(kind):
+    """Ranking two models must not hang on the seed."""
+    d, settings = data(), {**SETTINGS, "prediction_type": kind, "steps": 200}
+    trained = train(model(), d, **settings)
+
+    def mean(m, seed):
+        told = dict(seed=seed, prediction_type=kind, repeats=16)
+        return float(held_out_loss(m, d.clean, d.label, d.subdomain, **told).mean())
+
+    before, after = [mean(model(), s) for s in range(6)], [mean(trained, s) for s in range(6)]
+    assert np.mean(after) < 0.97 * np.mean(before)
+    assert all(a < b for a, b in zip(after, before, strict=True))
 
 
 def test_the_loss_is_told_as_a_mean_since_the_last_time():

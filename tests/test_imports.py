@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+<<<<<<< HEAD
 # design.md's order, and our additions: errors model_card pretrain ready texts semantic_tables semantic_files
 # mixers posts schedulers config allocation heads points experiment health terminal shipping compare.
 ORDER = (
@@ -128,6 +129,7 @@ torch.set_num_threads(1)
 from gelda import adapter, denoiser, diffusion, finetune, heads, sampler
 from gelda import losses, mixers, posts
 from gelda.conditions import ConditionEncoder, ConditionSpace
+from gelda.errors import UserError
 
 space = ConditionSpace.build(torch.eye(3), torch.eye(2))
 model = diffusion.Model(denoiser.Denoiser(4, 8, width=16, depth=1), ConditionEncoder(space, 8))
@@ -144,7 +146,7 @@ model = adapter.Adapter((4, 5), 3, len(plans))
 heads.fit(model, [head] * len(plans), plans, steps=3, batch_size=8)
 try:
     sampler.solver_table("ddim", 13)
-except sampler.UserError as error:
+except UserError as error:
     print(error)
 print("loaded:", sorted(BLOCKED & {m.split(".")[0] for m in sys.modules}))
 """

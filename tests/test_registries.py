@@ -33,6 +33,7 @@ REGISTRIES = {
     "filters": FILTERS,
     "allocations": ALLOCATIONS,
     "semantics": SEMANTICS,
+    "schedulers": SCHEDULERS,
     "datasets": DATASETS,
     "encoders": ENCODERS,
 }
@@ -84,9 +85,11 @@ def test_an_unknown_name_is_answered_with_the_nearest(call, words):
 def test_schedulers_name_classes_of_diffusers():
     import diffusers
 
-    for name, (kind, options) in SCHEDULERS.items():
-        assert hasattr(diffusers, kind), name
-        assert not options.get("clip_sample", False) and options["timestep_spacing"] != "leading"
+    for name, spec in SCHEDULERS.items():
+        assert hasattr(diffusers, spec.kind), name
+        assert not spec.options.get("clip_sample", False), name
+        assert spec.options.get("timestep_spacing", "linspace") != "leading", name
+        assert spec.objective in ("diffusion", "flow") and spec.steps == tuple(sorted(spec.steps)), name
 
 
 # -- augmenters ------------------------------------------------------------

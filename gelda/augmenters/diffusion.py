@@ -42,6 +42,7 @@ class Gelda(Augmenter):
             drop=o.condition_drop,
             prediction_type=o.prediction_type,
             weighting=o.loss_weighting,
+            timestep_sampling=o.timestep_sampling,
             seed=task.seed,
             dtype=task.dtype,
             on_step=lambda step, loss: task.on_step(step, o.steps, float(loss)),
@@ -74,7 +75,11 @@ def build_model(options, task: Task) -> Model:
         space = condition_space(options, task)
         encoder = ConditionEncoder(space, options.condition_dim, residual=options.learned_residual)
         denoiser = Denoiser(
-            task.latents.shape[1], options.condition_dim, width=options.width, depth=options.depth
+            task.latents.shape[1],
+            options.condition_dim,
+            width=options.width,
+            depth=options.depth,
+            dropout=options.dropout,
         )
     return Model(denoiser, encoder)
 
