@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # design.md's order, and our additions: errors model_card pretrain config allocation points experiment health
-# terminal shipping texts semantic_tables.
+# terminal shipping texts semantic_tables semantic_files.
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents texts "
-    "semantic_tables semantics conditions losses metrics statistics config allocation adapter denoiser diffusion "
-    "sampler augmenters finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
+    "semantic_tables semantic_files semantics "
+    "conditions losses metrics statistics config allocation adapter denoiser diffusion sampler augmenters "
+    "finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
     "ablation executors sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
