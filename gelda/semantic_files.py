@@ -128,8 +128,7 @@ def _rows(file: Path, known: Sequence[str], names: Sequence[str]) -> list[int]:
     if missing:
         rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
-            f"{file} has no row for '{missing[0]}'{rest}.{close(missing[0], list(loose))} Add a row for "
-            "every name."
+            f"{file} has no row for '{missing[0]}'{rest}.{close(missing[0], loose)} Add a row for every name."
         )
     for name in names:
         if name not in exact and len(loose[key(name)]) > 1:

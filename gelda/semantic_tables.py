@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,16 +59,33 @@ def read(table: str) -> pd.DataFrame:
     return pd.read_csv(folder() / f"{table}.csv", dtype=str, keep_default_na=False)
 
 
+@dataclass(frozen=True)
+class Index:
+    """Names of a table → row: as written, and normalised. A form that two rows claim leads nowhere."""
+
+    exact: Mapping[str, int]
+    loose: Mapping[str, int]
+
+
 @lru_cache
-def index(table: str) -> Mapping[str, int]:
-    """Normalised names and aliases of a table → row; an alias two rows claim leads nowhere."""
+def index(table: str) -> Index:
+    """How names find their row in a table; a name goes before another row's alias."""
     frame = read(table)
-    names = {key(name): row for row, name in enumerate(frame["name"])}
+    names, aliases = (
+        _unclaimed(enumerate(frame["name"])),
+        _unclaimed(
+            (row, alias) for row, cell in enumerate(frame["aliases"]) for alias in cell.split("|") if alias
+        ),
+    )
+    return Index(dict(zip(frame["name"], frame.index, strict=True)), aliases | names)
+
+
+def _unclaimed(pairs: Iterable[tuple[int, str]]) -> dict[str, int]:
+    """Normalised name → row, without those that several rows have (Cardigan and cardigan in ImageNet)."""
     claimed: dict[str, set[int]] = {}
-    for row, aliases in enumerate(frame["aliases"]):
-        for alias in filter(None, aliases.split("|")):
-            claimed.setdefault(key(alias), set()).add(row)
-    return {alias: rows.pop() for alias, rows in claimed.items() if len(rows) == 1} | names
+    for row, name in pairs:
+        claimed.setdefault(key(name), set()).add(row)
+    return {name: rows.pop() for name, rows in claimed.items() if len(rows) == 1}
 
 
 def key(name: str) -> str:
@@ -81,18 +98,20 @@ def key(name: str) -> str:
     return " ".join(words)
 
 
-def find(name: str, rows: Mapping[str, int]) -> int | None:
-    """The row of `name`: as it stands, each part of a comma list, without a leading number, or its
-    other grammatical number. None where nothing fits or the parts of a list disagree."""
-    if (exact := rows.get(key(name))) is not None:
-        return exact
-    parts = {rows[key(part)] for part in str(name).split(",") if key(part) in rows}
+def find(name: str, rows: Index) -> int | None:
+    """The row of `name`: as written, normalised, each part of a comma list, without a leading number, or
+    its other grammatical number. None where nothing fits or the parts of a list disagree."""
+    if name in rows.exact:
+        return rows.exact[name]
+    if key(name) in rows.loose:
+        return rows.loose[key(name)]
+    parts = {rows.loose[key(part)] for part in str(name).split(",") if key(part) in rows.loose}
     if parts:
         return parts.pop() if len(parts) == 1 else None
-    bare = re.sub(r"^\d+[\W_]+(?=[^\W\d])", "", str(name))
-    for candidate in (key(bare), key(bare) + "s", key(bare).removesuffix("s")):
-        if candidate in rows:
-            return rows[candidate]
+    bare = key(re.sub(r"^\d+[\W_]+(?=[^\W\d])", "", str(name)))
+    for candidate in (bare, bare + "s", bare.removesuffix("s")):
+        if candidate in rows.loose:
+            return rows.loose[candidate]
     return None
 
 
@@ -105,7 +124,7 @@ def match(names: Sequence[str], table: str, flag: str) -> list[int]:
         raise UserError(
             f"{_quoted(missing)} {'is' if len(missing) == 1 else 'are'} not in the table '{table}' "
             f"({len(names) - len(missing)} of {len(names)} names are)."
-            f"{close(missing[0], rows)} Give your own vectors with {flag} FILE."
+            f"{close(missing[0], rows.loose)} Give your own vectors with {flag} FILE."
         )
     kept: dict[int, str] = {}
     for name, row in zip(names, found, strict=True):
@@ -182,11 +201,11 @@ def _vectors() -> dict[str, np.ndarray]:
     return arrays
 
 
-def close(name: str, options: Mapping[str, int] | Sequence[str]) -> str:
+def close(name: str, options: Iterable[str]) -> str:
     """A sentence part with the nearest of many names, or nothing (the list itself would be too long)."""
-    wanted = set(key(name).split())
+    options, wanted = list(options), set(key(name).split())
     longer = [option for option in options if wanted and wanted < set(option.split())]
-    near = longer or difflib.get_close_matches(key(name), list(options), n=1, cutoff=0.6)
+    near = longer or difflib.get_close_matches(key(name), options, n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 

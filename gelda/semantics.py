@@ -13,6 +13,7 @@ from gelda import semantic_tables
 from gelda.artifacts import file_sha256
 from gelda.errors import UserError, unknown
 from gelda.semantic_files import read_texts, read_vectors
+from gelda.texts import check_folder, embed
 
 AUTO = "auto"
 RANK = 8  # directions in which `moments` looks at a covariance
@@ -115,8 +116,6 @@ def _typology(inputs: SemanticInputs, argument: str) -> torch.Tensor:
 
 
 def _text(inputs: SemanticInputs, argument: str) -> torch.Tensor:
-    from gelda.texts import embed
-
     names = inputs.known_names()
     if inputs.template.lower().endswith(".csv"):
         return embed(read_texts(inputs.template, names), argument)
@@ -217,6 +216,8 @@ def check(name: str, axis: str = "class", names: Sequence[str] | None = None) ->
         raise unknown("shipped list", argument, semantic_tables.LISTS)
     if argument and source != "shipped" and not entry.argument:
         raise UserError(f"The semantic source '{source}' takes nothing after a colon: write {source}.")
+    if source == "text":
+        check_folder(argument)
     if entry.lookup and names is not None:
         nothing = torch.zeros(0, 1)
         entry.vectors(

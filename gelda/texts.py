@@ -58,6 +58,13 @@ def _positions(network: Any) -> int:
     return int(getattr(config, "max_position_embeddings", None) or 512)
 
 
+def check_folder(model: str) -> None:
+    """Raise where `model` can only be a folder (a hub name has one slash at most) and is not there."""
+    path = model.startswith((".", "~", "/")) or "\\" in model or model.count("/") > 1
+    if path and not Path(model).expanduser().is_dir():
+        raise UserError(f"There is no folder {model}: give the folder of a transformers text model.")
+
+
 @lru_cache(maxsize=2)
 def _load(model: str) -> tuple[Any, Any]:
     """Tokenizer and network, on the CPU; without weights or tokenizer the sentence says so."""
@@ -68,8 +75,7 @@ def _load(model: str) -> tuple[Any, Any]:
         raise UserError(
             "Text embeddings need transformers: install it, or give a file of vectors."
         ) from error
-    if ("/" in model or "\\" in model) and not Path(model).expanduser().exists() and model.count("/") != 1:
-        raise UserError(f"There is no folder {model}: give the folder of a transformers text model.")
+    check_folder(model)
     path = str(Path(model).expanduser()) if Path(model).expanduser().exists() else model
     quiet = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
