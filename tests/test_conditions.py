@@ -277,3 +277,25 @@ def test_training_leaves_the_residual_of_an_unseen_id_exactly_zero(space):
     trained = model.conditions
     assert not trained.class_residual[[1, 3]].any() and trained.class_residual[[0, 2, 4]].any(1).all()
     assert not trained.subdomain_residual[2].any() and trained.subdomain_residual[:2].any(1).all()
+
+
+def test_a_mixture_is_sampled_like_any_other_cell():
+    from gelda import diffusion, sampler
+    from gelda.denoiser import Denoiser
+
+    torch.manual_seed(1)
+    denoiser = Denoiser(4, 6, width=16, depth=1)
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.normal_(std=0.3)
+    model = learned()
+    both = model.extended(torch.eye(5)[[3]], torch.eye(3)[[1]])  # a "mixture" of one id alone
+    noise = torch.randn(2, 4)
+    known = sampler.sample(
+        diffusion.Model(denoiser, model), torch.tensor([3, 3]), torch.tensor([1, 1]), noise
+    )
+    mixed = sampler.sample(diffusion.Model(denoiser, both), torch.tensor([5, 5]), torch.tensor([3, 3]), noise)
+    torch.testing.assert_close(mixed, known)
+    half = model.extended(torch.tensor([[0.5, 0, 0, 0.5, 0]]), torch.eye(3)[[1]])
+    between = sampler.sample(diffusion.Model(denoiser, half), torch.tensor([5]), torch.tensor([3]), noise[:1])
+    assert not torch.allclose(between, known[:1], atol=1e-3)
