@@ -214,6 +214,7 @@ def test_kept_and_unlabelled_rows_of_a_task_place_subdomains_but_not_classes():
     assert torch.equal(kappa.kept, task.label == 0) and kappa.unlabelled is unlabelled
 
 
+@pytest.mark.filterwarnings("ignore:logm result")
 def test_moments_are_the_mean_and_the_log_covariance():
     task, _ = speech()
     made = vectors("moments", semantic_inputs(task, "subdomain")).double().numpy()
