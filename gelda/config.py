@@ -105,14 +105,26 @@ class GeneratorConfig(Settings):
     class_balance: float = Field(
         0.25, ge=0, le=1, description="0 draws latents as they come, 1 balances classes."
     )
-    class_semantics: str = Field("mean", description="Source of the class vectors γ.")
-    subdomain_semantics: str = Field("mean", description="Source of the subdomain vectors κ.")
+    class_semantics: str = Field(
+        "mean",
+        description="Source of the class vectors γ: auto, a source's name, text:MODEL_FOLDER or file:PATH.",
+    )
+    subdomain_semantics: str = Field(
+        "mean",
+        description="Source of the subdomain vectors κ: as for γ.",
+    )
+    text_template: str = Field(
+        "{}", description="Text around a name for text:MODEL_FOLDER, or a CSV of name,description."
+    )
     semantic_rank: int = Field(
         0, ge=0, le=4096, description="Reduce semantic vectors to so many dimensions (0 = keep)."
     )
+    class_rank: int = Field(0, ge=0, le=4096, description="The same for γ alone (0 = semantic_rank).")
+    subdomain_rank: int = Field(0, ge=0, le=4096, description="The same for κ alone (0 = semantic_rank).")
     condition_control: str = Field(
-        "none", description="none, shuffled, random, class-only or subdomain-only."
+        "none", description="none, shuffled, random, class-only, subdomain-only or unconditional."
     )
+    control_seed: int = Field(0, ge=0, description="Which derangement or random table a control takes.")
     learned_residual: bool = Field(True, description="Add a learned vector per class and subdomain.")
     condition_drop: float = Field(0.1, ge=0, lt=1, description="Share of steps in which an axis is hidden.")
 

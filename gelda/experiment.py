@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, device, encoders
+from gelda import augmenters, device, encoders, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
@@ -25,7 +25,6 @@ from gelda.manifest import Manifest
 from gelda.protocols import Cut, folds, long_tail_cut
 from gelda.report import SeedResult
 from gelda.sampler import SCHEDULERS
-from gelda.semantics import SEMANTICS
 
 
 def check_names(config: RunConfig, manifest: Manifest) -> None:
@@ -35,9 +34,10 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
         augmenters.get(method)
     device.resolve_precision(config.precision, device.resolve(config.device))
     g = config.generator
+    semantics.check(g.class_semantics, "class", manifest.class_names)
+    semantics.check(g.subdomain_semantics, "subdomain", manifest.subdomain_names)
+    semantics.check_template(g.text_template)
     wanted: list[tuple[str, str, Iterable[str]]] = [
-        ("semantic source", g.class_semantics, SEMANTICS),
-        ("semantic source", g.subdomain_semantics, SEMANTICS),
         ("condition control", g.condition_control, CONTROLS),
     ]
     for sampling in (config.sampling, config.paper_sampling):
@@ -164,6 +164,8 @@ class Experiment:
             seed=seed,
             class_attributes=torch.from_numpy(self.dataset.class_attributes()),
             subdomain_attributes=torch.from_numpy(self.dataset.subdomain_attributes()),
+            class_names=self.manifest.class_names,
+            subdomain_names=self.manifest.subdomain_names,
             device=self.device,
             dtype=self.dtype,
             **extra,

@@ -2,67 +2,293 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import pandas as pd
 import torch
 
+from gelda import semantic_tables
+from gelda.artifacts import file_sha256
 from gelda.errors import UserError, unknown
+from gelda.semantic_files import read_texts, read_vectors
+from gelda.texts import check_folder, embed
+
+AUTO = "auto"
+RANK = 8  # directions in which `moments` looks at a covariance
 
 
 @dataclass(frozen=True)
 class SemanticInputs:
-    """What a source may look at: training rows only, and the dataset's attribute tables.
+    """What a source may look at: training rows only, and what is known of the names.
 
     latents [N, D] standardised training latents; ids [N] of the axis in question (class or
-    subdomain); count = number of ids; attributes [count, k] or None.
+    subdomain); count = number of ids; attributes [count, k] the dataset's own table; given [count, k]
+    the vectors that came with the latents; kept bool [N]: the rows that alone may place a subdomain
+    (the kept class, neutral-only setting); unlabelled ([M, D], ids [M]): the target's latents without
+    labels (transductive setting only); template: the text around a name, or a CSV of descriptions.
     """
 
     latents: torch.Tensor
     ids: torch.Tensor
     count: int
-    attributes: torch.Tensor | None
+    attributes: torch.Tensor | None = None
+    names: tuple[str, ...] | None = None
+    axis: str = "class"  # or "subdomain"
+    given: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
+    unlabelled: tuple[torch.Tensor, torch.Tensor] | None = None
+    template: str = "{}"
+
+    @property
+    def flag(self) -> str:
+        """The setting that takes a file of vectors for this axis."""
+        return f"--{self.axis}-semantics"
+
+    def rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents [R, D] and ids [R] that the setting lets a source of means read."""
+        if self.unlabelled is not None:
+            latents, ids = self.unlabelled
+            return torch.cat([self.latents, latents]), torch.cat([self.ids, ids])
+        if self.kept is not None:
+            return self.latents[self.kept], self.ids[self.kept]
+        return self.latents, self.ids
+
+    def known_names(self) -> tuple[str, ...]:
+        """The names, or an error for latents that came without any."""
+        if self.names is None:
+            raise UserError(
+                f"The {self.axis} names are unknown: choose 'mean' or 'one-hot', or add them to the manifest."
+            )
+        return self.names
 
 
 @dataclass(frozen=True)
 class SemanticSource:
-    """vectors(inputs) -> [count, d]."""
+    """vectors(inputs, argument) -> [count, d]; `argument` says what must stand after the colon, if anything.
+
+    lookup: the vectors depend on the names alone and come at once, so they are tried before a run.
+    """
 
     title: str
     note: str
-    vectors: Callable[[SemanticInputs], torch.Tensor]
+    vectors: Callable[[SemanticInputs, str], torch.Tensor]
+    argument: str = ""
+    lookup: bool = False
 
 
-def _one_hot(inputs: SemanticInputs) -> torch.Tensor:
+def _one_hot(inputs: SemanticInputs, argument: str) -> torch.Tensor:
     return torch.eye(inputs.count)
 
 
-def _attributes(inputs: SemanticInputs) -> torch.Tensor:
+def _attributes(inputs: SemanticInputs, argument: str) -> torch.Tensor:
     if inputs.attributes is None:
         raise UserError("This dataset has no attribute table: choose 'one-hot' or 'mean' as semantic source.")
-    if len(inputs.attributes) != inputs.count:
+    return _fitting(inputs.attributes, inputs, "attribute table")
+
+
+def _given(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    if inputs.given is None:
         raise UserError(
-            f"The attribute table has {len(inputs.attributes)} rows where there are {inputs.count} names."
+            f"These latents came without {inputs.axis}_semantics: choose another semantic source or add the "
+            "array to the file of latents."
         )
-    return inputs.attributes.float()
+    return _fitting(inputs.given, inputs, f"{inputs.axis}_semantics table")
 
 
-def _mean(inputs: SemanticInputs) -> torch.Tensor:
-    """Mean training latent of each id; an id without any training row gets the overall mean."""
-    overall = inputs.latents.mean(0)
-    rows = [inputs.latents[inputs.ids == i] for i in range(inputs.count)]
+def _fitting(table: torch.Tensor, inputs: SemanticInputs, what: str) -> torch.Tensor:
+    if len(table) != inputs.count:
+        raise UserError(f"The {what} has {len(table)} rows where there are {inputs.count} names.")
+    return table.float()
+
+
+def _shipped(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    return semantic_tables.text_vectors(inputs.known_names(), inputs.flag, argument or None)
+
+
+def _vad(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    return semantic_tables.vad(inputs.known_names(), inputs.flag)
+
+
+def _typology(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    return semantic_tables.typology(inputs.known_names(), inputs.flag)
+
+
+def _text(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    names = inputs.known_names()
+    if inputs.template.lower().endswith(".csv"):
+        return embed(read_texts(inputs.template, names), argument)
+    return embed([inputs.template.replace("{}", name.replace("_", " ")) for name in names], argument)
+
+
+def _file(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    return read_vectors(argument, inputs.known_names())
+
+
+def _mean(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    """Mean latent of each id; an id without any row gets the overall mean."""
+    latents, ids = inputs.rows()
+    overall = (latents if len(latents) else inputs.latents).mean(0)
+    rows = [latents[ids == i] for i in range(inputs.count)]
     return torch.stack([r.mean(0) if len(r) else overall for r in rows])
+
+
+def _moments(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    """Mean and log-covariance of each id in the leading directions of all rows, each half of the variance.
+
+    The covariance [r, r] of an id's n rows is shrunk to the pooled one, (n S + r P) / (n + r), and its
+    matrix logarithm is flattened with √2 beside the diagonal, so that Euclidean distance is the
+    log-Euclidean one (Arsigny et al., 2006).
+    """
+    latents, ids = inputs.rows()
+    means = _mean(inputs, argument)
+    residual = latents - means[ids]
+    if len(latents) < 3:
+        return means
+    _, _, directions = torch.linalg.svd(residual, full_matrices=False)
+    r = min(RANK, len(directions), len(latents) - 1)
+    seen = (residual @ directions[:r].T).double()
+    pooled = seen.T @ seen / len(seen)
+    pooled = pooled + 1e-6 * pooled.diagonal().mean().clamp_min(1e-12) * torch.eye(r, dtype=seen.dtype)
+    upper = torch.triu_indices(r, r)
+    weight = torch.where(upper[0] == upper[1], 1.0, 2**0.5).double()
+    logs = []
+    for i in range(inputs.count):
+        mine = seen[ids == i]
+        values, vectors = torch.linalg.eigh((mine.T @ mine + r * pooled) / (len(mine) + r))
+        log = (vectors * values.clamp_min(1e-12).log()) @ vectors.T
+        logs.append(log[upper[0], upper[1]] * weight)
+    return torch.cat([_unit(means), _unit(torch.stack(logs).float())], dim=1)
+
+
+def _unit(table: torch.Tensor) -> torch.Tensor:
+    centred = table - table.mean(0)
+    return centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-8)
 
 
 SEMANTICS: dict[str, SemanticSource] = {
     "one-hot": SemanticSource("One-hot", "No relation between names: the control.", _one_hot),
+    "given": SemanticSource("Given", "The vectors that came with the latents.", _given),
     "attributes": SemanticSource("Attribute table", "The dataset's own table of properties.", _attributes),
+    "shipped": SemanticSource(
+        "Shipped text vectors",
+        "MiniLM vectors of known names (shipped:imagenet fixes the list); other names are an error.",
+        _shipped,
+        lookup=True,
+    ),
+    "vad": SemanticSource("Valence, arousal, dominance", "Emotions by published ratings.", _vad, lookup=True),
+    "typology": SemanticSource(
+        "Language typology", "Languages by family, word order and sound.", _typology, lookup=True
+    ),
+    "text": SemanticSource(
+        "Text model", "Names or descriptions through any text model of transformers.", _text, "MODEL_FOLDER"
+    ),
+    "file": SemanticSource("Your file", "A CSV of name,v1,v2,… or an npz.", _file, "PATH", lookup=True),
     "mean": SemanticSource("Mean latent", "Prototype of a class, centre of a subdomain.", _mean),
+    "moments": SemanticSource(
+        "Mean and covariance",
+        "Of a subdomain's rows: unlabelled ones too where the setting has them.",
+        _moments,
+    ),
 }
 
 
+def split(name: str) -> tuple[str, str]:
+    """`text:folder` → (text, folder)."""
+    source, _, argument = name.partition(":")
+    return source, argument.strip()
+
+
+def check(name: str, axis: str = "class", names: Sequence[str] | None = None) -> None:
+    """Raise for a source that is not there, lacks what stands after the colon, or lacks one of `names`."""
+    if name == AUTO:
+        return
+    source, argument = split(name)
+    if source not in SEMANTICS:
+        raise unknown("semantic source", name, [AUTO, *SEMANTICS])
+    entry = SEMANTICS[source]
+    if entry.argument and not argument:
+        raise UserError(
+            f"The semantic source '{source}' needs a {entry.argument}: write {source}:{entry.argument}."
+        )
+    if argument and source == "shipped" and argument not in semantic_tables.LISTS:
+        raise unknown("shipped list", argument, semantic_tables.LISTS)
+    if argument and source != "shipped" and not entry.argument:
+        raise UserError(f"The semantic source '{source}' takes nothing after a colon: write {source}.")
+    if source == "text":
+        check_folder(argument)
+    if entry.lookup and names is not None:
+        nothing = torch.zeros(0, 1)
+        entry.vectors(
+            SemanticInputs(nothing, nothing[:, 0].long(), len(names), names=tuple(names), axis=axis), argument
+        )
+
+
+def resolve(name: str, inputs: SemanticInputs) -> str:
+    """The source that `name` stands for: itself, or what `auto` chooses.
+
+    γ: given > valence-arousal-dominance > shipped text, where every name is found > attribute table > mean.
+    κ: given > mean where every subdomain has a row it may be read from (measured better, method §4) >
+    typology > shipped text > attribute table > mean.
+    """
+    check(name)
+    if name != AUTO:
+        return name
+    if inputs.given is not None:
+        return "given"
+    if inputs.axis == "subdomain" and len(set(inputs.rows()[1].tolist())) == inputs.count:
+        return "mean"
+    names = inputs.names or ()
+    table = "vad" if inputs.axis == "class" else "typology"
+    if names and semantic_tables.holds(names, table):
+        return table
+    for listed in semantic_tables.LISTS if names else ():
+        if semantic_tables.holds(names, listed):
+            return f"shipped:{listed}"
+    return "attributes" if inputs.attributes is not None else "mean"
+
+
 def vectors(name: str, inputs: SemanticInputs) -> torch.Tensor:
-    """Semantic vectors [count, d] of source `name`."""
-    if name not in SEMANTICS:
-        raise unknown("semantic source", name, SEMANTICS)
-    return SEMANTICS[name].vectors(inputs)
+    """Semantic vectors fp32 [count, d] of source `name`; `auto` chooses one (see `resolve`)."""
+    source, argument = split(resolve(name, inputs))
+    if inputs.names is not None and len(inputs.names) != inputs.count:
+        raise UserError(f"There are {len(inputs.names)} {inputs.axis} names for {inputs.count} ids.")
+    made = SEMANTICS[source].vectors(inputs, argument).float()
+    if not torch.isfinite(made).all():
+        raise UserError(f"The semantic vectors '{name}' hold NaN or infinity: choose another source.")
+    return made
+
+
+def fingerprint(setting: str) -> str:
+    """A source or template with the hash of the file it reads, for content keys: a new file trains anew."""
+    source, argument = split(setting)
+    path = Path(argument if source == "file" else setting).expanduser()
+    reads = source == "file" or setting.lower().endswith(".csv")
+    return f"{setting}@{file_sha256(path)[:16]}" if reads and path.is_file() else setting
+
+
+def check_template(template: str) -> None:
+    """The text around a name holds {} once, or is a CSV of descriptions that exists."""
+    if template.lower().endswith(".csv"):
+        if not Path(template).expanduser().is_file():
+            raise UserError(f"There is no file {template}: give a CSV of name,description.")
+    elif template.count("{}") != 1:
+        raise UserError(f"text_template is '{template}': it needs {{}} once, where the name goes.")
+
+
+def similarity(table: torch.Tensor, names: Sequence[str]) -> pd.DataFrame:
+    """Cosine similarity [n, n] of a table's rows after centring, as the generator sees them.
+
+    A row that equals the mean has no direction: 0 to all others, 1 to itself.
+    """
+    if len(names) != len(table):
+        raise UserError(f"There are {len(names)} names for {len(table)} semantic vectors.")
+    unit = torch.nn.functional.normalize(table.double() - table.double().mean(0), dim=1)
+    cosine = (unit @ unit.T).clamp(-1, 1).fill_diagonal_(1)
+    return pd.DataFrame(cosine.numpy(), index=list(names), columns=list(names))
+
+
+def preview(name: str, inputs: SemanticInputs) -> pd.DataFrame:
+    """The similarity of what a source gives for these names, for pages."""
+    return similarity(vectors(name, inputs), inputs.names or [str(i) for i in range(inputs.count)])

@@ -168,3 +168,40 @@ def planted_task(
         class_attributes=torch.from_numpy(centres[:, :2].astype(np.float32)),
         subdomain_attributes=torch.eye(counts.shape[1]),
     )
+
+
+def text_model(folder: Path, kind: str = "bert") -> Path:
+    """An untrained text model in `folder`, as transformers saves one; words are the letters they hold."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import (
+        BertConfig,
+        BertModel,
+        CLIPConfig,
+        CLIPModel,
+        PreTrainedTokenizerFast,
+        T5Config,
+        T5Model,
+    )
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789 ."
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<unk>", "</s>", *letters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    torch.manual_seed(0)
+    small = {"vocab_size": len(vocabulary), "hidden_size": 16, "intermediate_size": 24}
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2}
+    if kind == "bert":
+        network = BertModel(BertConfig(**small, **layers, max_position_embeddings=40))
+    elif kind == "clip":
+        text = {**small, **layers, "max_position_embeddings": 40, "eos_token_id": 2}
+        image = {"hidden_size": 16, "intermediate_size": 24, **layers, "image_size": 8, "patch_size": 4}
+        network = CLIPModel(CLIPConfig(text_config=text, vision_config=image, projection_dim=12))
+    else:
+        network = T5Model(
+            T5Config(vocab_size=len(vocabulary), d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2)
+        )
+    network.save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="</s>"
+    ).save_pretrained(folder)
+    return folder

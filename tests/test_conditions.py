@@ -142,3 +142,160 @@ def test_an_id_that_is_never_seen_keeps_exactly_its_semantic_vector():
         model(LABEL, SUBDOMAIN).square().sum().backward()
         optimizer.step()
     assert not model.class_residual[[1, 3]].any() and model.class_residual[[0, 2, 4]].any()
+
+
+def test_ranks_of_the_axes_go_before_the_common_one():
+    def shapes(**ranks):
+        space = ConditionSpace.build(GAMMA, KAPPA, **ranks)
+        return [space.gamma.shape[1], space.kappa.shape[1]]
+
+    assert shapes() == [7, 4]
+    assert shapes(class_rank=3) == [3, 4] and shapes(subdomain_rank=1) == [7, 1]
+    assert shapes(rank=2) == [2, 2] and shapes(rank=2, class_rank=4) == [4, 2]
+
+
+@pytest.mark.parametrize("control, classes, subdomains", [
+    ("none", True, True),
+    ("shuffled", True, True),
+    ("random", True, True),
+    ("class-only", True, False),
+    ("subdomain-only", False, True),
+    ("unconditional", False, False),
+])  # fmt: skip
+def test_what_a_control_blanks_cannot_be_learned_back(control, classes, subdomains):
+    """Trained to tell ids apart, the encoder can do so only on the axes that the control leaves."""
+    model = ConditionEncoder(ConditionSpace.build(GAMMA, KAPPA, control=control), 6)
+    label, subdomain = torch.arange(15) % 5, torch.arange(15) % 3
+    target = torch.randn(15, 6, generator=generator(0, "t"))
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    for _ in range(40):
+        optimizer.zero_grad()
+        (model(label, subdomain) - target).square().mean().backward()
+        optimizer.step()
+    gamma, kappa = model.tables()
+    assert (torch.pdist(gamma).max() > 0.1) == classes == bool(model.class_residual.any())
+    assert (torch.pdist(kappa).max() > 0.1) == subdomains == bool(model.subdomain_residual.any())
+    if not classes:
+        assert torch.equal(gamma, gamma[:1].expand(5, -1)), "exactly the same for every class"
+
+
+def test_the_seed_chooses_the_derangement_and_both_axes_have_their_own():
+    table = torch.randn(12, 3, generator=generator(0, "table"))
+    spaces = [ConditionSpace.build(table, table, control="shuffled", seed=seed) for seed in range(5)]
+    assert len({tuple(s.gamma.flatten().tolist()) for s in spaces}) == 5
+    assert not any(torch.equal(s.gamma, s.kappa) for s in spaces)
+    assert torch.equal(spaces[2].gamma, ConditionSpace.build(table, KAPPA, control="shuffled", seed=2).gamma)
+
+
+def learned() -> ConditionEncoder:
+    model = encoder(extra=2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(generator=generator(0, "learned", len(parameter)))
+    return model
+
+
+def test_a_class_of_one_cell_goes_with_a_subdomain_of_another():
+    model = learned()
+    a, b = model(torch.tensor([0]), torch.tensor([1])), model(torch.tensor([4]), torch.tensor([2]))
+    crossed = model(torch.tensor([0]), torch.tensor([2])) + model(torch.tensor([4]), torch.tensor([1]))
+    torch.testing.assert_close(a + b, crossed)
+
+
+def test_mixtures_interpolate_between_ids():
+    model = learned()
+    one = torch.nn.functional.one_hot
+    whole = model.mix(one(LABEL, 5).float(), one(SUBDOMAIN, 3).float())
+    torch.testing.assert_close(whole, model(LABEL, SUBDOMAIN))
+    weights, centre = torch.tensor([[0.25, 0, 0.75, 0, 0]]), torch.tensor([[0.5, 0.5, 0]])
+    got = model.mix(weights, centre)
+    at = lambda c, s: model(torch.tensor([c]), torch.tensor([s]))  # noqa: E731
+    expected = sum(w * v * at(c, s) for c, w in ((0, 0.25), (2, 0.75)) for s, v in ((0, 0.5), (1, 0.5)))
+    torch.testing.assert_close(got, expected)
+    no = torch.tensor([False])
+    torch.testing.assert_close(model.mix(weights, centre, no, no), at_null(model))
+
+
+def at_null(model):
+    return (model.null_class + model.null_subdomain)[None]
+
+
+def test_extended_ids_are_the_mixtures():
+    model = learned()
+    weights = torch.tensor([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 1.5, -0.5]])
+    centre = torch.tensor([[0.2, 0.3, 0.5]])
+    more = model.extended(weights, centre)
+    torch.testing.assert_close(more(LABEL, SUBDOMAIN), model(LABEL, SUBDOMAIN))
+    got = more(torch.tensor([5, 6]), torch.tensor([3, 3]), extra=torch.ones(2, 2))
+    torch.testing.assert_close(got, model.mix(weights, centre.expand(2, -1), extra=torch.ones(2, 2)))
+    assert model.gamma.shape == (5, 7) and not any(p.requires_grad for p in more.parameters())
+
+
+@pytest.mark.parametrize("weights, words", [
+    (torch.ones(1, 4) / 4, r"must be \[rows, 5\], one column an id, not \(1, 4\)"),
+    (torch.ones(5) / 5, "one column an id"),
+    (torch.ones(1, 5), "sum to 1"),
+    (torch.full((1, 5), float("nan")), "finite and sum to 1"),
+])  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(weights, words):
+    for call in (encoder().mix, encoder().extended):
+        with pytest.raises(UserError, match=words):
+            call(weights, torch.tensor([[1.0, 0, 0]]))
+
+
+def test_extra_features_start_without_a_say_and_learn_one():
+    model = encoder(extra=2)
+    extra = torch.randn(4, 2, generator=generator(0, "e"))
+    plain = model(LABEL, SUBDOMAIN)
+    assert torch.equal(model(LABEL, SUBDOMAIN, extra=extra), plain)
+    model(LABEL, SUBDOMAIN, extra=extra).sum().backward()
+    assert model.project_extra.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        model.project_extra.weight.normal_()
+    no = torch.zeros(4, dtype=torch.bool)
+    for keep in (None, no):
+        moved = model(LABEL, SUBDOMAIN, keep, keep, extra) - model(LABEL, SUBDOMAIN, keep, keep)
+        torch.testing.assert_close(moved, extra @ model.project_extra.weight.T)
+    with pytest.raises(ValueError, match="extra=0"):
+        encoder()(LABEL, SUBDOMAIN, extra=extra)
+    assert "project_extra.weight" not in encoder().state_dict(), "older weights load as before"
+
+
+@pytest.mark.parametrize("space", [{}, {"control": "shuffled"}])
+def test_training_leaves_the_residual_of_an_unseen_id_exactly_zero(space):
+    from gelda import diffusion
+    from gelda.denoiser import Denoiser
+
+    conditions = ConditionEncoder(ConditionSpace.build(GAMMA, KAPPA, **space), 6)
+    model = diffusion.Model(Denoiser(4, 6, width=16, depth=1), conditions)
+    label = torch.tensor([0, 2, 4] * 10)
+    data = diffusion.TrainingData(torch.randn(30, 4), label, torch.arange(30) % 2, torch.ones(30))
+    model = diffusion.train(
+        model, data, steps=30, batch_size=16, learning_rate=1e-2, weight_decay=0.1, ema_decay=0.9, drop=0.2,
+        prediction_type="v_prediction", weighting="uniform", seed=0,
+    )  # fmt: skip
+    trained = model.conditions
+    assert not trained.class_residual[[1, 3]].any() and trained.class_residual[[0, 2, 4]].any(1).all()
+    assert not trained.subdomain_residual[2].any() and trained.subdomain_residual[:2].any(1).all()
+
+
+def test_a_mixture_is_sampled_like_any_other_cell():
+    from gelda import diffusion, sampler
+    from gelda.denoiser import Denoiser
+
+    torch.manual_seed(1)
+    denoiser = Denoiser(4, 6, width=16, depth=1)
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.normal_(std=0.3)
+    model = learned()
+    both = model.extended(torch.eye(5)[[3]], torch.eye(3)[[1]])  # a "mixture" of one id alone
+    noise = torch.randn(2, 4)
+    known = sampler.sample(
+        diffusion.Model(denoiser, model), torch.tensor([3, 3]), torch.tensor([1, 1]), noise
+    )
+    mixed = sampler.sample(diffusion.Model(denoiser, both), torch.tensor([5, 5]), torch.tensor([3, 3]), noise)
+    torch.testing.assert_close(mixed, known)
+    half = model.extended(torch.tensor([[0.5, 0, 0, 0.5, 0]]), torch.eye(3)[[1]])
+    between = sampler.sample(diffusion.Model(denoiser, half), torch.tensor([5]), torch.tensor([3]), noise[:1])
+    assert not torch.allclose(between, known[:1], atol=1e-3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import planted_task
+from conftest import planted_task, text_model
 from scipy.special import log_softmax
 
 from gelda import augmenters, datasets, encoders, losses, mixers, posts, sampler
@@ -23,7 +23,7 @@ from gelda.losses import LOSSES
 from gelda.mixers import MIXERS
 from gelda.posts import POSTS
 from gelda.sampler import SCHEDULERS
-from gelda.semantics import SEMANTICS, SemanticInputs, vectors
+from gelda.semantics import SEMANTICS, SemanticInputs, check, resolve, vectors
 
 REGISTRIES = {
     "augmenters": AUGMENTERS,
@@ -53,7 +53,14 @@ def test_entries_are_frozen_and_say_what_they_are(registry):
 
 
 HEAD = lambda z: torch.zeros(len(z), 3)  # noqa: E731
-INPUTS = SemanticInputs(torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 1, 3]), 4, torch.randn(4, 2))
+INPUTS = SemanticInputs(
+    torch.randn(6, 4),
+    torch.tensor([0, 0, 1, 1, 1, 3]),
+    4,
+    torch.randn(4, 2),
+    names=("a", "b", "c", "d"),
+    given=torch.randn(4, 5),
+)
 
 
 @pytest.mark.parametrize(
@@ -450,25 +457,68 @@ def test_head_class_fills_every_class_to_the_largest_exactly():
 # -- semantics ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SEMANTICS)
-def test_semantic_vectors_have_one_finite_row_a_name(name):
-    made = vectors(name, INPUTS)
-    assert (
-        made.shape[0] == 4 and made.ndim == 2 and made.dtype == torch.float32 and torch.isfinite(made).all()
-    )
+# Names that every source with names can place: emotions for VAD, languages for the typology.
+SEMANTIC_NAMES = {"vad": ("happy", "sad", "angry", "neutral"), "typology": ("en", "de", "pl", "ja")}
+
+
+@pytest.fixture
+def source(request, tmp_path):
+    """A source as a user writes it, and inputs that suit it."""
+    name = request.param
+    names = SEMANTIC_NAMES.get(name, ("dog", "cat", "ship", "truck"))
+    argument = SEMANTICS[name].argument
+    if argument == "PATH":
+        (tmp_path / "mine.csv").write_text("".join(f"{n},{i},{i * i}.5\n" for i, n in enumerate(names)))
+        name = f"{name}:{tmp_path / 'mine.csv'}"
+    elif argument == "MODEL_FOLDER":
+        name = f"{name}:{text_model(tmp_path / 'model')}"
+    return name, replace(INPUTS, names=names)
+
+
+@pytest.mark.parametrize("source", SEMANTICS, indirect=True)
+def test_semantic_vectors_have_one_finite_row_a_name(source):
+    name, inputs = source
+    before = inputs.latents.clone()
+    check(name, names=inputs.names)
+    assert resolve(name, inputs) == name
+    made = vectors(name, inputs)
+    assert made.shape[0] == 4 and made.ndim == 2 and made.dtype == torch.float32
+    assert torch.isfinite(made).all() and torch.equal(inputs.latents, before)
+    assert torch.equal(made, vectors(name, inputs)), "a source gives the same vectors every time"
+    assert torch.pdist(made).min() > 1e-4, "every one of these names has a vector of its own"
+
+
+@pytest.mark.parametrize("source", [n for n, s in SEMANTICS.items() if s.argument], indirect=True)
+def test_a_source_with_an_argument_asks_for_it(source):
+    kind = source[0].split(":")[0]
+    with pytest.raises(UserError, match=f"'{kind}' needs a {SEMANTICS[kind].argument}: write {kind}:"):
+        check(kind)
+
+
+@pytest.mark.parametrize("source", [n for n, s in SEMANTICS.items() if s.lookup], indirect=True)
+def test_a_name_that_a_lookup_lacks_is_an_error_before_the_run(source):
+    name, inputs = source
+    names = (*inputs.names[:3], "quux")
+    for call in (
+        lambda: check(name, "subdomain", names),
+        lambda: vectors(name, replace(inputs, names=names)),
+    ):
+        with pytest.raises(UserError, match="'quux'"):
+            call()
 
 
 def test_semantic_sources_by_hand():
     assert torch.equal(vectors("one-hot", INPUTS), torch.eye(4))
     assert torch.equal(vectors("attributes", INPUTS), INPUTS.attributes)
     z = INPUTS.latents.numpy()
+    assert torch.equal(vectors("given", INPUTS), INPUTS.given)
     expected = np.stack([z[:2].mean(0), z[2:5].mean(0), z.mean(0), z[5]])  # id 2 has no training row
     np.testing.assert_allclose(vectors("mean", INPUTS).numpy(), expected, atol=1e-6)
 
 
 def test_an_attribute_table_of_another_length_is_refused():
     with pytest.raises(UserError, match="attribute table has 4 rows where there are 5 names"):
-        vectors("attributes", replace(INPUTS, count=5))
+        vectors("attributes", replace(INPUTS, count=5, names=None))
 
 
 # -- datasets and encoders ------------------------------------------------------------

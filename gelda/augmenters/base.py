@@ -37,6 +37,11 @@ class Task:
     seed: int
     class_attributes: torch.Tensor | None = None
     subdomain_attributes: torch.Tensor | None = None
+    # names, and the γ and κ vectors that came with ready latents: semantic sources read them
+    class_names: tuple[str, ...] | None = None
+    subdomain_names: tuple[str, ...] | None = None
+    class_given: torch.Tensor | None = None
+    subdomain_given: torch.Tensor | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     on_step: Callable[[int, int, float], None] = lambda step, total, loss: None

@@ -86,16 +86,44 @@ def build_model(options, task: Task) -> Model:
 
 def condition_space(options, task: Task) -> ConditionSpace:
     """γ and κ for a task under the run's settings."""
-    gamma = vectors(
-        options.class_semantics,
-        SemanticInputs(task.latents, task.label, task.classes, task.class_attributes),
-    )
-    kappa = vectors(
-        options.subdomain_semantics,
-        SemanticInputs(task.latents, task.subdomain, task.subdomains, task.subdomain_attributes),
-    )
     return ConditionSpace.build(
-        gamma, kappa, rank=options.semantic_rank, control=options.condition_control, seed=task.seed
+        vectors(options.class_semantics, semantic_inputs(task, "class", options.text_template)),
+        vectors(options.subdomain_semantics, semantic_inputs(task, "subdomain", options.text_template)),
+        rank=options.semantic_rank,
+        class_rank=options.class_rank,
+        subdomain_rank=options.subdomain_rank,
+        control=options.condition_control,
+        seed=options.control_seed,
+    )
+
+
+def semantic_inputs(task: Task, axis: str, template: str = "{}") -> SemanticInputs:
+    """What a semantic source may see of a task on one axis.
+
+    The kept class and unlabelled latents place subdomains; classes are placed by labelled rows alone.
+    """
+    if axis == "class":
+        return SemanticInputs(
+            task.latents,
+            task.label,
+            task.classes,
+            attributes=task.class_attributes,
+            names=task.class_names,
+            given=task.class_given,
+            template=template,
+        )
+    kept = getattr(task, "kept", None)
+    return SemanticInputs(
+        task.latents,
+        task.subdomain,
+        task.subdomains,
+        attributes=task.subdomain_attributes,
+        names=task.subdomain_names,
+        axis="subdomain",
+        given=task.subdomain_given,
+        kept=None if kept is None else task.label == kept,
+        unlabelled=getattr(task, "unlabelled", None),
+        template=template,
     )
 
 
