@@ -61,6 +61,11 @@ def test_frechet_of_a_sample_with_itself_is_zero_and_grows_with_a_shift():
     )
 
 
+def test_frechet_needs_a_covariance():
+    with pytest.raises(ValueError, match="at least two"):
+        metrics.frechet(np.ones((1, 3)), np.ones((5, 3)))
+
+
 def test_class_centred_residuals_have_no_mean_and_an_unbiased_spread():
     label = np.repeat(np.arange(400), [2] * 399 + [1])
     z = 2.0 * RNG.normal(size=(len(label), 3)) + 50 * label[:, None]

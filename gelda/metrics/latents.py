@@ -16,7 +16,10 @@ def frechet(a: Array, b: Array) -> float:
 
     With Σa = Rᵀ R and Σb = Tᵀ T (R, T from QR of the centred rows, of at most D rows) tr (Σa Σb)^½ is the
     sum of the singular values of R Tᵀ: real and stable where sqrtm(Σa Σb) is not, and small where N < D.
+    Raises ValueError below two rows.
     """
+    if min(len(a), len(b)) < 2:
+        raise ValueError("the Fréchet distance needs at least two latents of each kind")
     a, b = np.asarray(a, float), np.asarray(b, float)
     mean = float(np.square(a.mean(0) - b.mean(0)).sum())
     a, b = (a - a.mean(0)) / np.sqrt(len(a) - 1), (b - b.mean(0)) / np.sqrt(len(b) - 1)
