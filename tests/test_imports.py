@@ -9,8 +9,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-<<<<<<< HEAD
-<<<<<<< HEAD
 # design.md's order, and our additions: errors model_card pretrain ready texts semantic_tables semantic_files
 # mixers posts schedulers config allocation heads points experiment health terminal shipping compare.
 ORDER = (

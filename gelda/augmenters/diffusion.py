@@ -1,33 +1,80 @@
-"""GeLDA: latents from a small conditional diffusion model, steered by γ and κ."""
+"""GeLDA: latents from a small conditional diffusion model, steered by γ and κ, in three forms."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 
+from gelda.augmenters.anchors import Anchors
 from gelda.augmenters.base import Augmenter, Synthetic, Task
+from gelda.augmenters.subdomains import MeanShift
 from gelda.conditions import ConditionEncoder, ConditionSpace
 from gelda.denoiser import Denoiser
 from gelda.diffusion import Model, TrainingData, train
+from gelda.errors import UserError, unknown
 from gelda.sampler import sample
 from gelda.seeds import row_noise
 from gelda.semantics import SemanticInputs, vectors
 
+FORMS = {
+    "plain": "the latent itself is diffused",
+    "residual": "what is left of the latent when a leave-one-out prototype (or, across subdomains, the "
+    "centre of its subdomain) is taken off is diffused, and the prototype added back",
+    "translate": "real latents of the class from other subdomains are moved to the wanted one's centre, "
+    "noised half-way and denoised under the wanted condition",
+}
+
 
 class Gelda(Augmenter):
-    """Conditional diffusion at z^(l); one model a task serves every sampling setting.
+    """Conditional diffusion at z^(l); one trained model serves every sampling setting.
 
-    options: a GeneratorConfig (training); sampling: a SamplingConfig (gelda.config).
+    options: a GeneratorConfig (training); sampling: a SamplingConfig (gelda.config). Settings: `form` (one
+    of FORMS), `weight` of a synthetic latent, `guidance` (w_γ = w_κ; from `sampling` where not given).
     """
 
-    def __init__(self, options, model: Model | None = None, sampling=None, weight: float = 0.3) -> None:
-        super().__init__(options)
-        self.model, self.sampling, self.weight = model, sampling, weight
+    grid = tuple(
+        {"form": form, "weight": weight}
+        for form, weight in (
+            ("plain", 0.3),
+            ("plain", 1.0),
+            ("residual", 0.3),
+            ("residual", 1.0),
+            ("translate", 0.3),
+            ("translate", 1.0),
+        )
+    )
+
+    def __init__(
+        self, options: Any, model: Model | None = None, sampling: Any = None, **setting: Any
+    ) -> None:
+        self.form = str(setting.pop("form", self.grid[0].get("form", "plain")))
+        if self.form not in FORMS:
+            raise unknown("form", self.form, FORMS)
+        weight = setting.pop("weight", self.grid[0]["weight"])
+        guidance = setting.pop("guidance", None)
+        if setting:
+            raise unknown(f"setting of {type(self).__name__}", next(iter(setting)), self.grid[0])
+        for name, value in (("weight", weight), ("guidance", 1.0 if guidance is None else guidance)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+                raise UserError(f"{type(self).__name__}: '{name}' must be a positive number, not {value!r}.")
+        self.setting = {"form": self.form, "weight": weight}
+        if guidance is not None:
+            self.setting["guidance"] = guidance
+        self.options = self.changed(options) if options is not None else None
+        self.model, self.sampling, self.weight, self.guidance = model, sampling, float(weight), guidance
+
+    def changed(self, options: Any) -> Any:
+        """The generator settings of this arm: its controls."""
+        return options
 
     def train(self, task: Task) -> Model:
         """Train the conditional denoiser on the task's real latents; the EMA weights are kept."""
         o = self.options
+        anchors = self.anchors(task)
         self.model = train(
-            build_model(o, task).to(task.device),
+            build_model(o, task, extra=0 if anchors is None else anchors.features).to(task.device),
             TrainingData(
                 task.latents.to(task.device),
                 task.label.to(task.device),
@@ -43,37 +90,81 @@ class Gelda(Augmenter):
             prediction_type=o.prediction_type,
             weighting=o.loss_weighting,
             timestep_sampling=o.timestep_sampling,
+            batch=None if anchors is None else anchors.batch,
             seed=task.seed,
             dtype=task.dtype,
             on_step=lambda step, loss: task.on_step(step, o.steps, float(loss)),
         )
         return self.model
 
+    def anchors(self, task: Task) -> Anchors | None:
+        """What the residual form takes off; None for the others."""
+        return Anchors.of(task) if self.form == "residual" else None
+
     def synthesise(self, task: Task) -> Synthetic:
         model = self.model if self.model is not None else self.train(task)
         label, subdomain, noise = cell_noise(task)
         if len(label) == 0:
             return Synthetic.none(task.latents.shape[1])
+        anchors = self.anchors(task)
+        added, extra = anchors.draw(label, subdomain) if anchors is not None else (None, None)
+        sampling, scale = self.sampling, self.guidance
+        start, share = None, 0.0
+        if self.form == "translate":
+            start, share = transported(task, label, subdomain), self.options.translate_noise
         latents = sample(
             model,
             label.to(task.device),
             subdomain.to(task.device),
             noise.to(task.device),
-            scheduler=self.sampling.scheduler,
-            num_inference_steps=self.sampling.num_inference_steps,
-            guidance_class=self.sampling.guidance_class,
-            guidance_subdomain=self.sampling.guidance_subdomain,
+            extra=None if extra is None else extra.to(task.device),
+            start=None if start is None else start.to(task.device),
+            start_noise=share,
+            scheduler=sampling.scheduler if start is None else "ddim",
+            num_inference_steps=sampling.num_inference_steps,
+            guidance_class=sampling.guidance_class if scale is None else scale,
+            guidance_subdomain=sampling.guidance_subdomain if scale is None else scale,
             prediction_type=self.options.prediction_type,
-        )
-        return Synthetic(latents.cpu(), label, subdomain)
+        ).cpu()
+        return Synthetic(latents if added is None else latents + added, label, subdomain)
 
 
-def build_model(options, task: Task) -> Model:
+class GeldaPaper(Gelda):
+    """The paper's form: plain conditional diffusion with guidance; scale and weight by validation."""
+
+    grid = tuple(
+        {"form": "plain", "guidance": scale, "weight": weight}
+        for weight in (1.0, 0.3)
+        for scale in (1.5, 1.0, 3.0)
+    )
+
+
+class GeldaWithoutSemantics(Gelda):
+    """The control: the same form, conditioned on ids without any relation between them (one-hot)."""
+
+    def changed(self, options: Any) -> Any:
+        update = {"class_semantics": "one-hot", "subdomain_semantics": "one-hot"}
+        no_rank = {"semantic_rank": 0, "class_rank": 0, "subdomain_rank": 0}
+        if self.form == "residual":  # the prototype carries the class: the condition goes altogether
+            return options.model_copy(update={**update, **no_rank, "condition_control": "unconditional"})
+        return options.model_copy(update={**update, **no_rank})
+
+
+class GeldaShuffled(Gelda):
+    """The control: the same form, semantic vectors deranged anew in every seed, no learned residual."""
+
+    def changed(self, options: Any) -> Any:
+        return options.model_copy(update={"condition_control": "shuffled", "learned_residual": False})
+
+
+def build_model(options: Any, task: Task, extra: int = 0) -> Model:
     """An untrained denoiser whose semantic vectors come from the task's training rows and tables."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
         space = condition_space(options, task)
-        encoder = ConditionEncoder(space, options.condition_dim, residual=options.learned_residual)
+        encoder = ConditionEncoder(
+            space, options.condition_dim, residual=options.learned_residual, extra=extra
+        )
         denoiser = Denoiser(
             task.latents.shape[1],
             options.condition_dim,
@@ -84,8 +175,9 @@ def build_model(options, task: Task) -> Model:
     return Model(denoiser, encoder)
 
 
-def condition_space(options, task: Task) -> ConditionSpace:
+def condition_space(options: Any, task: Task) -> ConditionSpace:
     """γ and κ for a task under the run's settings."""
+    shuffled = options.condition_control in ("shuffled", "random")
     return ConditionSpace.build(
         vectors(options.class_semantics, semantic_inputs(task, "class", options.text_template)),
         vectors(options.subdomain_semantics, semantic_inputs(task, "subdomain", options.text_template)),
@@ -93,7 +185,7 @@ def condition_space(options, task: Task) -> ConditionSpace:
         class_rank=options.class_rank,
         subdomain_rank=options.subdomain_rank,
         control=options.condition_control,
-        seed=options.control_seed,
+        seed=options.control_seed + task.seed if shuffled else options.control_seed,
     )
 
 
@@ -112,7 +204,6 @@ def semantic_inputs(task: Task, axis: str, template: str = "{}") -> SemanticInpu
             given=task.class_given,
             template=template,
         )
-    kept = getattr(task, "kept", None)
     return SemanticInputs(
         task.latents,
         task.subdomain,
@@ -121,8 +212,8 @@ def semantic_inputs(task: Task, axis: str, template: str = "{}") -> SemanticInpu
         names=task.subdomain_names,
         axis="subdomain",
         given=task.subdomain_given,
-        kept=None if kept is None else task.label == kept,
-        unlabelled=getattr(task, "unlabelled", None),
+        kept=None if task.kept is None else task.label == task.kept,
+        unlabelled=task.unlabelled,
         template=template,
     )
 
@@ -142,10 +233,32 @@ def cell_noise(task: Task) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.cat(label), torch.cat(subdomain), torch.cat(noise)
 
 
-def draw_weights(task: Task, balance: float) -> torch.Tensor:
-    """How often a latent is drawn in training ∝ n_class^(−balance): 0 as it is, 1 balanced classes.
+def transported(task: Task, label: torch.Tensor, subdomain: torch.Tensor) -> torch.Tensor:
+    """Starts of the translate form [M, D]: real latents moved as by mean shift, or real ones of the class.
 
-    Full balance made the denoiser memorise the tail (method §4), hence the exponent.
+    A cell without a donor in another subdomain starts from its class's own rows, one whose class has no
+    row at all from rows of all classes: the noise hides what it must, the condition says the rest.
     """
-    counts = torch.from_numpy(task.class_counts()).float().clamp_min(1)
-    return counts[task.label] ** -balance
+    moved = MeanShift().synthesise(task)
+    starts = torch.empty(len(label), task.latents.shape[1])
+    for c, s in torch.stack([label, subdomain], 1).unique(dim=0).tolist():
+        rows = (label == c) & (subdomain == s)
+        found = moved.latents[(moved.label == c) & (moved.subdomain == s)]
+        if len(found) < int(rows.sum()):
+            own = task.latents[task.label == c]
+            own = own if len(own) else task.latents
+            rng = np.random.default_rng([task.seed, c, s])
+            found = own[torch.from_numpy(rng.integers(len(own), size=int(rows.sum())))]
+        starts[rows] = found
+    return starts
+
+
+def draw_weights(task: Task, balance: float) -> torch.Tensor:
+    """How often a latent is drawn in training ∝ n^(−balance): 0 as it is, 1 balanced.
+
+    n counts the latent's class; where one subdomain is to be learned from others, its (class, subdomain)
+    cell. Full balance made the denoiser memorise the tail (method §4), hence the exponent.
+    """
+    unit = task.label if task.target is None else task.label * task.subdomains + task.subdomain
+    counts = torch.bincount(unit).float().clamp_min(1)
+    return counts[unit] ** -balance
