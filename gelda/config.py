@@ -125,6 +125,9 @@ class GeneratorConfig(Settings):
         "none", description="none, shuffled, random, class-only, subdomain-only or unconditional."
     )
     control_seed: int = Field(0, ge=0, description="Which derangement or random table a control takes.")
+    translate_noise: float = Field(
+        0.5, gt=0, le=1, description="Share of the sampling steps that the translate form runs."
+    )
     learned_residual: bool = Field(True, description="Add a learned vector per class and subdomain.")
     condition_drop: float = Field(0.1, ge=0, lt=1, description="Share of steps in which an axis is hidden.")
 
@@ -280,3 +283,72 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+
+
+class CompareConfig(Settings):
+    """A comparison of all methods on one bank of ready latents (`gelda compare`)."""
+
+    name: str = Field("comparison", max_length=120)
+    bank: str = Field(description="An .npz of latents or a bank folder.")
+    protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
+    imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
+    cut: Literal["class", "cell"] = Field("class", description="What the long tail runs over.")
+    target: str = Field("", description="The scarce subdomain (zero-shot, few-shot).")
+    keep: str = Field("", description="The one class that the target keeps (zero-shot).")
+    shots: int = Field(5, ge=1, le=1000, description="Training items a class in the target (few-shot).")
+    classes: tuple[str, ...] = Field((), description="Compared classes; empty = those in every subdomain.")
+    unlabelled: bool = Field(False, description="Transductive: the target's training latents, without labels.")
+    rotations: int = Field(2, ge=2, le=100, description="Folds over the target's groups, each tested once.")
+    methods: tuple[str, ...] = Field((), description="Arms; empty = all.")
+    seeds: int = Field(5, ge=1, le=100)
+    first_seed: int = Field(0, ge=0)
+    device: str = "auto"
+    precision: str = "auto"
+    loss: Literal["logit-adjustment", "ce"] = Field(
+        "logit-adjustment", description="The loss of arms that name none; the other is shown beside it."
+    )
+    taus: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0), min_length=1, description="Tried τ.")
+    validation_folds: int = Field(3, ge=2, le=10)
+    most_synthetic: int = Field(
+        600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most."
+    )
+    adapter: AdapterConfig = AdapterConfig()
+    adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
+    generator: GeneratorConfig = GeneratorConfig(
+        class_semantics="auto",
+        subdomain_semantics="auto",
+        class_rank=4,
+        subdomain_rank=3,
+        learned_residual=True,
+        class_balance=0.5,
+    )
+    sampling: SamplingConfig = SamplingConfig()
+
+
+COMPARE_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Every stage at its smallest: for tests and for a first look.
+    "tiny": {
+        "seeds": 2,
+        "taus": (1.0, 1.5),
+        "validation_folds": 2,
+        "most_synthetic": 20,
+        "adapter": {"steps": 20, "tune_steps": 20, "batch_size": 32, "hidden": [16]},
+        "generator": {"steps": 20, "batch_size": 32, "width": 16, "depth": 1, "condition_dim": 8},
+        "sampling": {"num_inference_steps": 10},
+    },
+}
+
+
+def resolve_compare(values: dict[str, Any], preset: str = "default") -> CompareConfig:
+    """A validated CompareConfig from a preset and given settings; an unknown key names the nearest one."""
+    if preset not in COMPARE_PRESETS:
+        raise UserError(f"There is no preset called '{preset}'.{nearest(preset, COMPARE_PRESETS)}")
+    defaults = {"generator": CompareConfig.model_fields["generator"].default.model_dump()}
+    try:
+        return CompareConfig.model_validate(_merge(_merge(defaults, COMPARE_PRESETS[preset]), values))
+    except ValidationError as error:
+        raise UserError(explain(error, CompareConfig)) from error

@@ -171,7 +171,11 @@ class Pipeline:
             task = self.exp.task(seed, adapted, setting)
             arm: Augmenter
             if method in SAMPLED and trained is not None:
-                arm = Gelda(self.config.generator, trained.model, sampling, sampling.weight)
+                arm = Gelda(self.config.generator, trained.model, sampling, weight=sampling.weight)
+            elif augmenters.get(method).generative:  # a control: it has a model of its own
+                arm = augmenters.get(method).build(
+                    self.config.generator, None, sampling, weight=sampling.weight
+                )
             else:
                 arm = augmenters.get(method).build()
             key = content_key("sample", method, sampling, self._generate_key(seed, adapted))

@@ -182,7 +182,7 @@ def _from_npz(path: Path) -> ReadyBank:
         for layer, shape in widths.items():
             if len(shape) != 2 or shape[0] != total or shape[1] == 0:
                 raise UserError(
-                    f"{path.name}: z_{layer} has shape {shape}; it needs [{total}, D] latents, a row for each label."
+                    f"{path.name}: z_{layer} has shape {shape}; it needs [{total}, D], a row a label."
                 )
             if shapes[f"z_{layer}"][1].kind != "f":
                 raise UserError(f"{path.name}: z_{layer} holds {shapes[f'z_{layer}'][1]}, not floats.")

@@ -17,7 +17,7 @@ from gelda.artifacts import FORMAT, check_format, read_json
 from gelda.augmenters import AUGMENTERS
 from gelda.errors import UserError, nearest
 from gelda.metrics import confusion, macro_f1, recalls
-from gelda.statistics import grouped_mean_variance, seed_interval, shared_share
+from gelda.statistics import cluster_interval, grouped_mean_variance, seed_interval
 
 METHOD_TITLES = {name: spec.title for name, spec in AUGMENTERS.items()}
 MEASURES = {
@@ -46,29 +46,37 @@ class SeedResult:
     train_counts: NDArray[np.integer]  # [C, S]
     groups: Mapping[str, Sequence[int]]
     empty: Sequence[tuple[int, int]]
+    # where scarcity is of cells: {"tail": ((class, subdomain), …)} in place of `groups`
+    cells: Mapping[str, Sequence[tuple[int, int]]] | None = None
+    by_cell: bool = False  # the strata of a mean are cells, not classes
 
     def mask(self, measure: str) -> NDArray[np.bool_]:
-        """Test items that a measure is taken over."""
-        if measure == "unseen":
-            cells = {tuple(cell) for cell in self.empty}
+        """Test items that a measure is taken over; none for a measure that this result does not have."""
+        if measure in ("overall", "uar"):
+            return np.ones(len(self.true), bool)
+        if self.cells is not None or measure == "unseen":
+            wanted = self.empty if measure == "unseen" else (self.cells or {}).get(measure, ())
+            cells = {(int(c), int(s)) for c, s in wanted}
             return np.array(
                 [(int(c), int(s)) in cells for c, s in zip(self.true, self.subdomain, strict=True)], bool
             )
-        if measure in self.groups:
-            return np.isin(self.true, self.groups[measure])
-        return np.ones(len(self.true), bool)
+        return np.isin(self.true, self.groups.get(measure, ()))
 
-    def score(self, measure: str, values: NDArray[np.floating]) -> tuple[float, float]:
-        """Mean (percent) and its variance over groups of items, of per-item `values` (hits or differences).
+    def parts(
+        self, measure: str, values: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[Any], NDArray[Any]]:
+        """Values (percent), strata and groups of the items that a measure is taken over.
 
-        `overall` weighs items alike, every other measure weighs classes alike.
+        `overall` weighs items alike, every other measure weighs classes (or cells) alike.
         """
         keep = self.mask(measure)
-        if not keep.any():
-            return float("nan"), 0.0
-        strata = np.zeros(keep.sum(), int) if measure == "overall" else self.true[keep]
-        mean, variance = grouped_mean_variance(values[keep], strata, self.group[keep])
-        return 100 * mean, 1e4 * variance
+        strata = self.true * (1 + int(self.subdomain.max())) + self.subdomain if self.by_cell else self.true
+        flat = measure == "overall"
+        return (
+            100 * values[keep],
+            np.zeros(keep.sum(), int) if flat else strata[keep],
+            self.group[keep],
+        )
 
 
 def build(
@@ -114,7 +122,7 @@ def build(
             ]
             for m in methods
         },
-        "generator": {key: float(np.mean([h[key] for h in health])) for key in (health[0] if health else {})},
+        "generator": {key: _nanmean([h.get(key) for h in health]) for key in (health[0] if health else {})},
         "notes": list(notes),
         "seconds": dict(seconds),
         "config": dict(config),
@@ -272,31 +280,45 @@ def _cells(report: Mapping[str, Any], method: str) -> list[str]:
 
 def _method(results: Sequence[SeedResult], method: str, classes: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
-    overlap = shared_share([r.group for r in results])
     for measure in ("overall", "head", "medium", "tail", "uar", "unseen"):
-        pairs = [r.score(measure, (r.predicted[method] == r.true).astype(float)) for r in results]
-        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs], overlap)
+        hits = [(r.predicted[method] == r.true).astype(float) for r in results]
+        value[measure] = _interval(results, measure, hits)
     worst = [100 * float(np.nanmin(recalls(r.true, r.predicted[method], classes))) for r in results]
     f1 = [100 * macro_f1(r.true, r.predicted[method], classes) for r in results]
     # no closed form for the items' variance of these two: the interval is over seeds alone
-    value["worst"], value["macro_f1"] = _interval(worst, [0.0], 0.0), _interval(f1, [0.0], 0.0)
+    for measure, values in (("worst", worst), ("macro_f1", f1)):
+        value[measure] = {**seed_interval(values, [0.0], 0.0).as_json(), "seeds": values}
     return value
 
 
 def _paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
-    value = {}
-    overlap = shared_share([r.group for r in results])
-    for measure in PAIRED:
-        pairs = []
-        for r in results:
-            difference = (r.predicted[a] == r.true).astype(float) - (r.predicted[b] == r.true)
-            pairs.append(r.score(measure, difference))
-        value[measure] = _interval([p[0] for p in pairs], [p[1] for p in pairs], overlap)
-    return value
+    return {
+        measure: _interval(
+            results,
+            measure,
+            [(r.predicted[a] == r.true).astype(float) - (r.predicted[b] == r.true) for r in results],
+        )
+        for measure in PAIRED
+    }
 
 
-def _interval(values: list[float], variances: list[float], overlap: float) -> dict[str, Any]:
-    return {**seed_interval(values, variances, overlap).as_json(), "seeds": values}
+def _interval(results: Sequence[SeedResult], measure: str, values: Sequence[NDArray]) -> dict[str, Any]:
+    """The two-way (seed, group of test items) interval of a measure over per-item values of every seed."""
+    parts = [r.parts(measure, v) for r, v in zip(results, values, strict=True)]
+    if any(len(p[0]) == 0 for p in parts):
+        parts = [p for p in parts if len(p[0])]  # a seed's cut may leave no unseen cell
+    if not parts:
+        return {"mean": float("nan"), "ci95": [float("nan"), float("nan")], "seeds": []}
+    seeds = [grouped_mean_variance(*p)[0] for p in parts]
+    if len(parts) < 2:
+        return {"mean": seeds[0], "ci95": [float("nan"), float("nan")], "seeds": seeds}
+    return {**cluster_interval(*zip(*parts, strict=True)).as_json(), "seeds": seeds}
+
+
+def _nanmean(values: Sequence[float | None]) -> float:
+    """Mean of what is there: a figure can be missing in a seed, and null in a file that is read again."""
+    there = [float(v) for v in values if v is not None and np.isfinite(v)]
+    return float(np.mean(there)) if there else float("nan")
 
 
 def _per_class(results: Sequence[SeedResult], methods: Sequence[str], classes: int) -> list[dict[str, Any]]:
@@ -309,7 +331,7 @@ def _per_class(results: Sequence[SeedResult], methods: Sequence[str], classes: i
                     "seed": r.seed,
                     "class": c,
                     "count": int(r.train_counts[c].sum()),
-                    "group": next(name for name, members in r.groups.items() if c in members),
+                    "group": next((name for name, members in r.groups.items() if c in members), ""),
                     "recall": {m: 100 * float(found[m][c]) for m in methods},
                 }
             )

@@ -10,6 +10,7 @@ import torch
 from gelda import schedulers
 from gelda.device import autocast
 from gelda.diffusion import Model, embed, to_clean
+from gelda.errors import UserError
 from gelda.schedulers import SCHEDULERS as SCHEDULERS
 from gelda.schedulers import SolverTable, solver_table
 
@@ -24,15 +25,17 @@ def run_solver(
     denoise: Callable[[torch.Tensor, int], torch.Tensor],
     on_step: Callable[[int, torch.Tensor], None] = lambda step, latent: None,
     fresh: Callable[[int], torch.Tensor] | None = None,
+    first: int = 0,
 ) -> torch.Tensor:
     """Take pure noise [B, D] to latents [B, D]; `denoise(noisy, i)` gives the clean estimate of step i.
 
-    `fresh(i)` gives the new noise [B, D] of step i of a stochastic solver; by default RowNoise.
+    `fresh(i)` gives the new noise [B, D] of step i of a stochastic solver; by default RowNoise. With
+    `first` > 0 the latents given are already at the level of that step, and the steps before are left out.
     """
     if fresh is None and any(table.fresh):
         fresh = RowNoise(noise)
-    latents, estimates = [noise], []
-    for i in range(len(table.timesteps)):
+    latents, estimates = [noise] * (first + 1), [noise] * first
+    for i in range(first, len(table.timesteps)):
         estimates.append(denoise(latents[-1], i))
         moved = torch.zeros_like(noise)
         for j, weight in table.state[i].items():
@@ -44,7 +47,7 @@ def run_solver(
         latents.append(moved)
         on_step(i, moved)
         for kept, rows in ((latents, table.state), (estimates, table.denoised)):
-            for j in range(i + 1):
+            for j in range(first, i + 1):
                 if not any(j in row for row in rows[i + 1 :]):
                     kept[j] = noise.new_empty(0)  # no later step reads it: give the memory back
     return latents[-1]
@@ -95,6 +98,8 @@ def sample(
     noise: torch.Tensor,
     *,
     extra: torch.Tensor | None = None,
+    start: torch.Tensor | None = None,
+    start_noise: float = 0.5,
     scheduler: str = "dpm-solver++",
     num_inference_steps: int = 20,
     guidance_class: float = 1.0,
@@ -110,18 +115,28 @@ def sample(
     + w_γ·(m(γ,κ) − m(∅,κ)). Branches whose weight is zero are not evaluated, so scales of 1 cost
     one network pass, and equal scales two. Modulations are computed once per distinct row of
     (label, subdomain, extra) in a batch. dtype is that of the matrix products: in fp32 results do not
-    depend on the batch size (to 1e-5), in bf16 to about 1e-2 only. Raises UserError for a scheduler
-    that does not fit the prediction_type.
+    depend on the batch size (to 1e-5), in bf16 to about 1e-2 only. With `start` [N, D] the way begins at
+    those latents, noised so far that the share `start_noise` of the steps is left (SDEdit, arXiv
+    2108.01073). Raises UserError for a scheduler that does not fit the prediction_type, or that looks back
+    further than one step where there is a start.
     """
     schedulers.check(scheduler, prediction_type)
     table = solver_table(scheduler, num_inference_steps)
+    begin = 0
+    if start is not None:
+        begin = min(num_inference_steps - 1, round((1 - start_noise) * num_inference_steps))
+        if any(
+            min(row, default=i) < i for rows in (table.state, table.denoised) for i, row in enumerate(rows)
+        ):
+            raise UserError(f"A sampling that starts from latents needs 'ddim' or 'ddpm', not '{scheduler}'.")
     branches = guidance_branches(guidance_class, guidance_subdomain)
     weights = [weight for weight, _, _ in branches]
     batch_size = batch_size or BATCH.get(noise.device.type, 4096)
     first, cell_of_row = _distinct(label, subdomain, extra)
     done = []
-    for start in range(0, len(noise), batch_size):
-        cells, local = torch.unique(cell_of_row[start : start + batch_size], return_inverse=True)
+    for offset in range(0, len(noise), batch_size):
+        part = slice(offset, offset + batch_size)
+        cells, local = torch.unique(cell_of_row[part], return_inverse=True)
         some = first[cells]
         with autocast(noise.device, dtype):
             condition = torch.cat([_condition(model, label, subdomain, extra, some, b[1:]) for b in branches])
@@ -141,7 +156,10 @@ def sample(
             parts = clean.chunk(len(weights))
             return sum((w * c for w, c in zip(weights[1:], parts[1:], strict=True)), weights[0] * parts[0])
 
-        done.append(run_solver(table, noise[start : start + batch_size], denoise, on_step))
+        level = noise[part]
+        if start is not None:
+            level = table.signal[begin] * start[part] + table.spread[begin] * level
+        done.append(run_solver(table, level, denoise, on_step, first=begin))
     return torch.cat(done) if done else noise.clone()
 
 

@@ -167,13 +167,28 @@ AUGMENTERS: dict[str, AugmenterSpec] = {
         "subdomains",
     ),
     "gelda-paper": AugmenterSpec(
-        _from("diffusion", "Gelda"),
+        _from("diffusion", "GeldaPaper"),
         "GeLDA, the paper's form",
-        "Conditional diffusion, guided, full weight.",
+        "Conditional diffusion of the latent, guided.",
         "generative",
     ),
     "gelda": AugmenterSpec(
-        _from("diffusion", "Gelda"), "GeLDA", "Conditional diffusion, unguided, low weight.", "generative"
+        _from("diffusion", "Gelda"),
+        "GeLDA",
+        "Conditional diffusion in the form that validation chooses.",
+        "generative",
+    ),
+    "gelda-uncond": AugmenterSpec(
+        _from("diffusion", "GeldaWithoutSemantics"),
+        "GeLDA without semantics",
+        "The control: the same form, without semantic vectors.",
+        "generative",
+    ),
+    "gelda-shuffled": AugmenterSpec(
+        _from("diffusion", "GeldaShuffled"),
+        "GeLDA, shuffled semantics",
+        "The control: the same form, every name given another one's vector.",
+        "generative",
     ),
 }
 

@@ -69,9 +69,7 @@ class Anchors:
         index = torch.where(others[:, None] > 0, index, torch.zeros_like(index))
         return self.latents[rows] - self._mean(label, index, k), k.log()[:, None]
 
-    def draw(
-        self, label: torch.Tensor, subdomain: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def draw(self, label: torch.Tensor, subdomain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Anchors [M, D] on the CPU and log k [M, 1] for latents to be made in cells (label, subdomain)."""
         if self.centre is not None:
             return self.centre[subdomain].cpu(), None

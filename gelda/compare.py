@@ -1,0 +1,545 @@
+"""`gelda compare`: every method on one bank, by a protocol, with every choice made on validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from gelda import __version__, augmenters, device, protocols, report, semantics
+from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
+from gelda.augmenters.base import Augmenter, Synthetic, Task
+from gelda.config import CompareConfig
+from gelda.errors import UserError, unknown
+from gelda.finetune import head_data
+from gelda.heads import fit
+from gelda.latents import Standardizer
+from gelda.metrics import class_mean_log_loss
+from gelda.protocols import Episode
+from gelda.ready import ReadyBank
+from gelda.report import SeedResult
+from gelda.runs import Recorder, RunState, StageState
+
+STAGES = {
+    "select": "Choose layer, τ and every method's setting on validation",
+    "train": "Train every method and test it",
+    "report": "Compare, with intervals",
+}
+TOGETHER = 400_000_000  # numbers (fp32) that the heads trained side by side may hold
+CONTROLS = ("gelda-uncond", "gelda-shuffled")  # they take the form that validation chose for gelda
+Setting = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose for a seed: layer, τ, a setting an arm; and every score it saw."""
+
+    layer: str
+    tau: float
+    settings: dict[str, Setting]
+    scores: dict[str, Any]
+
+
+@dataclass
+class Candidate:
+    """One head to be trained: an arm under a setting on an episode's task."""
+
+    arm: str
+    setting: Setting
+    data: HeadData
+    plan: HeadPlan
+    test: torch.Tensor  # standardised test latents [M, D] as this arm sees them
+    episode: int = 0
+    logits: torch.Tensor | None = None
+
+
+class Comparison:
+    """One bank under one protocol; `run()` leaves a report in the run's folder and may be resumed."""
+
+    def __init__(self, config: CompareConfig, bank: ReadyBank, state: RunState, recorder: Recorder) -> None:
+        self.config, self.bank, self.state, self.recorder = config, bank, state, recorder
+        self.items = bank.items
+        self.device = device.resolve(config.device)
+        self.dtype = device.resolve_precision(config.precision, self.device)
+        self.methods = arms(config, bank)
+        self.seeds = list(range(config.first_seed, config.first_seed + config.seeds))
+        self.latents: dict[str, torch.Tensor] = {}
+        self.seconds: dict[str, float] = {}
+
+    def run(self) -> dict[str, Any]:
+        choices = self._stage("select", self._select)
+        outcomes = self._stage("train", lambda seed, tick: self._train(seed, choices[seed], tick))
+        result = self._report(choices, outcomes)
+        write_json(self.state.path / "report.json", result)
+        self.state.headline = result["headline"]
+        return result
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def episodes(self, seed: int) -> list[Episode]:
+        """The protocol's episodes of a seed."""
+        c, items = self.config, self.items
+        if c.protocol == "longtail":
+            return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut)]
+        shared = {
+            "target": items.subdomain_names.index(c.target),
+            "classes": protocols.shared_classes(items, c.classes),
+            "unlabelled": c.unlabelled,
+            "rotations": c.rotations,
+        }
+        if c.protocol == "zero-shot":
+            return protocols.zero_shot(items, seed, kept=items.class_names.index(c.keep), **shared)
+        return protocols.few_shot(items, seed, shots=c.shots, **shared)
+
+    def z(self, layer: str) -> torch.Tensor:
+        """All latents of an encoder layer, read once."""
+        if layer not in self.latents:
+            self.latents[layer] = self.bank.load(layer)
+        return self.latents[layer]
+
+    def task(self, episode: Episode, layer: str, tick: Callable[[float], None] = lambda share: None) -> Task:
+        """The training rows of an episode, standardised by themselves; classes renumbered to those in play."""
+        items, rows = self.items, torch.from_numpy(episode.train)
+        z = self.z(layer)
+        scale = Standardizer.fit(z[rows])
+        number = np.full(items.cells[0], -1)
+        number[list(episode.classes)] = np.arange(len(episode.classes))
+        given = self.bank.class_semantics
+        unlabelled = None
+        if len(episode.unlabelled):
+            target = torch.from_numpy(items.subdomain[episode.unlabelled])
+            unlabelled = (scale.apply(z[torch.from_numpy(episode.unlabelled)]), target)
+        return Task(
+            latents=scale.apply(z[rows]),
+            label=torch.from_numpy(number[items.label[episode.train]]),
+            subdomain=torch.from_numpy(items.subdomain[episode.train]),
+            classes=len(episode.classes),
+            subdomains=items.cells[1],
+            allocation=self.allocation(episode),
+            seed=protocol_seed(episode),
+            class_names=tuple(items.class_names[c] for c in episode.classes),
+            subdomain_names=items.subdomain_names,
+            class_given=None if given is None else given[list(episode.classes)],
+            subdomain_given=self.bank.subdomain_semantics,
+            device=self.device,
+            dtype=self.dtype,
+            on_step=lambda step, total, loss: tick(step / total),
+            group=torch.from_numpy(np.unique(items.group[episode.train], return_inverse=True)[1]),
+            kept=None if episode.kept is None else episode.classes.index(episode.kept),
+            target=episode.target,
+            unlabelled=unlabelled,
+        )
+
+    def test(self, episode: Episode, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Test latents [M, D] in the episode's standardised space, and their subdomains."""
+        z = self.z(layer)
+        scale = Standardizer.fit(z[torch.from_numpy(episode.train)])
+        return scale.apply(z[torch.from_numpy(episode.test)]), torch.from_numpy(
+            self.items.subdomain[episode.test]
+        )
+
+    def allocation(self, episode: Episode) -> np.ndarray:
+        """Synthetic latents wanted per cell [C', S].
+
+        Transfer: the target's cells up to a class's mean total over the sources, the kept cell too, so
+        that the target is as large as they are and balanced. Long tail: every class (or cell) up to the
+        largest, evenly over its cells. Never more than `most_synthetic` a cell.
+        """
+        real = self.items.counts(episode.train)[list(episode.classes)]
+        wanted = np.zeros_like(real)
+        if episode.target is not None:
+            wanted[:, episode.target] = np.maximum(
+                round(float(np.delete(real, episode.target, 1).sum(1).mean())) - real[:, episode.target], 0
+            )
+        elif episode.by_cell:
+            wanted = real.max() - real
+        else:
+            missing = real.sum(1).max() - real.sum(1)
+            open_cells = episode.wanted[list(episode.classes)]
+            wanted = np.where(open_cells, np.ceil(missing / np.maximum(open_cells.sum(1), 1))[:, None], 0)
+        wanted = np.where(episode.wanted[list(episode.classes)], wanted, 0)
+        return np.minimum(wanted, self.config.most_synthetic).astype(np.int64)
+
+    # -- choices --------------------------------------------------------------------------------
+
+    def _select(self, seed: int, tick: Callable[[float, str], None]) -> Choice:
+        """Layer and τ by logit adjustment, then each arm's setting, by class-mean log-loss on validation."""
+        c = self.config
+        file = self._file("select", seed, "choice.json")
+        if file.is_file():
+            tick(1, "reused")
+            return Choice(**{k: v for k, v in read_json(file).items() if k != "format"})
+        inner = protocols.validation(self.items, self.episodes(seed)[0], c.validation_folds)
+        layers = [c.adapter.fm_layer] if c.adapter.fm_layer != "auto" else list(self.bank.layers)
+        layer_scores: dict[str, dict[str, float]] = {}
+        for place, layer in enumerate(layers):
+            candidates = []
+            for number, episode in enumerate(inner):
+                task, (test, _) = self.task(episode, layer), self.test(episode, layer)
+                data = HeadData(task.latents, task.label, torch.ones(len(task.label)))
+                candidates += [
+                    Candidate("τ", {"tau": tau}, data, HeadPlan("logit-adjustment", tau), test, number)
+                    for tau in c.taus
+                ]
+            self._fit(candidates, seed)
+            layer_scores[layer] = {
+                f"{tau:g}": self._score(inner, [k for k in candidates if k.setting["tau"] == tau])
+                for tau in c.taus
+            }
+            tick(0.3 * (place + 1) / len(layers), f"validating layer {layer}")
+        layer, tau = min(
+            ((name, float(t)) for name in layers for t in layer_scores[name]),
+            key=lambda pair: layer_scores[pair[0]][f"{pair[1]:g}"],
+        )
+        chosen = {m: dict(grid_of(m)[0]) for m in self.methods}
+        scores: dict[str, Any] = {"layer": layer_scores}
+        tuned = [m for m in self.methods if m not in CONTROLS and len(grid_of(m)) > 1]
+        candidates = []
+        for number, episode in enumerate(inner):
+            share = number / len(inner)
+            pairs = [(m, setting) for m in tuned for setting in grid_of(m)]
+            for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs)):
+                candidate.episode = number
+                candidates.append(candidate)
+                tick(
+                    0.3 + 0.6 * (share + (done + 1) / len(pairs) / len(inner)),
+                    f"validating {candidate.arm}, fold {number + 1} of {len(inner)}",
+                )
+        self._fit(candidates, seed)
+        for m in tuned:
+            named = {}
+            for setting in grid_of(m):
+                own = [k for k in candidates if k.arm == m and k.setting == setting]
+                named[describe(setting)] = self._score(inner, own)
+            scores[m] = named
+            best = min(named, key=lambda name: (np.nan_to_num(named[name], nan=np.inf), list(named).index(name)))
+            chosen[m] = next(dict(s) for s in grid_of(m) if describe(s) == best)
+        if "logit-adjustment" in chosen:
+            chosen["logit-adjustment"] = {"tau": tau}
+        choice = Choice(layer, tau, chosen, scores)
+        write_json(file, {"format": FORMAT, **choice.__dict__})
+        tick(1, "")
+        return choice
+
+    def _score(self, inner: Sequence[Episode], own: Sequence[Candidate]) -> float:
+        """Class-mean (cell-mean) log-loss of one setting, pooled over the validation episodes."""
+        true, probabilities = [], []
+        for candidate in own:
+            episode = inner[candidate.episode]
+            assert candidate.logits is not None
+            place = np.array([episode.classes.index(c) for c in self.items.label[episode.test]])
+            strata = place * self.items.cells[1] + self.items.subdomain[episode.test]
+            true.append(np.stack([place, strata if episode.by_cell else place], 1))
+            probabilities.append(candidate.logits.double().softmax(-1).numpy())
+        rows, probability = np.concatenate(true), np.concatenate(probabilities)
+        loss = -np.log(probability[np.arange(len(rows)), rows[:, 0]].clip(1e-12))
+        return float(np.mean([loss[rows[:, 1] == u].mean() for u in np.unique(rows[:, 1])]))
+
+    def _candidates(
+        self, episode: Episode, layer: str, tau: float, pairs: Sequence[tuple[str, Setting]]
+    ) -> Iterator[Candidate]:
+        """A head to train for every (arm, setting); settings that differ in weight share their latents."""
+        task, (test, subdomain) = self.task(episode, layer), self.test(episode, layer)
+        made: dict[str, Synthetic] = {}
+        for name, setting in pairs:
+            arm = build(name, setting, self.config)
+            key = name + describe({k: v for k, v in setting.items() if k != "weight"})
+            if key not in made:
+                made[key] = arm.synthesise(task)
+            transform = arm.transform(task)
+            yield Candidate(
+                name,
+                setting,
+                head_data(task, arm, made[key], real=task.latents),
+                arm.plan(task).resolved(self.config.loss, tau),
+                test if transform is None else transform(test, subdomain),
+            )
+
+    def _fit(self, candidates: Sequence[Candidate], seed: int) -> None:
+        """Train the heads side by side, as many as memory takes, and keep their test logits [M, C']."""
+        a = self.config.adapter
+        start = 0
+        while start < len(candidates):
+            stop, numbers, tables = start, 0, set()
+            while stop < len(candidates):
+                k = candidates[stop]
+                fresh = k.data.latents.numel() if k.data.latents.data_ptr() not in tables else 0
+                numbers += fresh + a.batch_size * k.data.latents.shape[1] * 4
+                if stop > start and (numbers > TOGETHER or classes_of(k) != classes_of(candidates[start])):
+                    break
+                tables.add(k.data.latents.data_ptr())
+                stop += 1
+            group = candidates[start:stop]
+            widths = (group[0].data.latents.shape[1], *a.hidden)
+            heads = fit(
+                Adapter(widths, classes_of(group[0]), len(group), seed).to(self.device),
+                [k.data for k in group],
+                [k.plan for k in group],
+                steps=a.tune_steps,
+                batch_size=a.batch_size,
+                learning_rate=a.learning_rate,
+                weight_decay=a.weight_decay,
+                dropout=a.dropout,
+                seed=seed + 1,
+                on_step=lambda done, total: self.recorder.check(),
+            )
+            for number, candidate in enumerate(group):
+                one = heads.gather([number])
+                candidate.logits = one.run(candidate.test.to(self.device))[0].cpu()
+            start = stop
+
+    # -- final training and testing -------------------------------------------------------------
+
+    def _train(self, seed: int, choice: Choice, tick: Callable[[float, str], None]) -> dict[str, Any]:
+        """All arms with their chosen settings on every episode of a seed, and their test predictions."""
+        episodes = self.episodes(seed)
+        parts, reused = [], 0
+        for number, episode in enumerate(episodes):
+            file = self._file("train", seed, f"episode-{number}.safetensors")
+            if file.is_file():
+                parts.append(read_tensors(file))
+                reused += 1
+                continue
+            candidates = []
+            pairs = [(m, self._final(m, choice)) for m in self.methods]
+            for done, candidate in enumerate(self._candidates(episode, choice.layer, choice.tau, pairs)):
+                candidates.append(candidate)
+                share = (number + 0.9 * (done + 1) / len(pairs)) / len(episodes)
+                tick(share, f"{candidate.arm}, part {number + 1} of {len(episodes)}")
+            other = "ce" if self.config.loss != "ce" else "logit-adjustment"
+            under = []
+            for candidate in candidates:  # makers and mixers under the other loss too
+                plan = build(candidate.arm, candidate.setting, self.config).plan(self.task_free)
+                if plan.loss is None:
+                    under.append(replace(candidate, plan=plan.resolved(other, choice.tau), logits=None))
+            self._fit(candidates + under, seed)
+            classes = torch.tensor(episode.classes)
+            arrays = {"rows": torch.from_numpy(episode.test)}
+            for prefix, group in (("", candidates), ("other:", under)):
+                for candidate in group:
+                    assert candidate.logits is not None
+                    arrays[prefix + candidate.arm] = classes[candidate.logits.argmax(-1)]
+            write_tensors(file, arrays)
+            parts.append(read_tensors(file))
+        tick(1, "reused" if reused == len(episodes) else "")
+        rows = torch.cat([p["rows"] for p in parts]).numpy()
+        return {
+            "rows": rows,
+            "episodes": episodes,
+            **{k: torch.cat([p[k] for p in parts]).numpy() for k in parts[0] if k != "rows"},
+        }
+
+    def _final(self, method: str, choice: Choice) -> Setting:
+        """An arm's chosen setting; the controls have gelda's."""
+        if method in CONTROLS:
+            return choice.settings.get("gelda", dict(grid_of("gelda")[0]))
+        return choice.settings[method]
+
+    # -- report ---------------------------------------------------------------------------------
+
+    def _report(self, choices: Mapping[int, Choice], outcomes: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+        items, c = self.items, self.config
+
+        def results(prefix: str) -> list[SeedResult]:
+            found = []
+            for seed in self.seeds:
+                out = outcomes[seed]
+                first, rows = out["episodes"][0], out["rows"]
+                names = [k for k in out if k.startswith(prefix)] if prefix else self.methods
+                found.append(
+                    SeedResult(
+                        seed,
+                        items.label[rows],
+                        items.subdomain[rows],
+                        np.unique(items.group, return_inverse=True)[1][rows],
+                        {k.removeprefix(prefix): out[k] for k in names},
+                        items.counts(first.train),
+                        class_groups(first),
+                        first.groups["unseen"],
+                        cells=first.groups,
+                        by_cell=first.by_cell,
+                    )
+                )
+            return found
+
+        tested = len(np.unique(items.group[outcomes[self.seeds[0]]["rows"]]))
+        result = report.build(
+            results(""),
+            class_names=items.class_names,
+            subdomain_names=items.subdomain_names,
+            health=[],
+            notes=self._notes(choices, tested),
+            config={**c.model_dump(mode="json"), "selection": selection(choices)},
+            seconds=self.seconds,
+            run=self.state.id,
+            name=self.state.name,
+            demo=self.state.demo,
+            setting=self._setting(outcomes[self.seeds[0]]["episodes"], tested),
+        )
+        other = [k for k in outcomes[self.seeds[0]] if k.startswith("other:")]
+        if other:
+            result["under_other_loss"] = report.methods(results("other:"), len(items.class_names))
+        result["countable"] = tested >= 8
+        return result
+
+    def _setting(self, episodes: Sequence[Episode], tested: int) -> str:
+        c, items = self.config, self.items
+        count = len(episodes[0].train)
+        what = {
+            "longtail": f"long tail over {'classes' if c.cut == 'class' else 'cells'}, imbalance {c.imbalance:g}",
+            "zero-shot": f"{c.target} keeps {c.keep} only",
+            "few-shot": f"{c.target} has {c.shots} items a class",
+        }[c.protocol]
+        if c.protocol != "longtail":
+            what += ", transductive (its latents are read without labels)" if c.unlabelled else ""
+        names = ", ".join(items.class_names[k] for k in episodes[0].classes)
+        groups = f"{tested} {'groups' if items.grouped else 'items'} tested"
+        return (
+            f"{self.bank.name}: {what}; classes {names}; {count} training items in the first seed; "
+            f"{groups}; {len(self.seeds)} seed(s)."
+        )
+
+    def _notes(self, choices: Mapping[int, Choice], tested: int) -> list[str]:
+        picked = [ch.settings["gelda"] for ch in choices.values() if "gelda" in ch.settings]
+        notes = [
+            "Layer, τ and every method's own setting were chosen by class-mean log-loss on validation that "
+            "reads no test label; each method had at most six settings."
+        ]
+        if picked:
+            texts = "; ".join(describe(p) for p in picked)
+            notes.append(f"GeLDA's form, in the order of the seeds: {texts}.")
+        if self.config.protocol != "longtail" and len(self.items.subdomain_names) < 3:
+            notes.append("Only one source subdomain: validation cannot let a source play the target.")
+        if tested < 8:
+            notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
+        return notes
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    @property
+    def task_free(self) -> Task:
+        """A task of one row: enough to ask an arm for its plan."""
+        zero = torch.zeros(1, dtype=torch.int64)
+        return Task(torch.zeros(1, 1), zero, zero, 1, 1, np.zeros((1, 1), np.int64), 0)
+
+    def _stage(self, name: str, work: Callable[[int, Callable[[float, str], None]], Any]) -> dict[int, Any]:
+        started, done = time.perf_counter(), {}
+        with self.recorder.stage(name, 100 * len(self.seeds)) as stage:
+            for place, seed in enumerate(self.seeds):
+
+                def tick(share: float, message: str, place: int = place, stage: StageState = stage) -> None:
+                    text = f"seed {place + 1} of {len(self.seeds)}" + (f", {message}" if message else "")
+                    self.recorder.advance(stage, 100 * (place + share), text)
+
+                done[seed] = work(seed, tick)
+        self.seconds[name] = round(time.perf_counter() - started, 2)
+        return done
+
+    def _file(self, stage: str, seed: int, name: str) -> Any:
+        folder = self.state.path / "stages" / f"{stage}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+
+def compare_key(config: CompareConfig, bank: ReadyBank) -> str:
+    """What a comparison's results depend on: the same command finds the same run again."""
+    g = config.generator
+    texts = [semantics.fingerprint(s) for s in (g.class_semantics, g.subdomain_semantics, g.text_template)]
+    settings = config.model_dump(mode="json", exclude={"name", "device", "bank"})
+    return content_key("compare", FORMAT, __version__, bank.key, settings, texts)
+
+
+def arms(config: CompareConfig, bank: ReadyBank) -> list[str]:
+    """The methods of a comparison: those named, else every one that the bank gives something to do."""
+    for method in config.methods:
+        augmenters.get(method)
+    if config.methods:
+        return list(config.methods)
+    single = len(bank.items.subdomain_names) < 2
+    return [m for m in augmenters.AUGMENTERS if not (single and class_of(m).needs_subdomains)]
+
+
+def check(config: CompareConfig, bank: ReadyBank) -> None:
+    """Refuse names and combinations that cannot work before a run folder exists."""
+    items = bank.items
+    device.resolve_precision(config.precision, device.resolve(config.device))
+    arms(config, bank)
+    if config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
+        raise unknown("layer", config.adapter.fm_layer, bank.layers)
+    if config.adapter_layer:
+        raise UserError("compare generates at adapter layer 0 only so far: leave --adapter-layer out.")
+    if config.protocol == "longtail":
+        if config.target or config.keep or config.unlabelled:
+            raise UserError("--target, --keep and --unlabelled belong to zero-shot and few-shot protocols.")
+    else:
+        if len(items.subdomain_names) < 2:
+            raise UserError(f"{bank.name} has one subdomain: {config.protocol} needs at least two.")
+        if not config.target:
+            raise UserError(f"{config.protocol} needs --target, one of: {', '.join(items.subdomain_names)}.")
+        if config.target not in items.subdomain_names:
+            raise unknown("subdomain", config.target, items.subdomain_names)
+        classes = protocols.shared_classes(items, config.classes)
+        if len(classes) < 2:
+            raise UserError(f"{bank.name} has fewer than two classes that every subdomain holds.")
+    if config.protocol == "zero-shot":
+        if not config.keep:
+            raise UserError(f"zero-shot needs --keep, one of: {', '.join(items.class_names)}.")
+        if config.keep not in items.class_names:
+            raise unknown("class", config.keep, items.class_names)
+    g = config.generator
+    semantics.check(g.class_semantics, "class", items.class_names)
+    semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)
+
+
+def class_of(method: str) -> type[Augmenter]:
+    """The class behind a method's name."""
+    spec = augmenters.get(method)
+    return type(spec.build(None) if spec.generative else spec.build())
+
+
+def grid_of(method: str) -> tuple[Setting, ...]:
+    """The settings that validation tries for a method."""
+    return class_of(method).grid
+
+
+def build(method: str, setting: Setting, config: CompareConfig) -> Augmenter:
+    """An arm under a setting."""
+    spec = augmenters.get(method)
+    if spec.generative:
+        return spec.build(config.generator, None, config.sampling, **setting)
+    return spec.build(**setting)
+
+
+def describe(setting: Setting) -> str:
+    """ "form plain, weight 0.3"."""
+    return ", ".join(f"{k} {v:g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in setting.items())
+
+
+def classes_of(candidate: Candidate) -> int:
+    """How many logits a candidate's head has: its plan's data were renumbered to the classes in play."""
+    return int(candidate.data.classes)
+
+
+def class_groups(episode: Episode) -> dict[str, tuple[int, ...]]:
+    """Class ids of each group that is made of whole classes; {} where groups are of cells."""
+    if episode.by_cell or episode.target is not None:
+        return {}
+    return {k: tuple(sorted({c for c, _ in v})) for k, v in episode.groups.items() if k != "unseen"}
+
+
+def protocol_seed(episode: Episode) -> int:
+    """A seed for what is drawn in an episode: its own for every rotation and fold."""
+    return episode.seed * 1000 + episode.fold
+
+
+def selection(choices: Mapping[int, Choice]) -> dict[str, Any]:
+    """What was chosen in every seed and the scores behind it, for the report's config."""
+    return {
+        str(seed): {"fm_layer": c.layer, "tau": c.tau, "settings": c.settings, "scores": c.scores}
+        for seed, c in choices.items()
+    }
