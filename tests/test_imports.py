@@ -9,13 +9,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# design.md's order, and our additions: errors model_card pretrain mixers posts config allocation heads points
-# experiment health terminal shipping.
+# design.md's order, and our additions: errors model_card pretrain mixers posts domains config allocation
+# heads points experiment health terminal shipping.
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents semantics "
-    "conditions losses mixers posts metrics statistics config allocation adapter heads denoiser diffusion "
-    "sampler augmenters "
-    "finetune protocols projection report runs experiment points health terminal pipeline jobs shipping "
+    "conditions losses mixers posts domains metrics statistics config allocation adapter heads denoiser "
+    "diffusion sampler augmenters finetune protocols projection report runs experiment points health "
+    "terminal pipeline jobs shipping "
     "ablation executors sklearn cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
