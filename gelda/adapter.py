@@ -10,8 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from gelda import losses, mixers, posts
-from gelda.errors import UserError
+from gelda.errors import UserError, unknown
 from gelda.seeds import generator
+
+HEADS = {"linear": "A linear last layer.", "cosine": "Cosines, scaled, without a bias."}
+COSINE_SCALE = 25.0
 
 
 class Adapter(nn.Module):
@@ -19,16 +22,36 @@ class Adapter(nn.Module):
 
     Latents are pre-activations, so that a generator meets roughly Gaussian vectors. All K copies run
     in one batched matrix product; K is the arms or folds trained together.
+
+    head: `linear`, or `cosine`: logits are 25 × the cosines of the last hidden features and the classes'
+    weights, without a bias. class_vectors [C, width of the last hidden layer]: where those weights start
+    (text embeddings of the class names, say).
     """
 
-    def __init__(self, widths: Sequence[int], classes: int, copies: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        classes: int,
+        copies: int = 1,
+        seed: int = 0,
+        head: str = "linear",
+        class_vectors: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
+        if head not in HEADS:
+            raise unknown("head", head, HEADS)
+        self.head = head
         self.widths, self.classes, self.copies = tuple(widths), classes, copies
         sizes = [*widths, classes]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             rng = generator(seed, "adapter", i)
             one = torch.randn(fan_in, fan_out, generator=rng) / fan_in**0.5
+            if class_vectors is not None and i == len(widths) - 1:
+                if class_vectors.shape != (classes, fan_in):
+                    shape = list(class_vectors.shape)
+                    raise UserError(f"Initial class vectors must be [{classes}, {fan_in}], not {shape}.")
+                one = class_vectors.T.float()
             self.weights.append(nn.Parameter(one.repeat(copies, 1, 1)))  # same start in every arm
             self.biases.append(nn.Parameter(torch.zeros(copies, 1, fan_out)))
 
@@ -47,7 +70,7 @@ class Adapter(nn.Module):
     ) -> torch.Tensor:
         """From z^(start) [K, B, D] to z^(stop), or to the logits [K, B, C] where stop is None."""
         for i in range(start, len(self.weights) if stop is None else stop):
-            z = self._affine(i, self._drop(self.activate(z, i), i, dropout, rng))
+            z = self.multiply(i, self._drop(self.activate(z, i), i, dropout, rng))
         return z
 
     def activate(self, z: torch.Tensor, layer: int) -> torch.Tensor:
@@ -58,10 +81,16 @@ class Adapter(nn.Module):
         self, features: torch.Tensor, dropout: float = 0.0, rng: torch.Generator | None = None
     ) -> torch.Tensor:
         """Logits [K, B, C] of the last hidden features, activate(z^(L), L)."""
-        return self._affine(self.layers, self._drop(features, self.layers, dropout, rng))
+        return self.multiply(self.layers, self._drop(features, self.layers, dropout, rng))
 
-    def _affine(self, layer: int, z: torch.Tensor) -> torch.Tensor:
-        return torch.baddbmm(self.biases[layer], z, self.weights[layer])
+    def multiply(self, layer: int, z: torch.Tensor, copies: list[int] | None = None) -> torch.Tensor:
+        """Matrix number `layer` on its input [K, B, D], of all copies or of the named ones."""
+        weight, bias = self.weights[layer], self.biases[layer]
+        if copies is not None:
+            weight, bias = weight[copies], bias[copies]
+        if layer == self.layers and self.head == "cosine":
+            return COSINE_SCALE * (F.normalize(z, dim=-1) @ F.normalize(weight, dim=1))
+        return torch.baddbmm(bias, z, weight)
 
     def _drop(self, z: torch.Tensor, layer: int, dropout: float, rng: torch.Generator | None) -> torch.Tensor:
         """One mask for all copies: an arm's result must not depend on its neighbours. z^(0) stays whole."""
@@ -77,7 +106,7 @@ class Adapter(nn.Module):
 
     def gather(self, index: Sequence[int]) -> Adapter:
         """A new adapter whose k-th copy starts from copy `index[k]` of this one."""
-        new = Adapter(self.widths, self.classes, len(index)).to(self.weights[0].device)
+        new = Adapter(self.widths, self.classes, len(index), head=self.head).to(self.weights[0].device)
         with torch.no_grad():
             for mine, theirs in zip(new.parameters(), self.parameters(), strict=True):
                 mine.copy_(theirs[list(index)])
@@ -89,11 +118,13 @@ class HeadData:
     """What one head learns from: latents [N, D], labels [N], and each item's weight [N].
 
     counts [C] are the effective counts for losses that look at them: the sum of weights per class.
+    subdomain [N] is needed for domain-adversarial training only; −1 is unknown.
     """
 
     latents: torch.Tensor
     label: torch.Tensor
     weight: torch.Tensor
+    subdomain: torch.Tensor | None = None
 
     def counts(self, classes: int) -> torch.Tensor:
         return torch.zeros(classes, dtype=torch.float64).index_add_(
@@ -107,7 +138,8 @@ class HeadPlan:
 
     loss: an entry of LOSSES with its own number `strength`; deferred: class-balanced re-weighting in this
     last share of the steps (DRW, arXiv 1906.07413); mix: an entry of MIXERS, used on every batch of
-    z^(start); post: an entry of POSTS, used on the last layer afterwards. loss None = the run's loss.
+    z^(start); post: an entry of POSTS, used on the last layer afterwards; adversarial: strength of
+    domain-adversarial training (arXiv 1505.07818), None = without. loss None = the run's loss.
     """
 
     loss: str | None = None
@@ -117,6 +149,7 @@ class HeadPlan:
     mix_strength: float | None = None
     post: str | None = None
     post_strength: float | None = None
+    adversarial: float | None = None
 
     def resolved(self, loss: str, tau: float | None = None) -> HeadPlan:
         """With the run's loss where none is named, and the run's τ where logit adjustment has none."""
@@ -131,6 +164,8 @@ class HeadPlan:
             raise UserError("A head's plan names no loss: give it one, or the run's with resolved(loss).")
         if self.deferred is not None and not 0 <= self.deferred <= 1:
             raise UserError(f"deferred is {self.deferred:g}: it is a share of the steps, from 0 to 1.")
+        if self.adversarial is not None and not 0 <= self.adversarial < float("inf"):
+            raise UserError(f"The adversarial strength is {self.adversarial:g}: it must be at least 0.")
         return replace(
             self,
             strength=losses.strength(self.loss, self.strength),

@@ -96,6 +96,7 @@ def head_data(
         latents,
         torch.cat([task.label, made.label]),
         torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight)]),
+        torch.cat([task.subdomain, made.subdomain]),
     )
 
 
@@ -120,7 +121,7 @@ def finetune(
     standardisation of z^(l).
     """
     if layer == 0:
-        heads = Adapter(adapter.widths, adapter.classes, len(arms), task.seed)
+        heads = Adapter(adapter.widths, adapter.classes, len(arms), task.seed, adapter.head)
     else:
         heads = adapter.gather([0] * len(arms))
     real = restore(task.latents)

@@ -8,6 +8,7 @@ import torch
 
 from gelda import losses, mixers, posts
 from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.domains import DomainHeads
 from gelda.errors import UserError
 from gelda.seeds import derive, generator
 
@@ -30,7 +31,8 @@ def fit(
 
     data: one HeadData a copy, of z^(start). Items are drawn with probability ∝ weight, which in
     expectation weights the loss. Every copy gets the same number of steps: the same budget (`crt` then
-    trains a fresh last layer, and nothing else, for as many again). No copy's result depends on its neighbours.
+    trains a fresh last layer, and nothing else, for as many again). No copy's result depends on its
+    neighbours.
     """
     if len(data) != adapter.copies or len(plans) != adapter.copies:
         raise UserError(
@@ -39,10 +41,16 @@ def fit(
     if not 0 <= start <= adapter.layers:
         raise UserError(f"start is {start}: it must be from 0 to {adapter.layers}, the hidden layers.")
     plans = [plan.checked() for plan in plans]
+    if adapter.head == "cosine":
+        _refuse_for_cosines(plans)
     device = adapter.weights[0].device
     pool = _Pool(data, adapter.classes, device)
     draws = _draws(data, steps, batch_size, seed).to(device)
     trained = [p for i in range(start, len(adapter.weights)) for p in (adapter.weights[i], adapter.biases[i])]
+    rivals = [k for k, plan in enumerate(plans) if plan.adversarial is not None]
+    domains = _domain_heads(adapter, data, plans, rivals, start, seed)
+    if domains is not None:
+        trained += domains.to(device).parameters()
     optimizer = torch.optim.AdamW(
         trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps"
     )
@@ -60,6 +68,8 @@ def fit(
         total = torch.zeros((), device=device)
         for group, pairs in zip(groups, mixed, strict=True):
             total = total + group.loss(logits, features, label, progress, pairs).mean(1).sum()
+        if domains is not None:
+            total = total + domains(features[rivals], pool.subdomains(draws[step], rivals), progress)
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         optimizer.step()
@@ -87,10 +97,20 @@ class _Pool:
         sizes = torch.tensor([len(d.label) for d in data], device=device)
         self.label_at = (sizes.cumsum(0) - sizes)[:, None]
         self._data = data
+        self._subdomain: torch.Tensor | None = None
 
     def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """z^(start) [K, B, D] and labels [K, B] of the copies' row numbers [K, B]."""
         return self.latents[rows + self.latent_at], self.label[rows + self.label_at]
+
+    def subdomains(self, rows: torch.Tensor, members: list[int]) -> torch.Tensor:
+        """Subdomains [K', B] of the row numbers [K, B], for copies that train against them."""
+        if self._subdomain is None:
+            unknown = [
+                torch.full_like(d.label, -1) if d.subdomain is None else d.subdomain for d in self._data
+            ]
+            self._subdomain = torch.cat(unknown).to(self.label.device)
+        return self._subdomain[(rows + self.label_at)[members]]
 
     def sd(self, members: Sequence[int]) -> torch.Tensor:
         """Standard deviation of every dimension over a copy's rows [K', 1, D]."""
@@ -141,8 +161,8 @@ class _Group:
         def loss_of(latents: torch.Tensor) -> torch.Tensor:
             for i in range(start, self.adapter.layers + 1):
                 features = self.adapter.activate(latents, i)
-                weight = self.adapter.weights[i][self.members].detach()
-                latents = torch.baddbmm(self.adapter.biases[i][self.members].detach(), features, weight)
+                latents = self.adapter.multiply(i, features, self.members)
+            weight = self.adapter.weights[-1][self.members]
             return self._per_item(latents, features, weight, mine, progress, None)
 
         mixed = self.mixer.mix(
@@ -214,7 +234,8 @@ def _finish(
     weights, biases = adapter.weights[last].detach(), adapter.biases[last].detach()
     again: dict[int, HeadData] = {}
     for k, (d, plan) in enumerate(zip(data, plans, strict=True)):
-        finish, post = losses.get(plan.loss or "").finish, posts.get(plan.post) if plan.post else None
+        finish = losses.get(plan.loss or "").finish if adapter.head == "linear" else None
+        post = posts.get(plan.post) if plan.post else None
         if finish is None and post is None:
             continue
         one = adapter.gather([k])
@@ -226,14 +247,16 @@ def _finish(
             layer = posts.LastLayer(weights[k], biases[k], features, label, d.weight.to(weights.device))
             weights[k], biases[k] = post.rewrite(layer, plan.post_strength or 0.0)
         elif post is not None:
-            counts = d.counts(adapter.classes).clamp_min(1e-8).to(d.weight)
-            balance = counts[d.label] ** -(plan.post_strength or 0.0)
+            counts = d.counts(adapter.classes).clamp_min(1e-8)
+            balance = counts[d.label.cpu()].to(d.weight) ** -(plan.post_strength or 0.0)
             again[k] = HeadData(hidden, d.label, d.weight * balance)
     if not again:
         return
-    heads = Adapter(adapter.widths, adapter.classes, len(again), derive(seed, "crt")).to(weights.device)
-    with torch.no_grad():  # the problem is convex: from 0 no random start has to be unlearned first
-        heads.weights[last].zero_()
+    heads = Adapter(adapter.widths, adapter.classes, len(again), derive(seed, "crt"), adapter.head)
+    heads = heads.to(weights.device)
+    if adapter.head == "linear":
+        with torch.no_grad():  # the problem is convex: from 0 no random start has to be unlearned first
+            heads.weights[last].zero_()
     fit(
         heads,
         list(again.values()),
@@ -244,6 +267,38 @@ def _finish(
         **settings,  # type: ignore[arg-type]
     )
     weights[list(again)], biases[list(again)] = heads.weights[last].detach(), heads.biases[last].detach()
+
+
+def _refuse_for_cosines(plans: Sequence[HeadPlan]) -> None:
+    """What is defined for linear last layers only."""
+    for plan in plans:
+        if plan.loss == "isda" or plan.post in ("tau-norm", "ncm"):
+            name = plan.loss if plan.loss == "isda" else plan.post
+            raise UserError(f"'{name}' needs a linear last layer: use the adapter's head 'linear' with it.")
+
+
+def _domain_heads(
+    adapter: Adapter,
+    data: Sequence[HeadData],
+    plans: Sequence[HeadPlan],
+    members: Sequence[int],
+    start: int,
+    seed: int,
+) -> DomainHeads | None:
+    """Domain heads of the copies `members`, or None where there are none."""
+    if not members:
+        return None
+    if start == adapter.layers:
+        raise UserError(
+            f"Domain-adversarial training needs a trained hidden layer: start before layer {adapter.layers}."
+        )
+    subdomains = [s for k in members if (s := data[k].subdomain) is not None]
+    if len(subdomains) < len(members):
+        raise UserError(
+            "Domain-adversarial training needs the rows' subdomains: give HeadData its subdomain."
+        )
+    strength = [plans[k].adversarial or 0.0 for k in members]
+    return DomainHeads(strength, [s.cpu() for s in subdomains], adapter.widths[-1], seed)
 
 
 def _draws(data: Sequence[HeadData], steps: int, batch_size: int, seed: int) -> torch.Tensor:

@@ -17,11 +17,11 @@ SETTINGS = dict(steps=20, batch_size=32, learning_rate=5e-3, weight_decay=0.05, 
 CE = HeadPlan("ce")
 
 
-def data(seed=0, sizes=(60, 20, 6), dim=6) -> HeadData:
+def data(seed=0, sizes=(60, 20, 6), dim=6, subdomains=3) -> HeadData:
     rng = torch.Generator().manual_seed(seed)
     label = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
     z = torch.randn(len(label), dim, generator=rng) + 2 * torch.eye(len(sizes), dim)[label]
-    return HeadData(z, label, torch.ones(len(label)))
+    return HeadData(z, label, torch.ones(len(label)), torch.arange(len(label)) % subdomains - 1)
 
 
 def parts(adapter, copy):
@@ -32,6 +32,7 @@ PLANS = {f"loss {name}": HeadPlan(name) for name in LOSSES}
 PLANS |= {f"mix {name}": HeadPlan("logit-adjustment", mix=name) for name in MIXERS}
 PLANS |= {f"post {name}": HeadPlan("ce", post=name) for name in POSTS}
 PLANS |= {
+    "adversarial": HeadPlan("ce", adversarial=1.0),
     "deferred": HeadPlan("ldam", 0.3, deferred=0.4),
     "everything": HeadPlan("focal", 1.0, 0.5, "mixup", 0.7, "tau-norm", 0.5),
 }
@@ -42,8 +43,9 @@ def together():
     """Every plan twice, on different data, beside all others, with other numbers in between."""
     plans = [p for p in PLANS.values() for _ in range(2)]
     plans += [HeadPlan("logit-adjustment", 2.0, mix="mixup", mix_strength=3.0), HeadPlan("isda", 5.0)]
-    plans += [HeadPlan("logit-adjustment", 0.1, mix="adv-style", mix_strength=2.0), HeadPlan("focal", 0.5)]
-    sets = [data(k % 2) for k in range(2 * len(PLANS))] + [data(9, (30, 30, 30))] * 4
+    plans += [HeadPlan("logit-adjustment", 0.1, mix="adv-style", mix_strength=2.0)]
+    plans += [HeadPlan("focal", 0.5, adversarial=3.0)]
+    sets = [data(k % 2) for k in range(2 * len(PLANS))] + [data(9, (30, 30, 30), subdomains=6)] * 4
     return fit(Adapter((6, 5), 3, len(plans), seed=4), sets, plans, seed=5, **SETTINGS)
 
 
@@ -70,10 +72,12 @@ def test_every_plan_leads_somewhere_else(together):
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("widths, start", [((6,), 0), ((6, 5, 4), 1), ((6, 5), 1)])
 def test_every_trained_layer_moves_and_the_frozen_ones_stay(name, widths, start):
+    if name == "adversarial" and start == len(widths) - 1:
+        pytest.skip("nothing to make invariant; refused, see below")
     adapter = Adapter(widths, 3, 2)
     before = [p.detach().clone() for p in adapter.parameters()]
     d = data()
-    z = HeadData(adapter.run(d.latents, 0, start)[0], d.label, d.weight)
+    z = HeadData(adapter.run(d.latents, 0, start)[0], d.label, d.weight, d.subdomain)
     fit(adapter, [z, z], [PLANS[name], CE], start=start, **SETTINGS)
     count = len(adapter.weights)
     for i, (old, new) in enumerate(zip(before, adapter.parameters(), strict=True)):
@@ -90,10 +94,10 @@ def test_hard_data(name):
     d = data(sizes=(20, 4, 1))
     latents = d.latents.clone()
     latents[:, 2] = 1.5
-    hard = HeadData(latents, d.label, d.weight)
+    hard = HeadData(latents, d.label, d.weight, d.subdomain)
     trained = fit(Adapter((6, 5), 4), [hard], [PLANS[name]], **SETTINGS)
     assert torch.isfinite(trained.run(latents)).all()
-    one = HeadData(latents[:7], d.label[:7], d.weight[:7])
+    one = HeadData(latents[:7], d.label[:7], d.weight[:7], torch.full((7,), 2))
     assert torch.isfinite(fit(Adapter((6, 5), 4), [one], [PLANS[name]], **SETTINGS).run(latents)).all()
 
 
@@ -300,6 +304,82 @@ def test_ldam_predicts_by_cosines_through_the_plain_forward_pass():
     assert float((trained.run(d.latents)[0].argmax(-1) == d.label).float().mean()) > 0.8
 
 
+# -- cosine heads ------------------------------------------------------------
+
+
+def test_cosine_logits_by_hand_and_their_start():
+    vectors = torch.randn(3, 5)
+    adapter = Adapter((6, 5), 3, 2, head="cosine", class_vectors=vectors)
+    z = torch.randn(7, 6)
+    features = adapter.activate(adapter.run(z, 0, 1), 1)[0]
+    expected = 25 * torch.nn.functional.cosine_similarity(features[:, None], vectors[None], dim=-1)
+    for k in range(2):
+        torch.testing.assert_close(adapter.run(z)[k], expected)
+    picked = adapter.gather([1])
+    torch.testing.assert_close(picked.run(z)[0], expected)
+
+
+LINEAR_ONLY = ("loss isda", "post ncm", "post tau-norm", "everything")
+
+
+@pytest.mark.parametrize("name", [n for n in PLANS if n not in LINEAR_ONLY])
+def test_cosine_heads_learn_under_every_plan_that_knows_them(name):
+    d = data()
+    adapters = [Adapter((6, 8), 3, c, head="cosine") for c in (1, 3)]
+    alone = fit(adapters[0], [d], [PLANS[name]], **{**SETTINGS, "steps": 150})
+    beside = fit(adapters[1], [data(5), d, data(6)], [CE, PLANS[name], CE], **{**SETTINGS, "steps": 150})
+    torch.testing.assert_close(alone.run(d.latents)[0], beside.run(d.latents)[1], atol=5e-2, rtol=1e-2)
+    assert float((alone.run(d.latents)[0].argmax(-1) == d.label).float().mean()) > 0.75
+
+
+@pytest.mark.parametrize("name", ["loss isda", "post ncm", "post tau-norm"])
+def test_what_is_defined_for_linear_layers_is_refused_for_cosines(name):
+    with pytest.raises(UserError, match="needs a linear last layer"):
+        fit(Adapter((6, 5), 3, head="cosine"), [data()], [PLANS[name]], **SETTINGS)
+
+
+# -- domain-adversarial training ------------------------------------------------------------
+
+
+def test_adversarial_training_hides_the_subdomain():
+    """The subdomain is one strong, useless dimension: a probe on the features finds it less with it."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = torch.Generator().manual_seed(0)
+    label, subdomain = torch.arange(600) % 3, torch.arange(600) // 3 % 2
+    z = torch.randn(600, 6, generator=rng) + 3 * torch.eye(3, 6)[label]
+    z[:, 5] += 3.0 * subdomain
+    d = HeadData(z, label, torch.ones(600), subdomain)
+    plans = [HeadPlan("ce", adversarial=s) for s in (0.0, 2.0)]
+    settings = dict(steps=1500, batch_size=128, learning_rate=1e-2, weight_decay=0.0, dropout=0.0)
+    trained = fit(Adapter((6, 8), 3, 2), [d, d], plans, **settings)
+    features = trained.activate(trained.run(z, 0, 1), 1).numpy()
+    found = [LogisticRegression(max_iter=1000).fit(f, subdomain).score(f, subdomain) for f in features]
+    right = (trained.run(z).argmax(-1) == label).float().mean(1)
+    assert found[0] > 0.7 and found[1] < 0.6, found
+    assert (right > 0.85).all()
+
+
+def test_the_reversed_gradient_and_the_rows_of_unknown_subdomain():
+    from gelda.domains import DomainHeads
+
+    torch.manual_seed(0)
+    subdomain = torch.tensor([[0, 2, -1, 2], [0, 2, -1, 2]])
+    heads = DomainHeads([0.5, 2.0], list(subdomain), 5, seed=1)
+    with torch.no_grad():
+        heads.second.normal_()
+        heads.second[1] = heads.second[0]
+    features = torch.randn(1, 4, 5).expand(2, -1, -1).clone().requires_grad_()
+    heads(features, subdomain, 0.3).backward()
+    h = torch.nn.functional.gelu(features[0] @ heads.first[0])
+    logits = (h @ heads.second[0])[:, [0, 2]]  # subdomain 1 is not there
+    plain = torch.nn.functional.cross_entropy(logits[[0, 1, 3]], torch.tensor([0, 1, 1]))
+    (slope,) = torch.autograd.grad(plain, features)
+    ramp = 2 / (1 + np.exp(-3.0)) - 1
+    for k, strength in enumerate((0.5, 2.0)):
+        torch.testing.assert_close(features.grad[k], -strength * ramp * slope[0])
+
+
 # -- wrong calls ------------------------------------------------------------
 
 
@@ -314,6 +394,8 @@ def test_ldam_predicts_by_cosines_through_the_plain_forward_pass():
     (HeadPlan("ce", mix="noise", mix_strength=-1.0), "'noise' is -1: it must be at least 0"),
     (HeadPlan("ce", post="ncm", post_strength=0.0), "'ncm' is 0: it must be above 0"),
     (HeadPlan("ce", post="tau-norm", post_strength=float("nan")), "'tau-norm' is nan"),
+    (HeadPlan("ce", adversarial=-1.0), "adversarial strength is -1"),
+    (HeadPlan("ce", adversarial=1.0), "needs a trained hidden layer: start before layer 0"),
 ])  # fmt: skip
 def test_wrong_plans_are_sentences(plan, words):
     with pytest.raises(UserError, match=words):
@@ -323,3 +405,14 @@ def test_wrong_plans_are_sentences(plan, words):
 def test_a_start_beyond_the_hidden_layers_is_refused():
     with pytest.raises(UserError, match="start is 2: it must be from 0 to 1"):
         fit(Adapter((6, 5), 3), [data()], [CE], start=2, **SETTINGS)
+
+
+def test_other_wrong_calls_are_sentences():
+    d = data()
+    with pytest.raises(UserError, match="needs the rows' subdomains"):
+        plan = HeadPlan("ce", adversarial=1.0)
+        fit(Adapter((6, 5), 3), [HeadData(d.latents, d.label, d.weight)], [plan], **SETTINGS)
+    with pytest.raises(UserError, match="no head called 'cosin'. Did you mean 'cosine'"):
+        Adapter((6, 5), 3, head="cosin")
+    with pytest.raises(UserError, match=r"class vectors must be \[3, 5\], not \[3, 4\]"):
+        Adapter((6, 5), 3, class_vectors=torch.zeros(3, 4))
