@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gelda import __version__
+from gelda import __version__, cli_compare
 from gelda.errors import UserError, nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -77,7 +77,7 @@ def run(
         raise UserError(f"{spec} is not a spec: it must hold one JSON object of settings.")
     if spec is not None and "config" in values:
         check_format(values, spec)
-    config = resolve_config(values.get("config", values), preset, **_overrides(set_ or []))
+    config = resolve_config(values.get("config", values), preset, **overrides(set_ or []))
     if dry_run:
         _check(config)
         typer.echo(config.model_dump_json(indent=1))
@@ -149,6 +149,10 @@ def ship(
     path = runs.find_run(run_id)
     chosen = layers.split(",") if layers else [layer.name for layer in projection.layers(path)]
     typer.echo(f"Shipped as {ship_run(path, name, chosen, remark, typer.echo)}.")
+
+
+app.command("compare")(cli_compare.compare)
+app.command("import")(cli_compare.import_)
 
 
 @app.command("app")
@@ -304,7 +308,7 @@ def _stored_config(state: Any) -> Any:
     return resolve_config(runs.read_spec(state.path))
 
 
-def _overrides(pairs: list[str]) -> dict[str, Any]:
+def overrides(pairs: list[str]) -> dict[str, Any]:
     """`--set generator.steps=500` pairs as nested settings."""
     nested: dict[str, Any] = {}
     for pair in pairs:

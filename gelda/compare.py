@@ -19,11 +19,10 @@ from gelda.errors import UserError, unknown
 from gelda.finetune import head_data
 from gelda.heads import fit
 from gelda.latents import Standardizer
-from gelda.metrics import class_mean_log_loss
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.report import SeedResult
-from gelda.runs import Recorder, RunState, StageState
+from gelda.runs import Recorder, RunState, StageState, tracked
 
 STAGES = {
     "select": "Choose layer, τ and every method's setting on validation",
@@ -54,6 +53,7 @@ class Candidate:
     data: HeadData
     plan: HeadPlan
     test: torch.Tensor  # standardised test latents [M, D] as this arm sees them
+    classes: int
     episode: int = 0
     logits: torch.Tensor | None = None
 
@@ -74,7 +74,8 @@ class Comparison:
     def run(self) -> dict[str, Any]:
         choices = self._stage("select", self._select)
         outcomes = self._stage("train", lambda seed, tick: self._train(seed, choices[seed], tick))
-        result = self._report(choices, outcomes)
+        with self.recorder.stage("report", 1):
+            result = self._report(choices, outcomes)
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
         return result
@@ -148,7 +149,8 @@ class Comparison:
 
         Transfer: the target's cells up to a class's mean total over the sources, the kept cell too, so
         that the target is as large as they are and balanced. Long tail: every class (or cell) up to the
-        largest, evenly over its cells. Never more than `most_synthetic` a cell.
+        largest, evenly over its cells. Never more than `most_synthetic` a cell, nor in total more than there
+        are real latents: a weight of 1 then lets synthetic and real ones count alike.
         """
         real = self.items.counts(episode.train)[list(episode.classes)]
         wanted = np.zeros_like(real)
@@ -163,7 +165,9 @@ class Comparison:
             open_cells = episode.wanted[list(episode.classes)]
             wanted = np.where(open_cells, np.ceil(missing / np.maximum(open_cells.sum(1), 1))[:, None], 0)
         wanted = np.where(episode.wanted[list(episode.classes)], wanted, 0)
-        return np.minimum(wanted, self.config.most_synthetic).astype(np.int64)
+        wanted = np.minimum(wanted, self.config.most_synthetic)
+        share = min(1.0, real.sum() / max(1, wanted.sum()))
+        return np.where(wanted > 0, np.maximum(1, np.floor(share * wanted)), 0).astype(np.int64)
 
     # -- choices --------------------------------------------------------------------------------
 
@@ -183,7 +187,9 @@ class Comparison:
                 task, (test, _) = self.task(episode, layer), self.test(episode, layer)
                 data = HeadData(task.latents, task.label, torch.ones(len(task.label)))
                 candidates += [
-                    Candidate("τ", {"tau": tau}, data, HeadPlan("logit-adjustment", tau), test, number)
+                    Candidate(
+                        "τ", {"tau": tau}, data, HeadPlan("logit-adjustment", tau), test, task.classes, number
+                    )
                     for tau in c.taus
                 ]
             self._fit(candidates, seed)
@@ -217,7 +223,9 @@ class Comparison:
                 own = [k for k in candidates if k.arm == m and k.setting == setting]
                 named[describe(setting)] = self._score(inner, own)
             scores[m] = named
-            best = min(named, key=lambda name: (np.nan_to_num(named[name], nan=np.inf), list(named).index(name)))
+            best = min(
+                named, key=lambda name: (np.nan_to_num(named[name], nan=np.inf), list(named).index(name))
+            )
             chosen[m] = next(dict(s) for s in grid_of(m) if describe(s) == best)
         if "logit-adjustment" in chosen:
             chosen["logit-adjustment"] = {"tau": tau}
@@ -258,6 +266,7 @@ class Comparison:
                 head_data(task, arm, made[key], real=task.latents),
                 arm.plan(task).resolved(self.config.loss, tau),
                 test if transform is None else transform(test, subdomain),
+                task.classes,
             )
 
     def _fit(self, candidates: Sequence[Candidate], seed: int) -> None:
@@ -270,14 +279,14 @@ class Comparison:
                 k = candidates[stop]
                 fresh = k.data.latents.numel() if k.data.latents.data_ptr() not in tables else 0
                 numbers += fresh + a.batch_size * k.data.latents.shape[1] * 4
-                if stop > start and (numbers > TOGETHER or classes_of(k) != classes_of(candidates[start])):
+                if stop > start and (numbers > TOGETHER or k.classes != candidates[start].classes):
                     break
                 tables.add(k.data.latents.data_ptr())
                 stop += 1
             group = candidates[start:stop]
             widths = (group[0].data.latents.shape[1], *a.hidden)
             heads = fit(
-                Adapter(widths, classes_of(group[0]), len(group), seed).to(self.device),
+                Adapter(widths, group[0].classes, len(group), seed).to(self.device),
                 [k.data for k in group],
                 [k.plan for k in group],
                 steps=a.tune_steps,
@@ -342,7 +351,9 @@ class Comparison:
 
     # -- report ---------------------------------------------------------------------------------
 
-    def _report(self, choices: Mapping[int, Choice], outcomes: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    def _report(
+        self, choices: Mapping[int, Choice], outcomes: Mapping[int, dict[str, Any]]
+    ) -> dict[str, Any]:
         items, c = self.items, self.config
 
         def results(prefix: str) -> list[SeedResult]:
@@ -383,7 +394,7 @@ class Comparison:
         )
         other = [k for k in outcomes[self.seeds[0]] if k.startswith("other:")]
         if other:
-            result["under_other_loss"] = report.methods(results("other:"), len(items.class_names))
+            result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
         result["countable"] = tested >= 8
         return result
 
@@ -520,11 +531,6 @@ def describe(setting: Setting) -> str:
     return ", ".join(f"{k} {v:g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in setting.items())
 
 
-def classes_of(candidate: Candidate) -> int:
-    """How many logits a candidate's head has: its plan's data were renumbered to the classes in play."""
-    return int(candidate.data.classes)
-
-
 def class_groups(episode: Episode) -> dict[str, tuple[int, ...]]:
     """Class ids of each group that is made of whole classes; {} where groups are of cells."""
     if episode.by_cell or episode.target is not None:
@@ -543,3 +549,12 @@ def selection(choices: Mapping[int, Choice]) -> dict[str, Any]:
         str(seed): {"fm_layer": c.layer, "tau": c.tau, "settings": c.settings, "scores": c.scores}
         for seed, c in choices.items()
     }
+
+
+def execute(config: CompareConfig, bank: ReadyBank, state: RunState, listener: Any = None) -> dict[str, Any]:
+    """Run or resume a comparison to its end, keeping its state; the caller handles UserError and Cancelled."""
+    device.set_threads()
+    state.stages = [StageState(name, title) for name, title in STAGES.items()]
+    with Recorder(state, listener) as recorder, tracked(state):
+        result = Comparison(config, bank, state, recorder).run()
+    return result

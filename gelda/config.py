@@ -300,7 +300,9 @@ class CompareConfig(Settings):
     keep: str = Field("", description="The one class that the target keeps (zero-shot).")
     shots: int = Field(5, ge=1, le=1000, description="Training items a class in the target (few-shot).")
     classes: tuple[str, ...] = Field((), description="Compared classes; empty = those in every subdomain.")
-    unlabelled: bool = Field(False, description="Transductive: the target's training latents, without labels.")
+    unlabelled: bool = Field(
+        False, description="Transductive: the target's training latents, without labels."
+    )
     rotations: int = Field(2, ge=2, le=100, description="Folds over the target's groups, each tested once.")
     methods: tuple[str, ...] = Field((), description="Arms; empty = all.")
     seeds: int = Field(5, ge=1, le=100)
@@ -312,9 +314,7 @@ class CompareConfig(Settings):
     )
     taus: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0), min_length=1, description="Tried τ.")
     validation_folds: int = Field(3, ge=2, le=10)
-    most_synthetic: int = Field(
-        600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most."
-    )
+    most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
     adapter: AdapterConfig = AdapterConfig()
     adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
     generator: GeneratorConfig = GeneratorConfig(

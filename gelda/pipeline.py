@@ -32,7 +32,7 @@ from gelda.heads import fit
 from gelda.health import generator_health
 from gelda.latents import LatentBank, Standardizer, bank_key, extract
 from gelda.manifest import Manifest
-from gelda.runs import Cancelled, Recorder, RunState, StageState, forget_cancel, home, save_state
+from gelda.runs import Recorder, RunState, StageState, home, tracked
 
 STAGES = {
     "extract": "Encode every image with the frozen model",
@@ -369,17 +369,5 @@ def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[st
     """Run or resume a run to its end, keeping its state; the caller handles UserError and Cancelled."""
     device.set_threads()
     state.stages = [StageState(name, title) for name, title in STAGES.items()]
-    with Recorder(state, listener) as recorder:
-        try:
-            result = Pipeline(config, state, recorder).run()
-        except BaseException as error:
-            cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
-            forget_cancel(state.path)
-            state.status = "cancelled" if cancelled else "failed"
-            known = isinstance(error, UserError)
-            state.error = None if cancelled else str(error) if known else f"{type(error).__name__}: {error}"
-            save_state(state)
-            raise
-        state.status, state.stage = "done", ""
-        save_state(state)
-        return result
+    with Recorder(state, listener) as recorder, tracked(state):
+        return Pipeline(config, state, recorder).run()

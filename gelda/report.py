@@ -136,6 +136,11 @@ def build(
     return report
 
 
+def method_table(results: Sequence[SeedResult], classes: int) -> dict[str, Any]:
+    """`methods` of the report for other results of the same seeds."""
+    return {m: _method(results, m, classes) for m in results[0].predicted}
+
+
 def headline(report: Mapping[str, Any]) -> str:
     """What happened to the tail, in the unseen cells and overall, as modest as the intervals."""
     ours = report["paired_to_la"].get(OURS)

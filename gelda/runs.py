@@ -262,6 +262,10 @@ class Recorder:
         stage.message = message or stage.message
         self.publish()
 
+    def check(self) -> None:
+        """Raise Cancelled where the person asked for it: for loops between two reports of progress."""
+        self._check_cancelled()
+
     def _check_cancelled(self) -> None:
         if (self.state.path / "cancel").exists():
             raise Cancelled
@@ -282,6 +286,23 @@ class Recorder:
         while not self._stop.is_set():
             (self.state.path / "heartbeat").touch()
             self._stop.wait(HEARTBEAT)
+
+
+@contextmanager
+def tracked(state: RunState) -> Iterator[None]:
+    """Write down how a run ended: done, cancelled, or failed with a sentence; the error goes on."""
+    try:
+        yield
+    except BaseException as error:
+        cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
+        forget_cancel(state.path)
+        state.status = "cancelled" if cancelled else "failed"
+        known = isinstance(error, UserError)
+        state.error = None if cancelled else str(error) if known else f"{type(error).__name__}: {error}"
+        save_state(state)
+        raise
+    state.status, state.stage = "done", ""
+    save_state(state)
 
 
 def forget_cancel(path: Path) -> None:

@@ -16,7 +16,7 @@ ORDER = (
     "texts semantic_tables semantic_files semantics conditions losses mixers posts domains metrics statistics "
     "schedulers config allocation adapter heads denoiser diffusion sampler augmenters finetune protocols "
     "projection report runs experiment points health terminal pipeline compare jobs shipping "
-    "ablation executors sklearn cli __main__"
+    "ablation executors sklearn cli_compare cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 

@@ -38,11 +38,11 @@ class Gelda(Augmenter):
         {"form": form, "weight": weight}
         for form, weight in (
             ("plain", 0.3),
+            ("plain", 0.1),
             ("plain", 1.0),
             ("residual", 0.3),
-            ("residual", 1.0),
+            ("residual", 0.1),
             ("translate", 0.3),
-            ("translate", 1.0),
         )
     )
 

@@ -1,0 +1,154 @@
+"""The commands `compare` and `import`: every method on one bank of ready latents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gelda.errors import UserError
+
+
+def compare(
+    bank: Annotated[Path, typer.Argument(help="An .npz of latents, or a bank folder.")],
+    protocol: Annotated[str, typer.Option(help="longtail, zero-shot or few-shot.")] = "longtail",
+    imbalance: Annotated[float | None, typer.Option(help="Largest ÷ smallest (longtail).")] = None,
+    cut: Annotated[str | None, typer.Option(help="Long tail over class or cell.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The scarce subdomain, or `each` for one table a subdomain.")
+    ] = None,
+    keep: Annotated[str | None, typer.Option(help="The class that the target keeps (zero-shot).")] = None,
+    classes: Annotated[str | None, typer.Option(help="Compared classes, a,b,c.")] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Transductive: target latents may be read without labels.")
+    ] = False,
+    shots: Annotated[int | None, typer.Option(help="Training items a class in the target.")] = None,
+    fm_layer: Annotated[str | None, typer.Option(help="Encoder layer, or auto.")] = None,
+    adapter_layer: Annotated[str | None, typer.Option(help="Adapter layer l, or auto.")] = None,
+    class_semantics: Annotated[
+        str | None, typer.Option(help="A source's name, or a CSV or npz file.")
+    ] = None,
+    subdomain_semantics: Annotated[str | None, typer.Option(help="The same for subdomains.")] = None,
+    methods: Annotated[str, typer.Option(help="all, or a,b,c.")] = "all",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 …, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    seeds: Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")] = None,
+    preset: Annotated[str, typer.Option(help="default, or tiny for a quick look.")] = "default",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what was computed before.")] = False,
+) -> None:
+    """Compare every method on ready latents; the same command again goes on where it stopped."""
+    from gelda.cli import check_writable, overrides
+    from gelda.config import PROTOCOLS, resolve_compare
+    from gelda.errors import unknown
+    from gelda.ready import open_bank
+
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    if json_file:
+        check_writable(json_file)
+    opened = open_bank(bank)
+    values: dict[str, Any] = {"bank": str(bank), "protocol": protocol, "unlabelled": unlabelled}
+    values |= {"device": device, "precision": precision}
+    given = {
+        "imbalance": imbalance,
+        "cut": cut,
+        "target": target,
+        "keep": keep,
+        "shots": shots,
+        "seeds": seeds,
+    }
+    values |= {k: v for k, v in given.items() if v is not None}
+    for name, text in (("classes", classes), ("methods", None if methods == "all" else methods)):
+        if text:
+            values[name] = [part.strip() for part in text.split(",") if part.strip()]
+    if fm_layer:
+        values["adapter"] = {"fm_layer": fm_layer}
+    if adapter_layer is not None:
+        values["adapter_layer"] = _layer(adapter_layer)
+    sources = {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics}
+    chosen = {k: _source(v) for k, v in sources.items() if v}
+    if chosen:
+        values["generator"] = chosen
+    values = _merged(values, overrides(set_ or []))
+    targets = opened.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
+    results = {}
+    for one in targets:
+        config = resolve_compare({**values, **({"target": one} if one else {})}, preset)
+        results[one] = _one(config, opened, fresh)
+    if json_file:
+        from gelda.artifacts import write_json
+
+        write_json(json_file, results[targets[0]] if len(targets) == 1 else {"targets": results})
+        typer.echo(f"Report written to {json_file}.")
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="An .npz of latents.")],
+    out: Annotated[Path, typer.Option("--out", help="The bank folder to write.")],
+) -> None:
+    """Write ready latents as a bank folder, checked."""
+    from gelda.ready import import_bank
+
+    bank = import_bank(source, out)
+    typer.echo(f"{len(bank)} latents in {len(bank.layers)} layer(s) written to {out}.")
+
+
+def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
+    """Start, resume or show one comparison."""
+    import shutil
+
+    from gelda import compare as engine
+    from gelda import runs, terminal
+    from gelda.report import load_report
+
+    engine.check(config, bank)
+    key = engine.compare_key(config, bank)
+    what = "-".join([config.protocol, config.target or config.cut, *(["unlabelled"] * config.unlabelled)])
+    run_id = f"compare-{bank.name}-{what}-{key[:8]}".replace(" ", "-").lower()[:180]
+    path = runs.home() / "runs" / run_id
+    if fresh and path.is_dir():
+        shutil.rmtree(path)
+    if path.is_dir():
+        state = runs.read_state(path)
+        if state.status == "broken":
+            raise UserError(f"{state.error} Or use --fresh to compute it again.")
+        if state.status == "done":
+            result = load_report(path)
+            terminal.print_report(result)
+            typer.echo(f"This comparison was finished before ({run_id}); --fresh computes it again.")
+            return result
+    else:
+        name = f"{bank.name}, {what.replace('-', ' ')}"
+        state = runs.create_run(config.model_dump(mode="json"), name, "compare", run_id)
+    runs.forget_cancel(state.path)
+    with terminal.progress(state) as listener:
+        result = engine.execute(config, bank, state, listener)
+    terminal.print_report(result)
+    return result
+
+
+def _layer(text: str) -> int:
+    if text == "auto":
+        raise UserError("--adapter-layer auto is not there yet: compare generates at layer 0, z^(0).")
+    if not text.isdigit():
+        raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on.")
+    return int(text)
+
+
+def _source(text: str) -> str:
+    """A source's name as it is, and a file that exists as file:PATH."""
+    return f"file:{text}" if Path(text).is_file() or text.lower().endswith((".csv", ".npz")) else text
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = json.loads(json.dumps(base))
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
