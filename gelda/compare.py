@@ -104,7 +104,7 @@ class Comparison:
         return self.latents[layer]
 
     def task(self, episode: Episode, layer: str, tick: Callable[[float], None] = lambda share: None) -> Task:
-        """The training rows of an episode, standardised by themselves; classes renumbered to those in play."""
+        """The training rows of an episode, standardised by themselves; classes numbered by those in play."""
         items, rows = self.items, torch.from_numpy(episode.train)
         z = self.z(layer)
         scale = Standardizer.fit(z[rows])
@@ -251,14 +251,20 @@ class Comparison:
     def _candidates(
         self, episode: Episode, layer: str, tau: float, pairs: Sequence[tuple[str, Setting]]
     ) -> Iterator[Candidate]:
-        """A head to train for every (arm, setting); settings that differ in weight share their latents."""
+        """A head to train for every (arm, setting); settings that differ in weight share their latents,
+        arms that say so a trained model."""
         task, (test, subdomain) = self.task(episode, layer), self.test(episode, layer)
         made: dict[str, Synthetic] = {}
+        models: dict[str, Any] = {}
         for name, setting in pairs:
             arm = build(name, setting, self.config)
             key = name + describe({k: v for k, v in setting.items() if k != "weight"})
             if key not in made:
+                if arm.shares is not None:
+                    arm.model = models.get(arm.shares)
                 made[key] = arm.synthesise(task)
+                if arm.shares is not None:
+                    models[arm.shares] = arm.model
             transform = arm.transform(task)
             yield Candidate(
                 name,
@@ -402,7 +408,7 @@ class Comparison:
         c, items = self.config, self.items
         count = len(episodes[0].train)
         what = {
-            "longtail": f"long tail over {'classes' if c.cut == 'class' else 'cells'}, imbalance {c.imbalance:g}",
+            "longtail": f"long tail over {c.cut}{'es' if c.cut == 'class' else 's'}, imbalance {c.imbalance:g}",
             "zero-shot": f"{c.target} keeps {c.keep} only",
             "few-shot": f"{c.target} has {c.shots} items a class",
         }[c.protocol]
@@ -552,7 +558,7 @@ def selection(choices: Mapping[int, Choice]) -> dict[str, Any]:
 
 
 def execute(config: CompareConfig, bank: ReadyBank, state: RunState, listener: Any = None) -> dict[str, Any]:
-    """Run or resume a comparison to its end, keeping its state; the caller handles UserError and Cancelled."""
+    """Run or resume a comparison to its end, keeping its state; the caller handles its errors."""
     device.set_threads()
     state.stages = [StageState(name, title) for name, title in STAGES.items()]
     with Recorder(state, listener) as recorder, tracked(state):

@@ -114,7 +114,8 @@ class Augmenter:
     weight: float = 1.0
     loss: str | None = None  # None = the run's loss
     needs_subdomains: bool = False
-    grid: tuple[dict[str, float], ...] = ({},)
+    grid: tuple[dict[str, Any], ...] = ({},)
+    model: Any = None  # what was trained for it, where there is such a thing
 
     def __init__(self, options: Any = None, **setting: float) -> None:
         keys = self.grid[0]
@@ -130,6 +131,11 @@ class Augmenter:
             self.weight = self.value("weight")
             if self.weight <= 0:
                 raise UserError(f"{type(self).__name__}: the weight must be above 0, not {self.weight:g}.")
+
+    @property
+    def shares(self) -> str | None:
+        """Arms with the same text here may share one trained `model` on a task; None: nothing to share."""
+        return None
 
     def value(self, key: str) -> float:
         """A setting as given, or its default."""

@@ -69,6 +69,11 @@ class Gelda(Augmenter):
         """The generator settings of this arm: its controls."""
         return options
 
+    @property
+    def shares(self) -> str | None:
+        """Translation samples the plain form's model another way; guidance and weight come after training."""
+        return ("residual " if self.form == "residual" else "plain ") + self.options.model_dump_json()
+
     def train(self, task: Task) -> Model:
         """Train the conditional denoiser on the task's real latents; the EMA weights are kept."""
         o = self.options
