@@ -118,11 +118,13 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
         state = runs.read_state(path)
         if state.status == "broken":
             raise UserError(f"{state.error} Or use --fresh to compute it again.")
-        if state.status == "done":
+        same = runs.read_spec(path) == json.loads(config.model_dump_json())
+        if state.status == "done" and same:
             result = load_report(path)
             terminal.print_report(result)
             typer.echo(f"This comparison was finished before ({run_id}); --fresh computes it again.")
             return result
+        runs.write_spec(path, config.model_dump(mode="json"))
     else:
         name = f"{bank.name}, {what.replace('-', ' ')}"
         state = runs.create_run(config.model_dump(mode="json"), name, "compare", run_id)

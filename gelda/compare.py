@@ -32,6 +32,8 @@ STAGES = {
 TOGETHER = 400_000_000  # numbers (fp32) that the heads trained side by side may hold
 CONTROLS = ("gelda-uncond", "gelda-shuffled")  # they take the form that validation chose for gelda
 Setting = dict[str, Any]
+_ZERO = torch.zeros(1, dtype=torch.int64)
+NO_TASK = Task(torch.zeros(1, 1), _ZERO, _ZERO, 1, 1, np.zeros((1, 1), np.int64), 0)  # to ask for a plan
 
 
 @dataclass(frozen=True)
@@ -172,67 +174,81 @@ class Comparison:
     # -- choices --------------------------------------------------------------------------------
 
     def _select(self, seed: int, tick: Callable[[float, str], None]) -> Choice:
-        """Layer and τ by logit adjustment, then each arm's setting, by class-mean log-loss on validation."""
-        c = self.config
-        file = self._file("select", seed, "choice.json")
-        if file.is_file():
-            tick(1, "reused")
-            return Choice(**{k: v for k, v in read_json(file).items() if k != "format"})
-        inner = protocols.validation(self.items, self.episodes(seed)[0], c.validation_folds)
-        layers = [c.adapter.fm_layer] if c.adapter.fm_layer != "auto" else list(self.bank.layers)
-        layer_scores: dict[str, dict[str, float]] = {}
-        for place, layer in enumerate(layers):
+        """Layer and τ by logit adjustment, then each arm's setting, by class-mean log-loss on validation.
+
+        Every arm's choice is kept in a file of its own, keyed by what it depends on: arms added later, or
+        a generator changed, leave the others' as they are.
+        """
+        inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
+        layer, tau, layer_scores = self._select_layer(seed, inner, tick)
+        settings = {m: dict(grid_of(m)[0]) for m in self.methods}
+        if "logit-adjustment" in settings:
+            settings["logit-adjustment"] = {"tau": tau}
+        scores: dict[str, Any] = {"layer": layer_scores}
+        tuned = [m for m in self.methods if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m)) > 1]
+        files = {m: self._file("select", seed, f"{m}-{self._arm_key(m, layer, tau)}.json") for m in tuned}
+        for place, kind in enumerate(augmenters.KINDS):
+            pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
             candidates = []
             for number, episode in enumerate(inner):
-                task, (test, _) = self.task(episode, layer), self.test(episode, layer)
-                data = HeadData(task.latents, task.label, torch.ones(len(task.label)))
-                candidates += [
-                    Candidate(
-                        "τ", {"tau": tau}, data, HeadPlan("logit-adjustment", tau), test, task.classes, number
-                    )
-                    for tau in c.taus
-                ]
+                pairs = [(m, setting) for m in pending for setting in grid_of(m)]
+                for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs)):
+                    candidate.episode = number
+                    candidates.append(candidate)
+                    share = (place + (number + (done + 1) / len(pairs)) / len(inner)) / len(augmenters.KINDS)
+                    tick(0.2 + 0.8 * share, f"validating {candidate.arm}, fold {number + 1} of {len(inner)}")
             self._fit(candidates, seed)
-            layer_scores[layer] = {
-                f"{tau:g}": self._score(inner, [k for k in candidates if k.setting["tau"] == tau])
-                for tau in c.taus
-            }
-            tick(0.3 * (place + 1) / len(layers), f"validating layer {layer}")
-        layer, tau = min(
-            ((name, float(t)) for name in layers for t in layer_scores[name]),
-            key=lambda pair: layer_scores[pair[0]][f"{pair[1]:g}"],
-        )
-        chosen = {m: dict(grid_of(m)[0]) for m in self.methods}
-        scores: dict[str, Any] = {"layer": layer_scores}
-        tuned = [m for m in self.methods if m not in CONTROLS and len(grid_of(m)) > 1]
-        candidates = []
-        for number, episode in enumerate(inner):
-            share = number / len(inner)
-            pairs = [(m, setting) for m in tuned for setting in grid_of(m)]
-            for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs)):
-                candidate.episode = number
-                candidates.append(candidate)
-                tick(
-                    0.3 + 0.6 * (share + (done + 1) / len(pairs) / len(inner)),
-                    f"validating {candidate.arm}, fold {number + 1} of {len(inner)}",
-                )
-        self._fit(candidates, seed)
+            for m in pending:
+                rated = []
+                for setting in grid_of(m):
+                    own = [k for k in candidates if k.arm == m and k.setting == setting]
+                    rated.append({"setting": setting, "score": self._score(inner, own)})
+                write_json(files[m], {"format": FORMAT, "rated": rated})
         for m in tuned:
-            named = {}
-            for setting in grid_of(m):
-                own = [k for k in candidates if k.arm == m and k.setting == setting]
-                named[describe(setting)] = self._score(inner, own)
-            scores[m] = named
-            best = min(
-                named, key=lambda name: (np.nan_to_num(named[name], nan=np.inf), list(named).index(name))
-            )
-            chosen[m] = next(dict(s) for s in grid_of(m) if describe(s) == best)
-        if "logit-adjustment" in chosen:
-            chosen["logit-adjustment"] = {"tau": tau}
-        choice = Choice(layer, tau, chosen, scores)
-        write_json(file, {"format": FORMAT, **choice.__dict__})
+            rated = read_json(files[m])["rated"]
+            # a score that is not finite (null in the file) is never the best; the first of equals is taken
+            settings[m] = min(rated, key=lambda r: np.inf if r["score"] is None else r["score"])["setting"]
+            scores[m] = {describe(r["setting"]): r["score"] for r in rated}
         tick(1, "")
-        return choice
+        return Choice(layer, tau, settings, scores)
+
+    def _select_layer(
+        self, seed: int, inner: Sequence[Episode], tick: Callable[[float, str], None]
+    ) -> tuple[str, float, dict[str, dict[str, float]]]:
+        """Encoder layer and τ with the lowest score of logit adjustment, and all scores."""
+        c = self.config
+        layers = [c.adapter.fm_layer] if c.adapter.fm_layer != "auto" else list(self.bank.layers)
+        scores: dict[str, dict[str, float]] = {}
+        for place, layer in enumerate(layers):
+            file = self._file("select", seed, f"layer-{layer}.json")
+            if not file.is_file():
+                candidates = []
+                for number, episode in enumerate(inner):
+                    task, (test, _) = self.task(episode, layer), self.test(episode, layer)
+                    data = HeadData(task.latents, task.label, torch.ones(len(task.label)))
+                    candidates += [
+                        Candidate(
+                            "τ",
+                            {"tau": tau},
+                            data,
+                            HeadPlan("logit-adjustment", tau),
+                            test,
+                            task.classes,
+                            number,
+                        )
+                        for tau in c.taus
+                    ]
+                self._fit(candidates, seed)
+                found = {
+                    f"{tau:g}": self._score(inner, [k for k in candidates if k.setting["tau"] == tau])
+                    for tau in c.taus
+                }
+                write_json(file, {"format": FORMAT, "scores": found})
+            scores[layer] = read_json(file)["scores"]
+            tick(0.2 * (place + 1) / len(layers), f"validating layer {layer}")
+        every = [(score, layer, float(t)) for layer in layers for t, score in scores[layer].items()]
+        _, layer, tau = min(every, key=lambda one: np.inf if one[0] is None else one[0])
+        return layer, tau, scores
 
     def _score(self, inner: Sequence[Episode], own: Sequence[Candidate]) -> float:
         """Class-mean (cell-mean) log-loss of one setting, pooled over the validation episodes."""
@@ -313,41 +329,48 @@ class Comparison:
     def _train(self, seed: int, choice: Choice, tick: Callable[[float, str], None]) -> dict[str, Any]:
         """All arms with their chosen settings on every episode of a seed, and their test predictions."""
         episodes = self.episodes(seed)
-        parts, reused = [], 0
-        for number, episode in enumerate(episodes):
-            file = self._file("train", seed, f"episode-{number}.safetensors")
-            if file.is_file():
-                parts.append(read_tensors(file))
-                reused += 1
-                continue
-            candidates = []
-            pairs = [(m, self._final(m, choice)) for m in self.methods]
-            for done, candidate in enumerate(self._candidates(episode, choice.layer, choice.tau, pairs)):
-                candidates.append(candidate)
-                share = (number + 0.9 * (done + 1) / len(pairs)) / len(episodes)
-                tick(share, f"{candidate.arm}, part {number + 1} of {len(episodes)}")
-            other = "ce" if self.config.loss != "ce" else "logit-adjustment"
-            under = []
-            for candidate in candidates:  # makers and mixers under the other loss too
-                plan = build(candidate.arm, candidate.setting, self.config).plan(self.task_free)
-                if plan.loss is None:
-                    under.append(replace(candidate, plan=plan.resolved(other, choice.tau), logits=None))
-            self._fit(candidates + under, seed)
-            classes = torch.tensor(episode.classes)
-            arrays = {"rows": torch.from_numpy(episode.test)}
-            for prefix, group in (("", candidates), ("other:", under)):
-                for candidate in group:
-                    assert candidate.logits is not None
-                    arrays[prefix + candidate.arm] = classes[candidate.logits.argmax(-1)]
-            write_tensors(file, arrays)
-            parts.append(read_tensors(file))
-        tick(1, "reused" if reused == len(episodes) else "")
-        rows = torch.cat([p["rows"] for p in parts]).numpy()
+        parts = [
+            self._train_one(episode, choice, lambda share, text, k=k: tick((k + share) / len(episodes), text))
+            for k, episode in enumerate(episodes)
+        ]
+        tick(1, "")
         return {
-            "rows": rows,
             "episodes": episodes,
-            **{k: torch.cat([p[k] for p in parts]).numpy() for k in parts[0] if k != "rows"},
+            "rows": np.concatenate([e.test for e in episodes]),
+            **{name: np.concatenate([p[name] for p in parts]) for name in parts[0]},
         }
+
+    def _train_one(
+        self, episode: Episode, choice: Choice, tick: Callable[[float, str], None]
+    ) -> dict[str, np.ndarray]:
+        """Predicted class ids [M] on an episode's test rows by arm; as "other:arm" under the other loss."""
+        other = "ce" if self.config.loss != "ce" else "logit-adjustment"
+        classes = torch.tensor(episode.classes)
+        files = {}
+        for m in self.methods:
+            key = self._arm_key(m, choice.layer, choice.tau, self._final(m, choice))
+            files[m] = self._file("train", episode.seed, f"{episode.fold}-{m}-{key}.safetensors")
+        for place, kind in enumerate(augmenters.KINDS):
+            pending = [m for m in self.methods if augmenters.get(m).kind == kind and not files[m].is_file()]
+            candidates, under = [], []
+            pairs = [(m, self._final(m, choice)) for m in pending]
+            for candidate in self._candidates(episode, choice.layer, choice.tau, pairs):
+                candidates.append(candidate)
+                tick((place + len(candidates) / len(pairs)) / len(augmenters.KINDS), candidate.arm)
+                plan = build(candidate.arm, candidate.setting, self.config).plan(NO_TASK)
+                if plan.loss is None:  # makers and mixers are shown under the other loss too
+                    under.append(replace(candidate, plan=plan.resolved(other, choice.tau)))
+            self._fit(candidates + under, episode.seed)
+            for candidate in candidates:
+                arrays = {"predicted": _predicted(candidate, classes)}
+                for twin in (k for k in under if k.arm == candidate.arm):
+                    arrays["other"] = _predicted(twin, classes)
+                write_tensors(files[candidate.arm], arrays)
+        found = {}
+        for m in self.methods:
+            for name, values in read_tensors(files[m]).items():
+                found[m if name == "predicted" else f"other:{m}"] = values.numpy()
+        return found
 
     def _final(self, method: str, choice: Choice) -> Setting:
         """An arm's chosen setting; the controls have gelda's."""
@@ -408,7 +431,7 @@ class Comparison:
         c, items = self.config, self.items
         count = len(episodes[0].train)
         what = {
-            "longtail": f"long tail over {c.cut}{'es' if c.cut == 'class' else 's'}, imbalance {c.imbalance:g}",
+            "longtail": f"long tail by {c.cut}, imbalance {c.imbalance:g}",
             "zero-shot": f"{c.target} keeps {c.keep} only",
             "few-shot": f"{c.target} has {c.shots} items a class",
         }[c.protocol]
@@ -438,11 +461,14 @@ class Comparison:
 
     # -- helpers --------------------------------------------------------------------------------
 
-    @property
-    def task_free(self) -> Task:
-        """A task of one row: enough to ask an arm for its plan."""
-        zero = torch.zeros(1, dtype=torch.int64)
-        return Task(torch.zeros(1, 1), zero, zero, 1, 1, np.zeros((1, 1), np.int64), 0)
+    def _arm_key(self, method: str, layer: str, tau: float, setting: Setting | None = None) -> str:
+        """What an arm's choice (or, with its setting, its predictions) depends on beside the run's key."""
+        made_by = None
+        if augmenters.get(method).generative:
+            g = self.config.generator
+            texts = (g.class_semantics, g.subdomain_semantics, g.text_template)
+            made_by = [g, self.config.sampling, [semantics.fingerprint(text) for text in texts]]
+        return content_key(method, layer, tau, setting or list(grid_of(method)), made_by)
 
     def _stage(self, name: str, work: Callable[[int, Callable[[float, str], None]], Any]) -> dict[int, Any]:
         started, done = time.perf_counter(), {}
@@ -464,11 +490,11 @@ class Comparison:
 
 
 def compare_key(config: CompareConfig, bank: ReadyBank) -> str:
-    """What a comparison's results depend on: the same command finds the same run again."""
-    g = config.generator
-    texts = [semantics.fingerprint(s) for s in (g.class_semantics, g.subdomain_semantics, g.text_template)]
-    settings = config.model_dump(mode="json", exclude={"name", "device", "bank"})
-    return content_key("compare", FORMAT, __version__, bank.key, settings, texts)
+    """What every arm of a comparison depends on: the same command, with any arms, finds its run again."""
+    apart = {"name", "device", "bank", "methods", "generator", "sampling", "seeds", "first_seed"}
+    return content_key(
+        "compare", FORMAT, __version__, bank.key, config.model_dump(mode="json", exclude=apart)
+    )
 
 
 def arms(config: CompareConfig, bank: ReadyBank) -> list[str]:
@@ -530,6 +556,12 @@ def build(method: str, setting: Setting, config: CompareConfig) -> Augmenter:
     if spec.generative:
         return spec.build(config.generator, None, config.sampling, **setting)
     return spec.build(**setting)
+
+
+def _predicted(candidate: Candidate, classes: torch.Tensor) -> torch.Tensor:
+    """Class ids [M] of the largest logits."""
+    assert candidate.logits is not None
+    return classes[candidate.logits.argmax(-1)]
 
 
 def describe(setting: Setting) -> str:

@@ -94,7 +94,7 @@ def create_run(config: dict[str, Any], name: str, demo: str, run_id: str | None 
         raise UserError(
             f"The workspace {home()} cannot be written ({error.strerror}): set GELDA_HOME to another folder."
         ) from error
-    write_json(path / "spec.json", {"format": FORMAT, "config": config})
+    write_spec(path, config)
     state = RunState(run_id, name, demo, path, created=now(), updated=now())
     save_state(state)
     return state
@@ -179,6 +179,11 @@ def find_run(run_id: str) -> Path:
         else " There is no run yet: start one with `gelda demo`."
     )
     raise UserError(f"There is no run called '{run_id}'.{listing}")
+
+
+def write_spec(path: Path, config: dict[str, Any]) -> None:
+    """Write a run's resolved configuration."""
+    write_json(path / "spec.json", {"format": FORMAT, "config": config})
 
 
 def read_spec(path: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from gelda.augmenters.anchors import Anchors
-from gelda.augmenters.base import Augmenter, Synthetic, Task
-from gelda.augmenters.subdomains import MeanShift
+from gelda.augmenters.base import Augmenter, Synthetic, Task, Transform
+from gelda.augmenters.subdomains import MeanShift, SubdomainNorm
 from gelda.conditions import ConditionEncoder, ConditionSpace
 from gelda.denoiser import Denoiser
 from gelda.diffusion import Model, TrainingData, train
@@ -24,6 +24,8 @@ FORMS = {
     "centre of its subdomain) is taken off is diffused, and the prototype added back",
     "translate": "real latents of the class from other subdomains are moved to the wanted one's centre, "
     "noised half-way and denoised under the wanted condition",
+    "aligned": "the latent itself is diffused, and the head sees real and synthetic ones alike after "
+    "subdomain normalisation",
 }
 
 
@@ -41,8 +43,8 @@ class Gelda(Augmenter):
             ("plain", 0.1),
             ("plain", 1.0),
             ("residual", 0.3),
-            ("residual", 0.1),
             ("translate", 0.3),
+            ("aligned", 0.1),
         )
     )
 
@@ -71,7 +73,7 @@ class Gelda(Augmenter):
 
     @property
     def shares(self) -> str | None:
-        """Translation samples the plain form's model another way; guidance and weight come after training."""
+        """All forms but the residual one sample the same model; guidance and weight come after training."""
         return ("residual " if self.form == "residual" else "plain ") + self.options.model_dump_json()
 
     def train(self, task: Task) -> Model:
@@ -101,6 +103,10 @@ class Gelda(Augmenter):
             on_step=lambda step, loss: task.on_step(step, o.steps, float(loss)),
         )
         return self.model
+
+    def transform(self, task: Task) -> Transform | None:
+        """Subdomain normalisation of all latents, real and synthetic, in the aligned form."""
+        return SubdomainNorm().transform(task) if self.form == "aligned" else None
 
     def anchors(self, task: Task) -> Anchors | None:
         """What the residual form takes off; None for the others."""
