@@ -111,19 +111,30 @@ def split_groups(
 
 
 def folds(label: NDArray[np.integer], group: NDArray, count: int, seed: int) -> NDArray[np.int64]:
-    """Fold number of each training item [N]: whole groups, stratified by class; −1 for classes of one group.
+    """Fold number of each training item [N]: whole groups, stratified by class; −1 is never scored.
 
-    Classes of one group never enter a validation score: without them nothing of the class is left.
+    A group is in one fold, also where it holds several classes (a speaker): the scarcest class deals its
+    groups out first, the others fill up what then has fewest of theirs. Classes of one group, or with all
+    groups in one fold, never enter a validation score: without them nothing of the class is left.
     """
-    fold = np.full(len(label), -1, np.int64)
-    for c in np.unique(label):
-        members = np.unique(group[label == c])
-        if len(members) < 2:
+    names, place = np.unique(group, return_inverse=True)
+    pairs = np.unique(np.stack([np.asarray(label), place], 1), axis=0)
+    classes, first = np.unique(pairs[:, 0], return_index=True)
+    members = dict(zip(classes.tolist(), np.split(pairs[:, 1], first[1:]), strict=True))
+    fold = np.full(len(names), -1, np.int64)
+    for c in sorted(members, key=lambda c: (len(members[c]), c)):
+        if len(members[c]) < 2:
             continue
-        members = numpy_generator(seed, "folds", int(c)).permutation(members)
-        for number, name in enumerate(members):
-            fold[(group == name) & (label == c)] = number % count
-    return fold
+        held = np.bincount(fold[members[c]][fold[members[c]] >= 0], minlength=count)
+        for one in numpy_generator(seed, "folds", int(c)).permutation(members[c]):
+            if fold[one] < 0:
+                fold[one] = np.argmin(held)
+                held[fold[one]] += 1
+    found = fold[place]
+    for c, own in members.items():
+        if len(np.unique(fold[own])) < 2:
+            found[label == c] = -1
+    return found
 
 
 def _spread(rows, subdomain, group, allowed, once: bool, seed: int, c: int) -> NDArray[np.int64]:
@@ -184,7 +195,10 @@ def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "
     if imbalance < 1:
         raise UserError(f"imbalance is {imbalance}; it must be at least 1 (1 = balanced).")
     train, test = _fixed_split(items, seed)
-    classes, subdomains = items.cells
+    if len(train) == 0 or len(test) == 0:
+        side = "train on" if len(train) == 0 else "test on"
+        raise UserError(f"The bank's split leaves no item to {side}: give it other splits or more groups.")
+    subdomains = items.cells[1]
     by_cell = cut == "cell"
     unit = items.label * subdomains + items.subdomain if by_cell else items.label
     units = np.unique(unit[train])
@@ -209,6 +223,7 @@ def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "
     }
     counts, exists = items.counts(rows), items.counts(np.r_[train, test]) > 0
     groups["unseen"] = tuple((int(c), int(s)) for c, s in np.argwhere((counts == 0) & exists))
+    open_cells = items.counts(train) > 0  # before the cut; which cells are tested must not matter
     present = tuple(int(c) for c in np.unique(items.label[rows]))
     return Episode(
         "longtail",
@@ -218,7 +233,7 @@ def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "
         test[np.isin(items.label[test], present)],
         present,
         NOBODY,
-        exists,
+        open_cells,
         groups,
         by_cell=by_cell,
     )
@@ -300,48 +315,61 @@ def validation(items: Items, episode: Episode, count: int = 3) -> list[Episode]:
 
     Long tail: group-wise stratified folds inside the cut; classes (or cells) of one group are
     trained on and never scored. Transfer: each source subdomain in turn plays the target, on half of
-    its groups; nothing of the real target is read, so all rotations of a seed share the choice.
+    its groups, with as many of the shots as it has; nothing of the real target is read, so all rotations of
+    a seed share the choice. Where no source can play it (there is one only), folds inside the training set.
+    Raises UserError where nothing can be held out.
     """
-    if episode.kind == "longtail":
-        return _validation_folds(items, episode, count)
-    sources = [s for s in range(items.cells[1]) if s != episode.target]
-    inside = episode.train[items.subdomain[episode.train] != episode.target]
-    if len(sources) < 2:
-        return _validation_folds(items, episode, count)
     found = []
-    for place, s in enumerate(sources):
-        own = inside[items.subdomain[inside] == s]
-        members = numpy_generator(episode.seed, "pseudo-target", s).permutation(np.unique(items.group[own]))
-        half = np.isin(items.group[own], members[: -(-len(members) // 2)])
-        found.append(
-            _transfer(
-                items,
-                episode.seed,
-                place,
-                s,
-                episode.kept,
-                episode.shots,
-                episode.classes,
-                own[half],
-                own[~half],
-                len(episode.unlabelled) > 0,
-                inside[items.subdomain[inside] != s],
-            )
+    if episode.kind != "longtail":
+        inside = episode.train[items.subdomain[episode.train] != episode.target]
+        sources = [int(s) for s in np.unique(items.subdomain[inside])]
+        for place, s in enumerate(sources if len(sources) > 1 else []):
+            own = inside[items.subdomain[inside] == s]
+            rng = numpy_generator(episode.seed, "pseudo-target", s)
+            members = rng.permutation(np.unique(items.group[own]))
+            half = np.isin(items.group[own], members[: -(-len(members) // 2)])
+            others = inside[items.subdomain[inside] != s]
+            unlabelled = len(episode.unlabelled) > 0
+            try:
+                found.append(
+                    _transfer(
+                        items,
+                        episode.seed,
+                        place,
+                        s,
+                        episode.kept,
+                        episode.shots,
+                        episode.classes,
+                        own[half],
+                        own[~half],
+                        unlabelled,
+                        others,
+                    )
+                )
+            except UserError:  # too few groups of its own, or none of the kept class: the others play it
+                continue
+    found = found or _validation_folds(items, episode, count)
+    if not found:
+        raise UserError(
+            "Nothing can be held out for validation: no class has training items of two groups or more."
         )
     return found
 
 
 def _validation_folds(items: Items, episode: Episode, count: int) -> list[Episode]:
-    rows = episode.train
+    rows, group = episode.train, items.group[episode.train]
     unit = items.label[rows]
     if episode.by_cell:
         unit = unit * items.cells[1] + items.subdomain[rows]
-    fold = folds(unit, items.group[rows], count, episode.seed)
-    return [
-        replace(episode, fold=k, train=rows[fold != k], test=rows[fold == k])
-        for k in range(count)
-        if (fold == k).any()
-    ]
+    fold = folds(unit, group, count, episode.seed)
+    found = []
+    for k in range(count):
+        # a tested group's items of classes that are never scored leave too
+        inside = ~np.isin(group, group[fold == k])
+        scored = (fold == k) & np.isin(unit, unit[inside])
+        if scored.any():
+            found.append(replace(episode, fold=k, train=rows[inside], test=rows[scored]))
+    return found
 
 
 def _transfer(
@@ -361,26 +389,36 @@ def _transfer(
     classes = classes or shared_classes(items)
     if kept is not None and kept not in classes:
         raise UserError(f"The kept class '{items.class_names[kept]}' is not among the compared classes.")
+    real = sources is None
     if sources is None:
         sources = np.flatnonzero((items.subdomain != target) & (items.split != "test"))
         if items.grouped:  # other subdomains' groups are never tested here: all of their items may be used
             sources = np.flatnonzero(items.subdomain != target)
+    # a group that the target shares with a source (one speaker of two languages) is tested in some rotation
+    sources = sources[~np.isin(items.group[sources], items.group[np.r_[rest, test]])]
     sources = sources[np.isin(items.label[sources], classes)]
     rest, test = rest[np.isin(items.label[rest], classes)], test[np.isin(items.label[test], classes)]
+    name = items.subdomain_names[target]
+    if len(sources) == 0:
+        raise UserError(f"Every other subdomain's groups are in '{name}' too: nothing is left to train on.")
     if shots:
         drawn = [
             numpy_generator(seed, "shots", target, fold, c).permutation(rest[items.label[rest] == c])[:shots]
             for c in classes
         ]
         given = np.concatenate(drawn)
+        short = min(range(len(classes)), key=lambda k: len(drawn[k]))
+        if len(drawn[short]) < (shots if real else 1):
+            raise UserError(
+                f"'{name}' has {len(drawn[short])} items of '{items.class_names[classes[short]]}' in groups "
+                f"that are not tested, and {shots} shots were asked for: give fewer shots."
+            )
     else:
         given = rest[items.label[rest] == kept]
     if len(given) == 0 or len(test) == 0:
-        raise UserError(
-            f"The subdomain '{items.subdomain_names[target]}' has too few groups to train and to test on."
-        )
+        raise UserError(f"The subdomain '{name}' has too few groups to train and to test on.")
     wanted = np.zeros(items.cells, bool)
-    wanted[list(classes)] = items.counts(np.arange(len(items.label)))[list(classes)] > 0
+    wanted[list(classes)] = True
     unseen = tuple((c, target) for c in classes if c != kept) if not shots else ()
     scarce = tuple((c, target) for c in classes if c != kept)
     return Episode(
@@ -390,7 +428,7 @@ def _transfer(
         np.sort(np.concatenate([sources, given])),
         np.sort(test),
         tuple(classes),
-        np.sort(rest) if unlabelled else NOBODY,
+        np.setdiff1d(rest, given) if unlabelled else NOBODY,
         wanted,
         {"tail": scarce, "unseen": unseen},
         kept=kept,
@@ -416,8 +454,18 @@ def _rotations(items: Items, seed: int, target: int, count: int) -> list[tuple[N
 
 
 def _fixed_split(items: Items, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The bank's own train and test rows; a bank without a split is split by groups, anew in each seed."""
+    """The bank's own train and test rows; a bank without a split is split by groups, anew in each seed.
+
+    Training rows of a tested group leave.
+    """
     split = items.split
     if not (split == "test").any():
         split = split_groups(items.label, items.group, seed, (0.5, 0.25, 0.25))
-    return np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
+    train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
+    return train[~np.isin(items.group[train], items.group[test])], test
+
+
+def shared_between_splits(items: Items) -> int:
+    """Training items of the bank's own split whose group (speaker) it tests too: they are left out."""
+    train, test = items.split == "train", items.split == "test"
+    return int(np.isin(items.group[train], items.group[test]).sum())
