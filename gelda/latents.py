@@ -61,6 +61,9 @@ class LatentBank:
             raise UserError(
                 f"{path}/index.parquet lacks the column(s) {', '.join(missing)}: extract it again."
             )
+        absent = [key for key in ("rows", "shard_rows", "layers") if key not in info]
+        if absent:
+            raise UserError(f"{path}/manifest.json has no '{absent[0]}': extract the bank again.")
         if len(index) != info["rows"] or sum(info["shard_rows"]) != info["rows"]:
             raise UserError(
                 f"The bank {path} says {info['rows']} rows, but its index has {len(index)} and its shards "

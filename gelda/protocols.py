@@ -365,8 +365,9 @@ def _validation_folds(items: Items, episode: Episode, count: int) -> list[Episod
     found = []
     for k in range(count):
         # a tested group's items of classes that are never scored leave too
-        inside = ~np.isin(group, group[fold == k])
-        scored = (fold == k) & np.isin(unit, unit[inside])
+        mine = np.equal(fold, k)
+        inside = ~np.isin(group, group[mine])
+        scored = mine & np.isin(unit, unit[inside])
         if scored.any():
             found.append(replace(episode, fold=k, train=rows[inside], test=rows[scored]))
     return found

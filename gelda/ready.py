@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from gelda import npz
 from gelda.artifacts import FORMAT, content_key, file_sha256, require_space, write_json, write_table
 from gelda.artifacts import read_tensors as _read_tensors
 from gelda.artifacts import write_tensors as _write_tensors
 from gelda.errors import UserError, unknown
 from gelda.latents import LatentBank
 
-LARGEST = 200 * 2**30  # bytes one array may claim: more is a broken header, not a bank
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
 
@@ -104,7 +104,7 @@ def import_bank(source: Path, folder: Path, shard_size: int = 100_000) -> Latent
             "uri": "",
             "label": items.label,
             "subdomain": items.subdomain,
-            "group": items.group.astype(str),
+            "group": items.group,  # numbers stay numbers: seeds draw from groups in their order
             "split": items.split,
             "origin": "real",
             "shard": np.arange(total) // shard_size,
@@ -143,22 +143,39 @@ def import_bank(source: Path, folder: Path, shard_size: int = 100_000) -> Latent
 def _from_folder(path: Path) -> ReadyBank:
     bank = LatentBank.open(path)
     index = bank.index
-    split = index["split"].to_numpy(str) if "split" in index else np.full(len(index), "")
+    missing = [key for key in ("classes", "subdomains", "sha256") if key not in bank.info]
+    if missing:
+        raise UserError(f"{path}/manifest.json has no '{missing[0]}': import or extract the bank again.")
+    group = index["group"].to_numpy()
+    try:
+        label, subdomain = (index[name].to_numpy(np.int64) for name in ("label", "subdomain"))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}/index.parquet: label and subdomain must be whole numbers.") from error
     items = Items(
-        index["label"].to_numpy(np.int64),
-        index["subdomain"].to_numpy(np.int64),
-        index["group"].to_numpy(),
-        split,
+        label,
+        subdomain,
+        group if group.dtype.kind in "iu" else group.astype(str),
+        index["split"].to_numpy(str) if "split" in index else np.full(len(index), ""),
         tuple(bank.info["classes"]),
         tuple(bank.info["subdomains"]),
         bank.info.get("grouped", bool(index["group"].duplicated().any())),
     )
-    tables = (
-        _read_tensors(path / "semantics.safetensors") if (path / "semantics.safetensors").exists() else {}
-    )
+    for values, names, name in zip(
+        (items.label, items.subdomain),
+        (items.class_names, items.subdomain_names),
+        ("label", "subdomain"),
+        strict=True,
+    ):
+        if len(values) == 0 or values.min() < 0 or values.max() >= len(names):
+            raise UserError(
+                f"{path}/index.parquet: '{name}' does not fit the {len(names)} names of it: import again."
+            )
+    own = path / "semantics.safetensors"
+    tables = _read_tensors(own) if own.exists() else {}
+    key = ["bank", bank.info["sha256"], index.drop(columns="uri", errors="ignore").to_csv(index=False)]
     return ReadyBank(
         path.name,
-        content_key("bank", bank.info["sha256"], index.drop(columns="uri").to_csv(index=False)),
+        content_key(*key, *([file_sha256(own)] if tables else [])),
         items,
         index["id"].to_numpy(str),
         bank.layers,
@@ -169,67 +186,75 @@ def _from_folder(path: Path) -> ReadyBank:
 
 
 def _from_npz(path: Path) -> ReadyBank:
-    shapes = _headers(path)
+    shapes = npz.headers(path)
     widths = {name[2:]: shape for name, (shape, _) in shapes.items() if name.startswith("z_")}
     if not widths or "y" not in shapes or "class_names" not in shapes:
         missing = (
             "no array z_<layer>" if not widths else "no 'y'" if "y" not in shapes else "no 'class_names'"
         )
         raise UserError(f"{path.name} is no bank of latents: it has {missing}.")
-    with np.load(path, allow_pickle=False) as file:
-        label = _integers(file["y"], "y", path)
-        total = len(label)
-        for layer, shape in widths.items():
-            if len(shape) != 2 or shape[0] != total or shape[1] == 0:
-                raise UserError(
-                    f"{path.name}: z_{layer} has shape {shape}; it needs [{total}, D], a row a label."
-                )
-            if shapes[f"z_{layer}"][1].kind != "f":
-                raise UserError(f"{path.name}: z_{layer} holds {shapes[f'z_{layer}'][1]}, not floats.")
-        class_names = _names(file["class_names"], "class_names", path)
-        subdomain, subdomain_names = np.zeros(total, np.int64), ("all",)
-        if "subdomain" in shapes:
-            subdomain = _integers(file["subdomain"], "subdomain", path)
-            count = int(subdomain.max()) + 1 if len(subdomain) else 1
-            subdomain_names = (
-                _names(file["subdomain_names"], "subdomain_names", path)
-                if "subdomain_names" in shapes
-                else tuple(f"subdomain {s}" for s in range(count))
+    label = npz.integers(npz.array(path, "y"), "y", path)
+    total = len(label)
+    for layer, shape in widths.items():
+        if not re.fullmatch(r"\w[\w.+-]*", layer):  # it becomes a folder's name
+            raise UserError(
+                f"{path.name}: the layer name '{layer}' may hold letters, digits and _ . + - only."
             )
-        split = np.full(total, "")
-        if "split" in shapes:
-            split = np.array([str(s) for s in file["split"]])
-            odd = sorted(set(split.tolist()) - set(SPLITS))
-            if odd:
-                raise UserError(f"{path.name}: split holds '{odd[0]}'; it may say train, valid or test.")
-        column = next((name for name in GROUP_COLUMNS if name in shapes), None)
-        group = file[column] if column else np.arange(total)
-        ids = np.array([str(i) for i in file["id"]]) if "id" in shapes else np.arange(total).astype(str)
-        for name, values in (
-            ("subdomain", subdomain),
-            ("split", split),
-            (column or "group", group),
-            ("id", ids),
-        ):
-            if len(values) != total:
-                raise UserError(f"{path.name}: '{name}' has {len(values)} rows where y has {total}.")
-        for values, names, name in ((label, class_names, "y"), (subdomain, subdomain_names, "subdomain")):
-            if len(values) and (values.min() < 0 or values.max() >= len(names)):
-                raise UserError(
-                    f"{path.name}: '{name}' runs to {values.max()}, but there are {len(names)} names for it."
-                )
-        if len(set(ids.tolist())) < total:
-            raise UserError(f"{path.name}: an id appears more than once.")
-        own = {
-            name: _table(file, name, names, path, shapes)
-            for name, names in (("class_semantics", class_names), ("subdomain_semantics", subdomain_names))
-        }
+        if len(shape) != 2 or shape[0] != total or shape[1] == 0:
+            raise UserError(
+                f"{path.name}: z_{layer} has shape {shape}; it needs [{total}, D], a row a label."
+            )
+        if shapes[f"z_{layer}"][1].kind != "f":
+            raise UserError(f"{path.name}: z_{layer} holds {shapes[f'z_{layer}'][1]}, not floats.")
+    class_names = npz.names(npz.array(path, "class_names"), "class_names", path)
+    subdomain: NDArray[np.int64] = np.zeros(total, np.int64)
+    subdomain_names: tuple[str, ...] = ("all",)
+    if "subdomain" in shapes:
+        subdomain = npz.integers(npz.array(path, "subdomain"), "subdomain", path)
+        numbered = tuple(f"subdomain {s}" for s in range(min(max(0, int(subdomain.max())), total) + 1))
+        subdomain_names = (
+            npz.names(npz.array(path, "subdomain_names"), "subdomain_names", path)
+            if "subdomain_names" in shapes
+            else numbered
+        )
+    split = np.full(total, "")
+    if "split" in shapes:
+        split = npz.texts(npz.array(path, "split"), "split", path)
+        odd = sorted(set(split.tolist()) - set(SPLITS))
+        if odd:
+            raise UserError(f"{path.name}: split holds '{odd[0]}'; it may say train, valid or test.")
+    column = next((name for name in GROUP_COLUMNS if name in shapes), None)
+    group = npz.array(path, column) if column else np.arange(total)
+    if group.ndim != 1 or group.dtype.kind not in "iuUS":
+        raise UserError(f"{path.name}: '{column}' must be a list of whole numbers or names, one an item.")
+    group = npz.texts(group, column or "group", path) if group.dtype.kind == "S" else group
+    ids = npz.texts(npz.array(path, "id"), "id", path) if "id" in shapes else np.arange(total).astype(str)
+    for name, column_values in (
+        ("subdomain", subdomain),
+        ("split", split),
+        (column or "group", group),
+        ("id", ids),
+    ):
+        if len(column_values) != total:
+            raise UserError(f"{path.name}: '{name}' has {len(column_values)} rows where y has {total}.")
+    for values, names, name in ((label, class_names, "y"), (subdomain, subdomain_names, "subdomain")):
+        outside = values[(values < 0) | (values >= len(names))]
+        if len(outside):
+            raise UserError(
+                f"{path.name}: '{name}' holds {outside[0]}, but there are {len(names)} names for it, from 0."
+            )
+    if len(set(ids.tolist())) < total:
+        values, times = np.unique(ids, return_counts=True)
+        raise UserError(f"{path.name}: the id '{values[times > 1][0]}' appears more than once.")
+    own = {
+        name: npz.table(path, name, names) if name in shapes else None
+        for name, names in (("class_semantics", class_names), ("subdomain_semantics", subdomain_names))
+    }
 
     def load(layer: str) -> torch.Tensor:
         if layer not in widths:
             raise unknown("layer", layer, widths)
-        with np.load(path, allow_pickle=False) as file:
-            latents = torch.from_numpy(file[f"z_{layer}"].astype(np.float32))
+        latents = torch.from_numpy(npz.array(path, f"z_{layer}").astype(np.float32))
         if not torch.isfinite(latents).all():
             row = int((~torch.isfinite(latents).all(1)).nonzero()[0])
             raise UserError(
@@ -248,53 +273,3 @@ def _from_npz(path: Path) -> ReadyBank:
         own["class_semantics"],
         own["subdomain_semantics"],
     )
-
-
-def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shapes and types of every array, read before any array is: no pickle, no absurd size."""
-    found = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(stream)
-                if dtype.hasobject:
-                    raise UserError(
-                        f"{path.name}: '{member}' holds Python objects (pickle), which are not read."
-                    )
-                if int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > LARGEST:
-                    raise UserError(f"{path.name}: '{member}' claims the shape {shape}: the file is broken.")
-                found[member.removesuffix(".npy")] = (tuple(shape), dtype)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path.name} cannot be read as an .npz file: it is broken or cut short.") from error
-    return found
-
-
-def _integers(values: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
-    if values.ndim != 1 or values.dtype.kind not in "iu" or len(values) == 0:
-        raise UserError(f"{path.name}: '{name}' must be a list of whole numbers, one an item.")
-    return values.astype(np.int64)
-
-
-def _names(values: NDArray[Any], name: str, path: Path) -> tuple[str, ...]:
-    names = tuple(str(v) for v in np.atleast_1d(values))
-    if len(set(names)) < len(names):
-        raise UserError(f"{path.name}: '{name}' holds a name twice.")
-    return names
-
-
-def _table(file: Any, name: str, names: tuple[str, ...], path: Path, shapes: Mapping) -> torch.Tensor | None:
-    if name not in shapes:
-        return None
-    values = file[name]
-    if values.ndim != 2 or len(values) != len(names) or not np.isfinite(values).all():
-        raise UserError(
-            f"{path.name}: '{name}' has shape {values.shape}; each of {len(names)} names needs a finite row."
-        )
-    return torch.from_numpy(values.astype(np.float32))
