@@ -18,6 +18,7 @@ from gelda.config import CompareConfig
 from gelda.errors import UserError, unknown
 from gelda.finetune import head_data
 from gelda.heads import fit
+from gelda.health import generator_health
 from gelda.latents import Standardizer
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
@@ -57,6 +58,7 @@ class Candidate:
     test: torch.Tensor  # standardised test latents [M, D] as this arm sees them
     classes: int
     episode: int = 0
+    made: Synthetic | None = None
     logits: torch.Tensor | None = None
 
 
@@ -72,6 +74,7 @@ class Comparison:
         self.seeds = list(range(config.first_seed, config.first_seed + config.seeds))
         self.latents: dict[str, torch.Tensor] = {}
         self.seconds: dict[str, float] = {}
+        self.health: list[dict[str, float]] = []
 
     def run(self) -> dict[str, Any]:
         choices = self._stage("select", self._select)
@@ -289,6 +292,7 @@ class Comparison:
                 arm.plan(task).resolved(self.config.loss, tau),
                 test if transform is None else transform(test, subdomain),
                 task.classes,
+                made=made[key],
             )
 
     def _fit(self, candidates: Sequence[Candidate], seed: int) -> None:
@@ -365,12 +369,28 @@ class Comparison:
                 arrays = {"predicted": _predicted(candidate, classes)}
                 for twin in (k for k in under if k.arm == candidate.arm):
                     arrays["other"] = _predicted(twin, classes)
+                if candidate.arm == "gelda":
+                    health = self._health(episode, choice.layer, candidate)
+                    write_json(files["gelda"].with_suffix(".json"), {"format": FORMAT, "health": health})
                 write_tensors(files[candidate.arm], arrays)
         found = {}
         for m in self.methods:
             for name, values in read_tensors(files[m]).items():
                 found[m if name == "predicted" else f"other:{m}"] = values.numpy()
+        if "gelda" in files:
+            self.health.append(read_json(files["gelda"].with_suffix(".json"))["health"])
         return found
+
+    def _health(self, episode: Episode, layer: str, candidate: Candidate) -> dict[str, float]:
+        """The generator's figures against the test latents (of the target, where there is one)."""
+        task, (test, _) = self.task(episode, layer), self.test(episode, layer)
+        place = {c: k for k, c in enumerate(episode.classes)}
+        held = np.array([place[c] for c in self.items.label[episode.test]])
+        tail = sorted({place[c] for c, _ in episode.groups["tail"]})
+        assert candidate.made is not None
+        made = (candidate.made.latents.numpy(), candidate.made.label.numpy())
+        train = (task.latents.numpy(), task.label.numpy())
+        return generator_health(made, train, (test.numpy(), held), tail, task.seed)
 
     def _final(self, method: str, choice: Choice) -> Setting:
         """An arm's chosen setting; the controls have gelda's."""
@@ -412,7 +432,7 @@ class Comparison:
             results(""),
             class_names=items.class_names,
             subdomain_names=items.subdomain_names,
-            health=[],
+            health=self.health,
             notes=self._notes(choices, tested),
             config={**c.model_dump(mode="json"), "selection": selection(choices)},
             seconds=self.seconds,

@@ -247,7 +247,7 @@ class Experiment:
             )
         if len(adapted) > 1:
             notes.append(
-                "Intervals: t over seeds, with the variance of the test items that seeds share added; they "
+                "Intervals: two-way over seeds and groups of test items (statistics.cluster_interval); they "
                 "say nothing of other data sets."
             )
         return [*notes, self.dataset.caveat]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from gelda import __version__, augmenters, datasets, device, encoders, points, projection, report
+from gelda import __version__, augmenters, datasets, device, encoders, points, projection, report, semantics
 from gelda.adapter import Adapter, HeadData
 from gelda.artifacts import (
     FORMAT,
@@ -348,6 +348,14 @@ class Pipeline:
             _trained(c.adapter),
             adapted.fm_layer,
             c.generator,
+            [
+                semantics.fingerprint(text)  # a file of vectors that changed is not what was trained on
+                for text in (
+                    c.generator.class_semantics,
+                    c.generator.subdomain_semantics,
+                    c.generator.text_template,
+                )
+            ],
             str(self.exp.dtype),
             seed,
         )

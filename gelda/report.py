@@ -117,7 +117,7 @@ def build(
         },
         "per_subdomain": {
             m: [
-                float(np.mean([100 * np.mean((r.predicted[m] == r.true)[r.subdomain == s]) for r in results]))
+                _nanmean([_share((r.predicted[m] == r.true)[r.subdomain == s]) for r in results])
                 for s in range(len(subdomain_names))
             ]
             for m in methods
@@ -318,6 +318,11 @@ def _interval(results: Sequence[SeedResult], measure: str, values: Sequence[NDAr
     if len(parts) < 2:
         return {"mean": seeds[0], "ci95": [float("nan"), float("nan")], "seeds": seeds}
     return {**cluster_interval(*zip(*parts, strict=True)).as_json(), "seeds": seeds}
+
+
+def _share(hits: NDArray[np.bool_]) -> float:
+    """Percent of hits; NaN where nothing was tested."""
+    return 100 * float(hits.mean()) if len(hits) else float("nan")
 
 
 def _nanmean(values: Sequence[float | None]) -> float:
