@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from gelda import __version__, cli_compare
+from gelda.cli_options import check_writable, overrides
 from gelda.errors import UserError, nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -252,17 +252,6 @@ def check_port(port: int) -> None:
             raise UserError(f"Port {port} cannot be used ({reason}): choose another with --port.") from error
 
 
-def check_writable(file: Path) -> None:
-    """Refuse an output file that could not be written, before anything long is started."""
-    folder = file.resolve().parent
-    if file.is_dir():
-        raise UserError(f"{file} is a folder: name a file to write.")
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder} to write {file.name} into: create it first.")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"No permission to write {file}: choose another folder.")
-
-
 def _run_here(config: Any, demo: str, json_file: Path | None) -> str:
     from gelda import runs
 
@@ -306,27 +295,6 @@ def _stored_config(state: Any) -> Any:
     if state.status == "broken":
         raise UserError(state.error)
     return resolve_config(runs.read_spec(state.path))
-
-
-def overrides(pairs: list[str]) -> dict[str, Any]:
-    """`--set generator.steps=500` pairs as nested settings."""
-    nested: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise UserError(f"--set {pair} has no '=': write it as section.setting=value.")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        here = nested
-        *sections, last = name.split(".")
-        for section in sections:
-            here = here.setdefault(section, {})
-            if not isinstance(here, dict):
-                raise UserError(f"--set {pair}: '{section}' was already set to a value of its own.")
-        here[last] = value
-    return nested
 
 
 def _version(value: bool) -> None:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gelda.errors import UserError
+
+# flags that say nothing under another protocol
+FITTING = {
+    "imbalance": ("longtail",),
+    "cut": ("longtail",),
+    "target": ("zero-shot", "few-shot"),
+    "classes": ("zero-shot", "few-shot"),
+    "unlabelled": ("zero-shot", "few-shot"),
+    "keep": ("zero-shot",),
+    "shots": ("few-shot",),
+}
 
 
 def compare(
@@ -43,7 +57,8 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what was computed before.")] = False,
 ) -> None:
     """Compare every method on ready latents; the same command again goes on where it stopped."""
-    from gelda.cli import check_writable, overrides
+    from gelda import compare as engine
+    from gelda.cli_options import check_writable, overrides
     from gelda.config import PROTOCOLS, resolve_compare
     from gelda.errors import unknown
     from gelda.ready import open_bank
@@ -53,6 +68,7 @@ def compare(
     if json_file:
         check_writable(json_file)
     opened = open_bank(bank)
+    opened = replace(opened, load=cache(opened.load))  # read once for the check and for every target
     values: dict[str, Any] = {"bank": str(bank), "protocol": protocol, "unlabelled": unlabelled}
     values |= {"device": device, "precision": precision}
     given = {
@@ -67,6 +83,9 @@ def compare(
     for name, text in (("classes", classes), ("methods", None if methods == "all" else methods)):
         if text:
             values[name] = [part.strip() for part in text.split(",") if part.strip()]
+    for name, fitting in FITTING.items():
+        if values.get(name) and protocol not in fitting:
+            raise UserError(f"--{name} belongs to {' and '.join(fitting)}, not to {protocol}: leave it out.")
     if fm_layer:
         values["adapter"] = {"fm_layer": fm_layer}
     if adapter_layer is not None:
@@ -77,10 +96,10 @@ def compare(
         values["generator"] = chosen
     values = _merged(values, overrides(set_ or []))
     targets = opened.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
-    results = {}
-    for one in targets:
-        config = resolve_compare({**values, **({"target": one} if one else {})}, preset)
-        results[one] = _one(config, opened, fresh)
+    configs = [resolve_compare({**values, **({"target": one} if one else {})}, preset) for one in targets]
+    for config in configs:
+        engine.check(config, opened)
+    results = {one: _one(config, opened, fresh) for one, config in zip(targets, configs, strict=True)}
     if json_file:
         from gelda.artifacts import write_json
 
@@ -107,10 +126,9 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     from gelda import runs, terminal
     from gelda.report import load_report
 
-    engine.check(config, bank)
     key = engine.compare_key(config, bank)
     what = "-".join([config.protocol, config.target or config.cut, *(["unlabelled"] * config.unlabelled)])
-    run_id = f"compare-{bank.name}-{what}-{key[:8]}".replace(" ", "-").lower()[:180]
+    run_id = re.sub(r"[^\w.-]+", "-", f"compare-{bank.name}-{what}".lower())[:170] + f"-{key[:8]}"
     path = runs.home() / "runs" / run_id
     if fresh and path.is_dir():
         shutil.rmtree(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gelda import __version__, augmenters, device, protocols, report, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
@@ -21,7 +22,7 @@ from gelda.heads import fit
 from gelda.health import generator_health
 from gelda.latents import Standardizer
 from gelda.protocols import Episode
-from gelda.ready import ReadyBank
+from gelda.ready import Items, ReadyBank
 from gelda.report import SeedResult
 from gelda.runs import Recorder, RunState, StageState, tracked
 
@@ -89,18 +90,13 @@ class Comparison:
 
     def episodes(self, seed: int) -> list[Episode]:
         """The protocol's episodes of a seed."""
-        c, items = self.config, self.items
-        if c.protocol == "longtail":
-            return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut)]
-        shared = {
-            "target": items.subdomain_names.index(c.target),
-            "classes": protocols.shared_classes(items, c.classes),
-            "unlabelled": c.unlabelled,
-            "rotations": c.rotations,
-        }
-        if c.protocol == "zero-shot":
-            return protocols.zero_shot(items, seed, kept=items.class_names.index(c.keep), **shared)
-        return protocols.few_shot(items, seed, shots=c.shots, **shared)
+        return episodes(self.config, self.items, seed)
+
+    def subdomains(self, episode: Episode) -> NDArray[np.int64]:
+        """Subdomains in play [S']: all, but in a validation episode of a transfer not the real target."""
+        if episode.target is None:
+            return np.arange(self.items.cells[1])
+        return np.union1d(self.items.subdomain[episode.train], [episode.target])
 
     def z(self, layer: str) -> torch.Tensor:
         """All latents of an encoder layer, read once."""
@@ -115,29 +111,30 @@ class Comparison:
         scale = Standardizer.fit(z[rows])
         number = np.full(items.cells[0], -1)
         number[list(episode.classes)] = np.arange(len(episode.classes))
-        given = self.bank.class_semantics
+        played = self.subdomains(episode)
+        given, moved = self.bank.class_semantics, self.bank.subdomain_semantics
         unlabelled = None
         if len(episode.unlabelled):
-            target = torch.from_numpy(items.subdomain[episode.unlabelled])
+            target = torch.from_numpy(np.searchsorted(played, items.subdomain[episode.unlabelled]))
             unlabelled = (scale.apply(z[torch.from_numpy(episode.unlabelled)]), target)
         return Task(
             latents=scale.apply(z[rows]),
             label=torch.from_numpy(number[items.label[episode.train]]),
-            subdomain=torch.from_numpy(items.subdomain[episode.train]),
+            subdomain=torch.from_numpy(np.searchsorted(played, items.subdomain[episode.train])),
             classes=len(episode.classes),
-            subdomains=items.cells[1],
-            allocation=self.allocation(episode),
+            subdomains=len(played),
+            allocation=self.allocation(episode)[:, played],
             seed=protocol_seed(episode),
             class_names=tuple(items.class_names[c] for c in episode.classes),
-            subdomain_names=items.subdomain_names,
+            subdomain_names=tuple(items.subdomain_names[s] for s in played),
             class_given=None if given is None else given[list(episode.classes)],
-            subdomain_given=self.bank.subdomain_semantics,
+            subdomain_given=None if moved is None else moved[torch.from_numpy(played)],
             device=self.device,
             dtype=self.dtype,
             on_step=lambda step, total, loss: tick(step / total),
             group=torch.from_numpy(np.unique(items.group[episode.train], return_inverse=True)[1]),
             kept=None if episode.kept is None else episode.classes.index(episode.kept),
-            target=episode.target,
+            target=None if episode.target is None else int(np.searchsorted(played, episode.target)),
             unlabelled=unlabelled,
         )
 
@@ -145,9 +142,8 @@ class Comparison:
         """Test latents [M, D] in the episode's standardised space, and their subdomains."""
         z = self.z(layer)
         scale = Standardizer.fit(z[torch.from_numpy(episode.train)])
-        return scale.apply(z[torch.from_numpy(episode.test)]), torch.from_numpy(
-            self.items.subdomain[episode.test]
-        )
+        subdomain = np.searchsorted(self.subdomains(episode), self.items.subdomain[episode.test])
+        return scale.apply(z[torch.from_numpy(episode.test)]), torch.from_numpy(subdomain)
 
     def allocation(self, episode: Episode) -> np.ndarray:
         """Synthetic latents wanted per cell [C', S].
@@ -333,10 +329,13 @@ class Comparison:
     def _train(self, seed: int, choice: Choice, tick: Callable[[float, str], None]) -> dict[str, Any]:
         """All arms with their chosen settings on every episode of a seed, and their test predictions."""
         episodes = self.episodes(seed)
-        parts = [
-            self._train_one(episode, choice, lambda share, text, k=k: tick((k + share) / len(episodes), text))
-            for k, episode in enumerate(episodes)
-        ]
+        parts = []
+        for k, episode in enumerate(episodes):
+
+            def part(share: float, text: str, k: int = k) -> None:
+                tick((k + share) / len(episodes), text)
+
+            parts.append(self._train_one(episode, choice, part))
         tick(1, "")
         return {
             "episodes": episodes,
@@ -473,6 +472,11 @@ class Comparison:
         if picked:
             texts = "; ".join(describe(p) for p in picked)
             notes.append(f"GeLDA's form, in the order of the seeds: {texts}.")
+        shared = protocols.shared_between_splits(self.items) if self.config.protocol == "longtail" else 0
+        if shared:
+            notes.append(
+                f"The bank's split tests groups that it trains on too: {shared} training items are left out."
+            )
         if self.config.protocol != "longtail" and len(self.items.subdomain_names) < 3:
             notes.append("Only one source subdomain: validation cannot let a source play the target.")
         if tested < 8:
@@ -509,6 +513,22 @@ class Comparison:
         return folder / name
 
 
+def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
+    """A protocol's episodes of a seed."""
+    c = config
+    if c.protocol == "longtail":
+        return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut)]
+    shared: dict[str, Any] = {
+        "target": items.subdomain_names.index(c.target),
+        "classes": protocols.shared_classes(items, c.classes),
+        "unlabelled": c.unlabelled,
+        "rotations": c.rotations,
+    }
+    if c.protocol == "zero-shot":
+        return protocols.zero_shot(items, seed, kept=items.class_names.index(c.keep), **shared)
+    return protocols.few_shot(items, seed, shots=c.shots, **shared)
+
+
 def compare_key(config: CompareConfig, bank: ReadyBank) -> str:
     """What every arm of a comparison depends on: the same command, with any arms, finds its run again."""
     apart = {"name", "device", "bank", "methods", "generator", "sampling", "seeds", "first_seed"}
@@ -537,8 +557,10 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     if config.adapter_layer:
         raise UserError("compare generates at adapter layer 0 only so far: leave --adapter-layer out.")
     if config.protocol == "longtail":
-        if config.target or config.keep or config.unlabelled:
-            raise UserError("--target, --keep and --unlabelled belong to zero-shot and few-shot protocols.")
+        if config.target or config.keep or config.unlabelled or config.classes:
+            raise UserError(
+                "--target, --keep, --classes and --unlabelled belong to zero-shot and few-shot protocols."
+            )
     else:
         if len(items.subdomain_names) < 2:
             raise UserError(f"{bank.name} has one subdomain: {config.protocol} needs at least two.")
@@ -557,6 +579,15 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     g = config.generator
     semantics.check(g.class_semantics, "class", items.class_names)
     semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)
+    if "text:" in g.class_semantics + g.subdomain_semantics:
+        semantics.check_template(g.text_template)
+    for seed in range(config.first_seed, config.first_seed + config.seeds):
+        outer = episodes(config, items, seed)
+        if len(outer[0].classes) < 2:
+            raise UserError(f"{bank.name} has fewer than two classes to train on: nothing can be compared.")
+        protocols.validation(items, outer[0], config.validation_folds)
+    for layer in [config.adapter.fm_layer] if config.adapter.fm_layer != "auto" else bank.layers:
+        bank.load(layer)
 
 
 def class_of(method: str) -> type[Augmenter]:

@@ -312,7 +312,12 @@ class CompareConfig(Settings):
     loss: Literal["logit-adjustment", "ce"] = Field(
         "logit-adjustment", description="The loss of arms that name none; the other is shown beside it."
     )
-    taus: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5, 2.0), min_length=1, description="Tried τ.")
+    taus: tuple[Annotated[float, Field(ge=0, le=10)], ...] = Field(
+        (0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
+        min_length=1,
+        max_length=6,
+        description="Tried τ, as many as any method has settings.",
+    )
     validation_folds: int = Field(3, ge=2, le=10)
     most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
     adapter: AdapterConfig = AdapterConfig()
@@ -326,6 +331,18 @@ class CompareConfig(Settings):
         class_balance=0.5,
     )
     sampling: SamplingConfig = SamplingConfig()
+
+    @field_validator("methods", "classes", "taus")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("something is named twice")
+        return values
+
+    @model_validator(mode="after")
+    def _scheduler_fits(self) -> CompareConfig:
+        schedulers.check(self.sampling.scheduler, self.generator.prediction_type, "sampling.scheduler")
+        return self
 
 
 COMPARE_PRESETS: dict[str, dict[str, Any]] = {

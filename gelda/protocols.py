@@ -300,7 +300,7 @@ def shared_classes(items: Items, named: tuple[str, ...] = ()) -> tuple[int, ...]
     for name in named:
         if name not in items.class_names:
             raise unknown("class", name, items.class_names)
-    everywhere = (items.counts(np.arange(len(items.label))) > 0).all(1)
+    everywhere: NDArray[np.bool_] = np.all(items.counts(np.arange(len(items.label))) > 0, axis=1)
     if named:
         chosen = tuple(sorted(items.class_names.index(name) for name in named))
         missing = [items.class_names[c] for c in chosen if not everywhere[c]]
@@ -361,11 +361,11 @@ def _validation_folds(items: Items, episode: Episode, count: int) -> list[Episod
     unit = items.label[rows]
     if episode.by_cell:
         unit = unit * items.cells[1] + items.subdomain[rows]
-    fold = folds(unit, group, count, episode.seed)
+    fold: NDArray[np.int64] = folds(unit, group, count, episode.seed)
     found = []
     for k in range(count):
         # a tested group's items of classes that are never scored leave too
-        mine = np.equal(fold, k)
+        mine: NDArray[np.bool_] = fold == k
         inside = ~np.isin(group, group[mine])
         scored = mine & np.isin(unit, unit[inside])
         if scored.any():

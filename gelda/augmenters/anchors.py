@@ -49,9 +49,17 @@ class Anchors:
             members[c, : len(rows)] = rows
             place[rows] = torch.arange(len(rows))
         centre = subdomain_centres(task) if task.target is not None else None
-        parts = (z, y, task.subdomain, members, count, place)
-        moved = [part.to(task.device) for part in parts]
-        return cls(*moved, None if centre is None else centre.to(task.device), task.seed)
+        there = task.device
+        return cls(
+            z.to(there),
+            y.to(there),
+            task.subdomain.to(there),
+            members.to(there),
+            count.to(there),
+            place.to(there),
+            None if centre is None else centre.to(there),
+            task.seed,
+        )
 
     def batch(self, rows: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Residuals [B, D] and log k [B, 1] of drawn rows; no host sync."""
@@ -70,12 +78,20 @@ class Anchors:
         return self.latents[rows] - self._mean(label, index, k), k.log()[:, None]
 
     def draw(self, label: torch.Tensor, subdomain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Anchors [M, D] on the CPU and log k [M, 1] for latents to be made in cells (label, subdomain)."""
+        """Anchors [M, D] on the CPU and log k [M, 1] for latents to be made in cells (label, subdomain).
+
+        Every cell draws from a stream of its own, row by row: asking for more keeps the first anchors.
+        """
         if self.centre is not None:
-            return self.centre[subdomain].cpu(), None
+            return self.centre[subdomain.to(self.centre.device)].cpu(), None
         count = self.count.cpu()[label]
         k = count.clamp(1, MOST).float()
-        drawn = torch.rand(len(label), MOST, generator=generator(self.seed, "prototypes"))
+        drawn = torch.empty(len(label), MOST)
+        for c, s in torch.stack([label, subdomain], 1).unique(dim=0).tolist():
+            rows = (label == c) & (subdomain == s)
+            drawn[rows] = torch.rand(
+                int(rows.sum()), MOST, generator=generator(self.seed, "prototypes", c, s)
+            )
         index = (drawn * count.clamp_min(1)[:, None]).long()
         where = self.label.device
         mean = self._mean(label.to(where), index.to(where), k.to(where)).cpu()

@@ -117,7 +117,7 @@ class Augmenter:
     grid: tuple[dict[str, Any], ...] = ({},)
     model: Any = None  # what was trained for it, where there is such a thing
 
-    def __init__(self, options: Any = None, **setting: float) -> None:
+    def __init__(self, options: Any = None, **setting: Any) -> None:
         keys = self.grid[0]
         for key, value in setting.items():
             if key not in keys:
@@ -126,7 +126,8 @@ class Augmenter:
                 raise UserError(f"{type(self).__name__} has no settings, so not '{key}' either.")
             if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
                 raise UserError(f"{type(self).__name__}: '{key}' must be a number, not {value!r}.")
-        self.options, self.setting = options, setting
+        self.options: Any = options
+        self.setting: dict[str, Any] = setting
         if "weight" in keys:
             self.weight = self.value("weight")
             if self.weight <= 0:
