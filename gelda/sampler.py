@@ -124,6 +124,10 @@ def sample(
     table = solver_table(scheduler, num_inference_steps)
     begin = 0
     if start is not None:
+        if start.shape != noise.shape:
+            raise UserError(f"start must be {list(noise.shape)}, as the noise is, not {list(start.shape)}.")
+        if not 0 <= start_noise <= 1:
+            raise UserError(f"start_noise is {start_noise:g}; it is a share of the steps, between 0 and 1.")
         begin = min(num_inference_steps - 1, round((1 - start_noise) * num_inference_steps))
         if any(
             min(row, default=i) < i for rows in (table.state, table.denoised) for i, row in enumerate(rows)

@@ -13,7 +13,7 @@ from gelda import augmenters, datasets, encoders, losses, mixers, posts, sampler
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters import AUGMENTERS
 from gelda.augmenters.base import Augmenter, Synthetic
-from gelda.augmenters.diffusion import Gelda
+from gelda.augmenters.diffusion import FORMS, Gelda
 from gelda.config import GeneratorConfig, SamplingConfig
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
@@ -105,9 +105,12 @@ GENERATOR = GeneratorConfig(steps=8, width=16, depth=1, condition_dim=8, batch_s
 
 
 def make(name: str, model=None) -> Augmenter:
-    spec = augmenters.get(name)
+    """An arm by its name; `gelda/FORM` is gelda in one of its forms."""
+    method, _, form = name.partition("/")
+    spec = augmenters.get(method)
     if spec.generative:
-        return spec.build(GENERATOR, model=model, sampling=SamplingConfig(num_inference_steps=4))
+        setting = {"form": form} if form else {}
+        return spec.build(GENERATOR, model=model, sampling=SamplingConfig(num_inference_steps=4), **setting)
     return spec.build()
 
 
@@ -134,13 +137,15 @@ def wanted(task, made, name: str) -> bool:
 
 MAKERS = [
     *("smote", "borderline-smote", "adasyn", "class-gaussian", "residual-transfer"),
-    *("distribution-calibration", "mean-shift", "gelda-paper", "gelda"),
+    *("distribution-calibration", "mean-shift", "gelda-paper", "gelda", "gelda-uncond", "gelda-shuffled"),
 ]
+GENERATIVE = [name for name, spec in AUGMENTERS.items() if spec.generative]
+FORMED = [f"{name}/{form}" for name in ("gelda", "gelda-uncond", "gelda-shuffled") for form in FORMS]
 BORROWERS = ("residual-transfer", "distribution-calibration")  # they need the variation of another class
 NAMES = (
     "ce class-balanced focal ldam balanced-softmax logit-adjustment tau-norm crt ncm oversampling smote "
     "borderline-smote adasyn mixup decoupled-mixup noise adv-style class-gaussian residual-transfer "
-    "distribution-calibration isda mean-shift subdomain-norm gelda-paper gelda"
+    "distribution-calibration isda mean-shift subdomain-norm gelda-paper gelda gelda-uncond gelda-shuffled"
 ).split()
 
 
@@ -194,7 +199,7 @@ def test_the_list_of_methods_that_make_latents_is_complete():
         assert (len(make(name).synthesise(planted_task())) > 0) == (name in MAKERS), name
 
 
-@pytest.mark.parametrize("name", AUGMENTERS)
+@pytest.mark.parametrize("name", [*AUGMENTERS, *FORMED])
 def test_synthetic_latents_have_the_right_form_and_number(name):
     task = planted_task()
     before = task.latents.clone()
@@ -205,7 +210,7 @@ def test_synthetic_latents_have_the_right_form_and_number(name):
     assert made.label.shape == made.subdomain.shape == (len(made),)
     assert torch.isfinite(made.latents).all() and made.latents.device.type == "cpu"
     assert torch.equal(task.latents, before), "the task's latents must not change"
-    if name in MAKERS:
+    if name in MAKERS + FORMED:
         assert wanted(task, made, name)
         assert set(made.label.tolist()) <= {0, 1, 2}
     weight = arm.real_weight(task)
@@ -223,7 +228,7 @@ def test_synthetic_latents_have_the_right_form_and_number(name):
         torch.testing.assert_close(transform(task.latents[3:5], task.subdomain[3:5]), moved[3:5])
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", MAKERS + FORMED)
 def test_the_same_seed_repeats_and_another_differs(name):
     task = planted_task()
     torch.manual_seed(1)
@@ -237,7 +242,7 @@ def test_the_same_seed_repeats_and_another_differs(name):
     assert a.latents.shape == c.latents.shape and not torch.allclose(a.latents, c.latents)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", MAKERS + FORMED)
 def test_classes_do_not_share_their_random_numbers(name):
     """Two classes of equal data must not get equal latents."""
     z = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
@@ -248,7 +253,7 @@ def test_classes_do_not_share_their_random_numbers(name):
     assert not torch.allclose(made.latents[made.label == 0], made.latents[made.label == 1], atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [n for n, spec in AUGMENTERS.items() if spec.generative])
+@pytest.mark.parametrize("name", GENERATIVE + FORMED)
 def test_asking_for_more_of_a_cell_keeps_the_first_latents(name):
     task = planted_task()
     more = replace(task, allocation=task.allocation + np.array([[0, 3], [11, 0], [1, 40]]))
@@ -260,6 +265,57 @@ def test_asking_for_more_of_a_cell_keeps_the_first_latents(name):
             longer = many.latents[(many.label == c) & (many.subdomain == s)]
             torch.testing.assert_close(longer[: len(first)], first, atol=1e-5, rtol=1e-5)
             assert len(longer) == more.allocation[c, s]
+
+
+@pytest.mark.parametrize("transfer", [None, "kept", "unlabelled"])
+@pytest.mark.parametrize("name", FORMED)
+def test_one_latent_does_not_depend_on_the_others_asked_for(name, transfer):
+    """One cell alone gives the latents that it gives among all cells: no batch, no order matters."""
+    task = planted_task(np.array([[12, 6], [12, 5], [9, 4]]))
+    if transfer:
+        task = replace(task, target=1, kept=0 if transfer == "kept" else None)
+    if transfer == "unlabelled":
+        task = replace(task, unlabelled=(task.latents[:7] + 1, torch.ones(7, dtype=torch.int64)))
+    model = make(name).train(task)
+    everything = make(name, model).synthesise(task)
+    for c, s in np.argwhere(task.allocation > 0):
+        alone = np.zeros_like(task.allocation)
+        alone[c, s] = task.allocation[c, s]
+        made = make(name, model).synthesise(replace(task, allocation=alone))
+        rows = (everything.label == c) & (everything.subdomain == s)
+        torch.testing.assert_close(made.latents, everything.latents[rows], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_every_setting_of_a_generative_grid_builds(name):
+    grid = make(name).grid
+    assert 1 <= len(grid) <= 6 and all(set(setting) == set(grid[0]) for setting in grid)
+    assert len({tuple(setting.items()) for setting in grid}) == len(grid)
+    for setting in grid:
+        arm = augmenters.get(name).build(GENERATOR, None, SamplingConfig(), **setting)
+        assert arm.weight == setting["weight"] and arm.form == setting["form"] and arm.setting == setting
+    if name == "gelda-paper":
+        assert {s["form"] for s in grid} == {"plain"} and len({s["guidance"] for s in grid}) > 1
+    with pytest.raises(UserError, match="no setting of .*'wieght'"):
+        augmenters.get(name).build(GENERATOR, wieght=0.3)
+    with pytest.raises(UserError, match="no form called 'residuals'. Did you mean 'residual'"):
+        augmenters.get(name).build(GENERATOR, form="residuals")
+    for bad in (0.0, -1.0, float("nan"), float("inf"), "much", True):
+        with pytest.raises(UserError, match="'weight' must be a positive number"):
+            augmenters.get(name).build(GENERATOR, weight=bad)
+
+
+def test_forms_differ_from_one_another():
+    task = planted_task()
+    made = {
+        form: make(f"gelda/{form}").synthesise(task).latents for form in ("plain", "residual", "translate")
+    }
+    for a, b in (("plain", "residual"), ("plain", "translate"), ("residual", "translate")):
+        assert not torch.allclose(made[a], made[b], atol=0.05), (a, b)
+    assert torch.equal(made["plain"], make("gelda/aligned").synthesise(task).latents)
+    assert make("gelda/plain").transform(task) is None
+    moved = make("gelda/aligned").transform(task)(task.latents, task.subdomain)
+    torch.testing.assert_close(moved, make("subdomain-norm").transform(task)(task.latents, task.subdomain))
 
 
 CASES = {
@@ -275,7 +331,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", AUGMENTERS)
+@pytest.mark.parametrize("name", [*AUGMENTERS, *FORMED])
 def test_hard_tasks(name, case):
     task = planted_task(*CASES[case])
     with warnings.catch_warnings():
@@ -285,7 +341,7 @@ def test_hard_tasks(name, case):
     assert torch.isfinite(made.latents).all() and torch.isfinite(weight).all()
     assert transform is None or torch.isfinite(transform(task.latents, task.subdomain)).all()
     assert made.latents.shape == (len(made), 6)
-    if name not in MAKERS or case == "nothing wanted":
+    if name not in MAKERS + FORMED or case == "nothing wanted":
         assert len(made) == 0
     elif name in BORROWERS and case in ("one class only", "one cell only", "every class of one latent"):
         assert len(made) == 0, "there is no other class's variation to borrow"

@@ -569,3 +569,90 @@ def test_a_trained_model_draws_each_class_where_it_lies(kind, sampling):
             torch.testing.assert_close(mine.mean(0), real.mean(0), atol=0.2, rtol=0)
             ratio = float(mine.var(0).sum() / real.var(0).sum())
             assert 0.6 < ratio < 1.8, ratio
+
+
+# -- starts: SDEdit ------------------------------------------------------------
+
+
+def from_start(start_noise, start, scheduler="ddim", steps=50, seed=0):
+    model = tiny_model(seed)
+    label, subdomain = torch.zeros(len(start), dtype=torch.int64), torch.zeros(len(start), dtype=torch.int64)
+    noise = torch.randn(start.shape, generator=torch.Generator().manual_seed(5))
+    made = sample(
+        model, label, subdomain, noise, start=start, start_noise=start_noise, scheduler=scheduler,
+        num_inference_steps=steps,
+    )  # fmt: skip
+    return made, sample(model, label, subdomain, noise, scheduler=scheduler, num_inference_steps=steps)
+
+
+def tiny_model(seed):
+    from gelda.conditions import ConditionEncoder, ConditionSpace
+    from gelda.denoiser import Denoiser
+    from gelda.diffusion import Model
+
+    torch.manual_seed(seed)
+    space = ConditionSpace.build(torch.eye(2), torch.eye(2))
+    return Model(Denoiser(4, 8, width=16, depth=1), ConditionEncoder(space, 8)).eval()
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "ddpm"])
+def test_a_start_with_next_to_no_noise_is_returned(scheduler):
+    start = 3 * torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+    distances = []
+    for share in (1e-6, 0.3, 0.6, 1.0):
+        made, _ = from_start(share, start, scheduler)
+        distances.append(float((made - start).norm() / start.norm()))
+    assert distances[0] < 0.05 and distances == sorted(distances) and distances[-1] > 0.5
+
+
+def test_a_start_of_pure_noise_forgets_it():
+    start = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+    made, free = from_start(1.0, start)
+    other, _ = from_start(1.0, start + 3)
+    torch.testing.assert_close(made, free, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(made, other, atol=2e-3, rtol=2e-3)
+    half, _ = from_start(0.5, start)
+    moved, _ = from_start(0.5, start + 3)
+    assert not torch.allclose(half, moved, atol=0.1)
+
+
+@pytest.mark.parametrize("share, steps, left", [(0.5, 50, 25), (0.3, 10, 3), (1e-9, 10, 1), (1.0, 10, 10)])
+def test_a_start_runs_its_share_of_the_steps(share, steps, left):
+    seen = []
+    start = torch.zeros(2, 4)
+    label = torch.zeros(2, dtype=torch.int64)
+    sample(
+        tiny_model(0), label, label, torch.randn(2, 4), start=start, start_noise=share, scheduler="ddim",
+        num_inference_steps=steps, on_step=lambda step, latent: seen.append(step),
+    )  # fmt: skip
+    assert seen == list(range(steps - left, steps))
+
+
+@pytest.mark.parametrize("scheduler", ["dpm-solver++", "unipc"])
+def test_a_solver_that_looks_back_cannot_start_half_way(scheduler):
+    with pytest.raises(UserError, match=rf"needs 'ddim' or 'ddpm', not '{re.escape(scheduler)}'"):
+        from_start(0.5, torch.zeros(2, 4), scheduler, steps=10)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_of_the_steps_lies_between_0_and_1(share):
+    with pytest.raises(UserError, match="start_noise .* between 0 and 1"):
+        from_start(share, torch.zeros(2, 4))
+
+
+def test_a_start_of_another_shape_is_refused():
+    label = torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(UserError, match=r"start must be \[2, 4\], as the noise is, not \[3, 4\]"):
+        sample(tiny_model(0), label, label, torch.zeros(2, 4), start=torch.zeros(3, 4), scheduler="ddim")
+
+
+def test_a_flow_starts_half_way_too():
+    label = torch.zeros(3, dtype=torch.int64)
+    start = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(3, 4, generator=torch.Generator().manual_seed(4))
+    seen = []
+    sample(
+        tiny_model(0), label, label, noise, start=start, start_noise=0.5, scheduler="flow-euler",
+        prediction_type="flow", num_inference_steps=10, on_step=lambda step, latent: seen.append(step),
+    )  # fmt: skip
+    assert seen == [5, 6, 7, 8, 9]

@@ -114,6 +114,7 @@ class Gelda(Augmenter):
         added, extra = anchors.draw(label, subdomain) if anchors is not None else (None, None)
         sampling, scale = self.sampling, self.guidance
         start, share = None, 0.0
+        first_order = "flow-euler" if self.options.prediction_type == "flow" else "ddim"
         if self.form == "translate":
             start, share = transported(task, label, subdomain), self.options.translate_noise
         latents = sample(
@@ -124,7 +125,7 @@ class Gelda(Augmenter):
             extra=None if extra is None else extra.to(task.device),
             start=None if start is None else start.to(task.device),
             start_noise=share,
-            scheduler=sampling.scheduler if start is None else "ddim",
+            scheduler=sampling.scheduler if start is None else first_order,
             num_inference_steps=sampling.num_inference_steps,
             guidance_class=sampling.guidance_class if scale is None else scale,
             guidance_subdomain=sampling.guidance_subdomain if scale is None else scale,
