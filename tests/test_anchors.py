@@ -136,7 +136,7 @@ def test_residuals_and_prototypes_recover_a_gaussian_class():
     # prototypes of 16 scatter around the class mean, residuals around the prototype: σ²(1 + 2/16)
     torch.testing.assert_close(mean, z.mean(0), atol=0.35, rtol=0)
     ratio = sd / z.std(0) / (1 + 2 / 16) ** 0.5
-    assert ratio.min() > 0.88 and ratio.max() < 1.15, ratio
+    assert ratio.min() > 0.88 and ratio.max() < 1.2, ratio
     assert sd[0] > 1.25 * sd[1] > 1.25**2 * sd[2] * 0.95
     correlation = torch.corrcoef(made.latents.T)[~torch.eye(3, dtype=bool)]
     assert correlation.abs().max() < 0.2
