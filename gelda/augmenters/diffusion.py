@@ -64,6 +64,7 @@ class Gelda(Augmenter):
             guidance_class=self.sampling.guidance_class,
             guidance_subdomain=self.sampling.guidance_subdomain,
             prediction_type=self.options.prediction_type,
+            dtype=task.dtype,
         )
         return Synthetic(latents.cpu(), label, subdomain)
 
