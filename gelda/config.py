@@ -327,7 +327,7 @@ class CompareConfig(Settings):
         subdomain_semantics="auto",
         class_rank=4,
         subdomain_rank=3,
-        learned_residual=True,
+        learned_residual=False,  # the shuffled control then differs in nothing but the derangement
         class_balance=0.5,
     )
     sampling: SamplingConfig = SamplingConfig()

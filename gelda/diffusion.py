@@ -97,12 +97,14 @@ class NoisePath:
         self.signal, self.spread = bars.sqrt(), (1 - bars).sqrt()
 
     def draw(self, count: int, rng: torch.Generator) -> torch.Tensor:
-        """Random timesteps [count]; logit-normal is σ = sigmoid(N(0, 1)) (arXiv 2403.03206, eq. 19)."""
-        if not self.flow:
-            return torch.randint(TIMESTEPS, (count,), generator=rng, device=rng.device)
+        """Random timesteps [count], one in each of `count` equal shares (arXiv 2107.00630, app. I.1).
+
+        Logit-normal is σ = sigmoid(N(0, 1)) (arXiv 2403.03206, eq. 19).
+        """
+        share = stratified(count, rng)
         if self.sampling == "logit-normal":
-            return TIMESTEPS * torch.randn(count, generator=rng, device=rng.device).sigmoid()
-        return TIMESTEPS * torch.rand(count, generator=rng, device=rng.device)
+            return TIMESTEPS * torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)).sigmoid()
+        return self.quantile(share)
 
     def quantile(self, share: torch.Tensor) -> torch.Tensor:
         """The timesteps [B] below which the given shares [B] of uniform ones lie."""
@@ -165,9 +167,7 @@ def train(
     device = data.clean.device
     path = NoisePath(prediction_type, device, timestep_sampling)
     rng = torch.Generator(device).manual_seed(derive(seed, "diffusion-train"))
-    cumulative = data.weight.double().cumsum(0)
-    cumulative = (cumulative / cumulative[-1]).float()
-
+    draws = Draws(data.weight, rng)
     average = copy.deepcopy(model).requires_grad_(False)
     trained: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
     followers: list[torch.Tensor] = [
@@ -185,8 +185,7 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive(seed, "diffusion-dropout"))
         for step in range(1, steps + 1):
-            uniform = torch.rand(batch_size, generator=rng, device=device)
-            rows = torch.searchsorted(cumulative, uniform).clamp_max(len(cumulative) - 1)
+            rows = draws.next(batch_size)
             clean, extra = (data.clean[rows], None) if batch is None else batch(rows, rng)
             timestep = path.draw(batch_size, rng)
             noise = torch.randn(clean.shape, generator=rng, device=device)
@@ -212,6 +211,34 @@ def train(
                 on_step(step, total / (every if step % every == 0 else step % every))
                 total = torch.zeros((), device=device)
     return average.eval()
+
+
+class Draws:
+    """Row numbers drawn in proportion to weight [N], in passes of N draws.
+
+    Within a pass, a row comes as often as its weight says, to within one; so training sees each item as
+    regularly as a shuffled epoch does, with weights.
+    """
+
+    def __init__(self, weight: torch.Tensor, rng: torch.Generator) -> None:
+        cumulative = weight.double().cumsum(0)
+        self.cumulative, self.rng = cumulative / cumulative[-1], rng
+        self.waiting = torch.zeros(0, dtype=torch.int64, device=weight.device)
+
+    def next(self, count: int) -> torch.Tensor:
+        """The next rows [count]; nothing waits for the device."""
+        while len(self.waiting) < count:
+            share = stratified(len(self.cumulative), self.rng).double()
+            rows = torch.searchsorted(self.cumulative, share, right=True)
+            self.waiting = torch.cat([self.waiting, rows.clamp_max(len(self.cumulative) - 1)])
+        rows, self.waiting = self.waiting[:count], self.waiting[count:]
+        return rows
+
+
+def stratified(count: int, rng: torch.Generator) -> torch.Tensor:
+    """Numbers [count] in [0, 1), one in each of `count` equal shares, in random order."""
+    order = torch.randperm(count, generator=rng, device=rng.device)
+    return ((order + torch.rand(count, generator=rng, device=rng.device)) / count).clamp_max(1 - 1e-7)
 
 
 def decay_groups(parameters: list[torch.Tensor], weight_decay: float) -> list[dict]:
@@ -281,7 +308,7 @@ def held_out_loss(
 
 
 def _warm_cosine(step: int, steps: int) -> float:
-    warm = max(1, min(100, steps // 10))
+    warm = max(1, min(100, steps // 50))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -10,6 +10,7 @@ from gelda.conditions import ConditionEncoder, ConditionSpace
 from gelda.denoiser import Denoiser
 from gelda.diffusion import (
     PREDICTION_TYPES,
+    Draws,
     Model,
     NoisePath,
     TrainingData,
@@ -154,6 +155,20 @@ def test_rows_are_drawn_in_proportion_to_their_weight(monkeypatch):
     np.testing.assert_allclose(share, [1 / 3, 2 / 3, 0], atol=0.02)
 
 
+def test_a_pass_draws_each_row_as_often_as_its_weight_says_to_within_one():
+    weight = torch.tensor([1.0, 5.0, 0.0, 2.5, 0.5, 3.0])
+    draws = Draws(weight, torch.Generator().manual_seed(0))
+    passes = torch.cat([draws.next(4) for _ in range(300)]).reshape(-1, 6)  # 200 passes of six draws
+    assert len({tuple(p.tolist()) for p in passes}) > 50, "the order is drawn anew"
+    counts = torch.stack([torch.bincount(p, minlength=6) for p in passes])
+    expected = 6 * weight / weight.sum()
+    assert int((counts - expected).abs().ceil().max()) <= 1
+    np.testing.assert_allclose(counts.double().mean(0), expected, atol=0.1)
+    assert not counts[:, 2].any(), "a weight of zero is never drawn"
+    one = Draws(torch.tensor([0.0, 0.0, 1.0]), torch.Generator().manual_seed(0))
+    assert set(one.next(50).tolist()) == {2}
+
+
 @pytest.mark.parametrize("kind", PREDICTION_TYPES)
 @pytest.mark.parametrize("weighting", ["uniform", "min-snr"])
 def test_the_first_loss_by_hand(kind, weighting):
@@ -164,12 +179,14 @@ def test_the_first_loss_by_hand(kind, weighting):
         on_step=lambda step, loss: losses.append(float(loss)), every=1,
     )  # fmt: skip
     rng = torch.Generator().manual_seed(derive(3, "diffusion-train"))
-    rows = (torch.rand(16, generator=rng) * 30).floor().long()  # equal weights: row = ⌊30·u⌋
+    rows = torch.randperm(30, generator=rng)[:16]  # equal weights: a pass is a shuffled epoch
+    torch.rand(30, generator=rng)
+    share = (torch.randperm(16, generator=rng) + torch.rand(16, generator=rng)) / 16
     if kind == "flow":
-        spread = torch.rand(16, generator=rng).numpy().astype(np.float64)
+        spread = share.numpy().astype(np.float64)
         signal = 1 - spread
     else:
-        bar = cosine_alphas_cumprod()[torch.randint(1000, (16,), generator=rng)].numpy().astype(np.float64)
+        bar = cosine_alphas_cumprod()[(1000 * share).long()].numpy().astype(np.float64)
         signal, spread = np.sqrt(bar), np.sqrt(1 - bar)
     snr = (signal / spread) ** 2
     x, e = d.clean[rows].numpy(), torch.randn(16, 4, generator=rng).numpy()
@@ -203,6 +220,16 @@ def test_min_snr_weighs_the_error_of_the_clean_latent(kind):
     torch.testing.assert_close(
         min_snr(kind, alpha, sigma) * 0.1**2, expected.mean(1, keepdim=True), rtol=2e-3, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
+def test_a_batch_has_one_timestep_in_every_equal_share(kind):
+    path, rng = NoisePath(kind, torch.device("cpu")), torch.Generator().manual_seed(0)
+    first, second = path.draw(50, rng), path.draw(50, rng)
+    for drawn in (first, second):
+        assert sorted((drawn.double() / 20).floor().long().tolist()) == list(range(50))
+    assert not torch.equal(first, first.sort().values) and not torch.equal(first, second)
+    assert first.is_floating_point() == (kind == "flow")
 
 
 def test_flow_timesteps_are_uniform_or_logit_normal():

@@ -130,7 +130,7 @@ class Gelda(Augmenter):
             guidance_class=sampling.guidance_class if scale is None else scale,
             guidance_subdomain=sampling.guidance_subdomain if scale is None else scale,
             prediction_type=self.options.prediction_type,
-        ).cpu()
+        ).cpu()  # in fp32 whatever the training's precision: a latent must not depend on its batch
         return Synthetic(latents if added is None else latents + added, label, subdomain)
 
 
