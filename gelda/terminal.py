@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -114,12 +115,18 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print("A wider terminal shows more columns; `gelda report` shows them all.")
     g = report["generator"]
     if g:
+        n = {key: _figure(value) for key, value in g.items()}
         console.print(
-            f"Generator: variance ratio {g['variance_ratio']:.2f} (1 is right), Fréchet {g['frechet']:.1f} "
-            f"(real against real {g['frechet_real']:.1f}, Gaussian {g['frechet_gaussian']:.1f}), "
-            f"memorised {g['memorisation']:.0%} (held-out real {g['memorisation_real']:.0%})."
+            f"Generator: variance ratio {n['variance_ratio']} (1 is right), Fréchet {n['frechet']} "
+            f"(real against real {n['frechet_real']}, Gaussian {n['frechet_gaussian']}), "
+            f"memorised {n['memorisation']} (held-out real {n['memorisation_real']})."
         )
     console.print(f"[bold]{report['headline']}[/bold]")
     for note in report["notes"]:
         console.print(f"  {note}")
     console.print(f"Seconds: {', '.join(f'{k} {v:.0f}' for k, v in report['seconds'].items())}.")
+
+
+def _figure(value: float | None) -> str:
+    """Two digits behind the point; a dash where too few items gave no figure (null in a stored report)."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.2f}"
