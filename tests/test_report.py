@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from scipy import stats
 from gelda import report
 from gelda.artifacts import write_json
 from gelda.errors import UserError
+from gelda.statistics import cluster_interval
 
 GROUPS = {"head": (0,), "medium": (1,), "tail": (2,)}
 EMPTY = ((2, 1),)
@@ -55,6 +57,45 @@ def build(results=SEEDS, **options):
 
 
 MADE = build()
+CELLS = {"tail": ((0, 0), (0, 1), (2, 0)), "head": ((1, 0),), "unseen": EMPTY}
+
+
+@pytest.mark.parametrize("by_cell, tail, uar", [
+    # seed 0: gelda misses items 3, in cell (0, 1), and 9, in (2, 1)
+    (False, (75 + 100) / 2, (75 + 100 + 75) / 3),
+    (True, (100 + 50 + 100) / 3, (100 + 50 + 100 + 100 + 100 + 50) / 6),
+])  # fmt: skip
+def test_groups_of_cells_by_hand(by_cell, tail, uar):
+    results = [replace(r, groups={}, cells=CELLS, by_cell=by_cell) for r in SEEDS]
+    made = build(results)["methods"]["gelda"]
+    assert made["tail"]["seeds"] == pytest.approx([tail, 100])
+    assert made["uar"]["seeds"] == pytest.approx([uar, 100])
+    assert made["head"]["seeds"] == pytest.approx([100, 100]) and made["medium"]["seeds"] == []
+    assert made["unseen"]["seeds"] == pytest.approx([50, 100])
+    assert made["overall"] == MADE["methods"]["gelda"]["overall"], "items weigh alike whatever the groups"
+
+
+def test_each_seed_has_cells_of_its_own():
+    other = {**CELLS, "tail": ((2, 1),)}
+    results = [replace(r, groups={}, cells=c) for r, c in zip(SEEDS, (CELLS, other), strict=True)]
+    made = build(results)["methods"]["logit-adjustment"]["tail"]
+    # seed 0 misses item 3 of the cells (0, 0), (0, 1), (2, 0); seed 1 misses both items of (2, 1)
+    assert made["seeds"] == pytest.approx([(75 + 100) / 2, 0])
+
+
+def test_intervals_of_cells_are_the_cluster_intervals_of_their_items():
+    results = [replace(r, groups={}, cells=CELLS, by_cell=True) for r in SEEDS]
+    made = build(results)["paired_to_la"]["gelda"]["tail"]
+    keep = np.isin(TRUE * 2 + SUBDOMAIN, [0, 1, 4])
+    hits = [
+        100.0 * (r.predicted["gelda"] == TRUE) - 100.0 * (r.predicted["logit-adjustment"] == TRUE)
+        for r in results
+    ]
+    expected = cluster_interval(
+        [h[keep] for h in hits], [(TRUE * 2 + SUBDOMAIN)[keep]] * 2, [GROUP[keep]] * 2
+    )
+    assert made["mean"] == pytest.approx(expected.mean)
+    assert made["ci95"] == pytest.approx([expected.low, expected.high])
 
 
 @pytest.mark.parametrize("method, measure, per_seed", [
@@ -78,18 +119,31 @@ def test_means_by_hand(method, measure, per_seed):
     assert value["seeds"] == pytest.approx(per_seed)
     assert value["mean"] == pytest.approx(np.mean(per_seed))
     low, high = value["ci95"]
-    assert (low + high) / 2 == pytest.approx(value["mean"])
+    if measure == "medium":
+        assert np.isnan([low, high]).all(), "both of its items lie in one group: no interval"
+    else:
+        assert (low + high) / 2 == pytest.approx(value["mean"])
+
+
+def two_way(means, sums, groups, items):
+    """Half an interval of two seeds that share all of their groups (Cameron et al. 2011, CR2), in shares.
+
+    means [2]: the seeds' means; sums [2, G]: over a group's items, score − mean; items: of a group.
+    """
+    count = groups * items
+    over_seeds = np.var(means, ddof=1) / 2
+    pull = np.array(sums) / count / np.sqrt(1 - items / count)
+    over_groups = np.square(pull.mean(0)).sum()
+    total = over_seeds + over_groups
+    freedom = total**2 / (over_seeds**2 / 1 + over_groups**2 / (groups - 1))
+    return 100 * stats.t.ppf(0.975, max(1.0, freedom)) * np.sqrt(total)
 
 
 def test_an_interval_by_hand():
-    """gelda's overall: seeds 80 and 100; hits of the groups a b c d e, by seed."""
+    """gelda's overall: seeds 80 and 100; hits of the groups a b c d e, by seed, two items each."""
     value = MADE["methods"]["gelda"]["overall"]
-    variances = []
-    for hits in ([2, 1, 2, 2, 1], [2, 2, 2, 2, 2]):  # right items of groups a, b, c, d, e; two items each
-        sums = (np.array(hits) - 2 * np.sum(hits) / 10) / 10
-        variances.append((sums**2).sum() * 5 / 4)
-    error = np.sqrt(np.var([0.8, 1.0], ddof=1) / 2 + np.mean(variances))
-    half = 100 * stats.t.ppf(0.975, 1) * error
+    sums = [np.array([2, 1, 2, 2, 1]) - 2 * 0.8, np.array([2, 2, 2, 2, 2]) - 2 * 1.0]
+    half = two_way([0.8, 1.0], sums, 5, 2)
     assert value["ci95"] == pytest.approx([90 - half, 90 + half])
 
 
@@ -105,13 +159,8 @@ def test_paired_differences_are_ours_minus_theirs(measure, per_seed):
 def test_pairing_takes_the_items_differences_not_two_intervals():
     """tail: gelda − logit adjustment is +1 on item 8 (group d) and +1, +1 on items 8, 9 (groups d, e)."""
     value = MADE["paired_to_la"]["gelda"]["tail"]
-    variances = []
-    for d, e in ((1, 0), (1, 1)):
-        mean = (d + e) / 4
-        sums = np.array([d - 2 * mean, e - 2 * mean]) / 4
-        variances.append((sums**2).sum() * 2)
-    error = np.sqrt(np.var([0.25, 0.5], ddof=1) / 2 + np.mean(variances))
-    half = 100 * stats.t.ppf(0.975, 1) * error
+    sums = [[d - 2 * (d + e) / 4, e - 2 * (d + e) / 4] for d, e in ((1, 0), (1, 1))]
+    half = two_way([0.25, 0.5], sums, 2, 2)
     assert value["ci95"] == pytest.approx([37.5 - half, 37.5 + half])
 
 
