@@ -104,13 +104,11 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     import shutil
 
     from gelda import compare as engine
-    from gelda import runs, terminal
+    from gelda import compare_runs, runs, terminal
     from gelda.report import load_report
 
     engine.check(config, bank)
-    key = engine.compare_key(config, bank)
-    what = "-".join([config.protocol, config.target or config.cut, *(["unlabelled"] * config.unlabelled)])
-    run_id = f"compare-{bank.name}-{what}-{key[:8]}".replace(" ", "-").lower()[:180]
+    run_id = compare_runs.run_id(config, bank)
     path = runs.home() / "runs" / run_id
     if fresh and path.is_dir():
         shutil.rmtree(path)
@@ -124,8 +122,7 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
             typer.echo(f"This comparison was finished before ({run_id}); --fresh computes it again.")
             return result
     else:
-        name = f"{bank.name}, {what.replace('-', ' ')}"
-        state = runs.create_run(config.model_dump(mode="json"), name, "compare", run_id)
+        state = compare_runs.create(config, bank)
     runs.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = engine.execute(config, bank, state, listener)
