@@ -32,11 +32,11 @@ def view(run: runs.RunState, head: Any) -> None:
     _forest(report)
     left, right = st.columns([0.56, 0.44], gap="large")
     with left:
-        _gain(report)
+        gain(report)
     with right:
-        _confusion(report)
+        confusion(report)
     _generator(report)
-    _foot(run, report)
+    foot(run, report)
     state.publish()
 
 
@@ -118,10 +118,11 @@ def _forest(report: dict[str, Any]) -> None:
     frame = differences(report)
     if frame.empty:
         return
-    _show(charts.forest(frame, st.context.theme.type), "differences")
+    show(charts.forest(frame, st.context.theme.type), "differences")
 
 
-def _show(figure: Any, name: str) -> None:
+def show(figure: Any, name: str) -> None:
+    """A chart with its export button and its title for screen readers."""
     st.plotly_chart(
         figure,
         theme=None,
@@ -147,17 +148,19 @@ def gains(report: dict[str, Any], method: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "class_name", "count", "group", "gain"])
 
 
-def _gain(report: dict[str, Any]) -> None:
+def gain(report: dict[str, Any]) -> None:
+    """Gain of each class against its size; nothing where scarcity is not of whole classes."""
     frame = gains(report, "gelda")
-    if frame.empty:
+    if frame.empty or not frame["group"].any():
         return
-    _show(
+    show(
         charts.gain_by_size(frame, st.context.theme.type, title_of("gelda"), "logit adjustment"),
         "gain-by-size",
     )
 
 
-def _confusion(report: dict[str, Any]) -> None:
+def confusion(report: dict[str, Any]) -> None:
+    """Confusion of one method, or its difference to logit adjustment's."""
     known = [m for m in methods_of(report) if m in report.get("confusion", {})]
     if not known:
         return
@@ -176,7 +179,7 @@ def _confusion(report: dict[str, Any]) -> None:
         else charts.confusion_title(counts, report["class_names"], title_of(method))
     )  # fmt: skip
     with holder:
-        _show(
+        show(
             charts.confusion(counts, report["class_names"], title, st.context.theme.type, reference),
             "confusion",
         )
@@ -241,7 +244,8 @@ def _generator(report: dict[str, Any]) -> None:
             )
 
 
-def _foot(run: runs.RunState, report: dict[str, Any]) -> None:
+def foot(run: runs.RunState, report: dict[str, Any]) -> None:
+    """Notes, exports and where the time went."""
     left, right = st.columns([0.56, 0.44], gap="large")
     with left:
         if report.get("notes"):
@@ -256,7 +260,7 @@ def _foot(run: runs.RunState, report: dict[str, Any]) -> None:
             frame = pd.DataFrame(
                 {"title": [titles.get(k, k) for k in spent], "seconds": list(spent.values())}
             )
-            _show(charts.seconds(frame, st.context.theme.type), "seconds")
+            show(charts.seconds(frame, st.context.theme.type), "seconds")
 
 
 def _exports(run: runs.RunState, report: dict[str, Any]) -> None:

@@ -74,13 +74,18 @@ def figure_block(what: str, value: str, unit: str, how: str) -> None:
     )
 
 
-def run_picker(controls: Sequence[float] = ()) -> tuple[runs.RunState | None, Any, list[Any]]:
+def run_picker(
+    controls: Sequence[float] = (), maps: bool = False
+) -> tuple[runs.RunState | None, Any, list[Any]]:
     """The run a page is about, the place for its headline, and places for the page's own `controls`.
 
-    The run comes from the URL, else it is the newest; None in an empty workspace.
+    The run comes from the URL, else from the last page, else it is the newest; None in an empty workspace.
+    With `maps`, comparisons are left out of the list, for they have none, but the one that was asked for.
     """
-    found = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done"]
+    done = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done"]
     asked = st.query_params.get("run")
+    wanted = asked or state.carried("run")
+    found = [r for r in done if not (maps and r.comparison and r.id != wanted)]
     if asked and asked not in {r.id for r in found}:
         path = runs.find_run(asked)  # says what is wrong where there is no such run
         found.append(runs.read_state(path))
@@ -107,6 +112,20 @@ def no_run() -> None:
     st.title("Nothing to show yet")
     lead("This page reads a finished run. The demo makes one, offline, in about three minutes.")
     st.page_link(ASSETS.parent / "pages" / "home.py", label="Go to Home and run the demo")
+
+
+def no_map(run: runs.RunState, head: Any) -> None:
+    """What Explore says of a comparison."""
+    with head:
+        st.title("A comparison keeps figures, no map")
+        lead(
+            f"{words.safe(run.name)} compares methods on latents that were made elsewhere: open its figures "
+            "in Results, or choose a run with a map from the list."
+        )
+        st.page_link(
+            ASSETS.parent / "pages" / "results.py", label="Open Results", query_params={"run": run.id}
+        )
+    state.publish()
 
 
 def unfinished(run: runs.RunState) -> bool:

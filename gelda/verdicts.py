@@ -93,7 +93,7 @@ def sentence(found: Verdict, titles: Mapping[str, str]) -> str:
         some = _listed([titles.get(m, m) for m in found.unsettled])
         return f"ahead of the best baseline, {name} ({text}), and not told apart from {some}"
     if found.standing == INSIDE:
-        return f"inside the best baseline's interval, {name} ({text})"
+        return f"inside the interval of the best baseline, {name} ({text})"
     if found.standing == BEHIND:
         return f"behind {name} by {interval_text(_turned(found.difference).as_json())}"
     return f"at {text} to the best baseline, {name}, without an interval"

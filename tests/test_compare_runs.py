@@ -157,7 +157,7 @@ MEANS = {"ce": 50.0, "smote": 58.0, "gelda-paper": 70.0, "gelda": 60.0, "gelda-u
     [
         ((10, 8, 12), (2, 0.5, 3.5), "every", "ahead of every baseline"),
         ((10, -1, 21), (2, 0.5, 3.5), "best", "not told apart from ce"),
-        ((10, 8, 12), (2, -0.5, 4.5), "inside", "inside the best baseline's interval, smote"),
+        ((10, 8, 12), (2, -0.5, 4.5), "inside", "inside the interval of the best baseline, smote"),
         ((10, 8, 12), (-2, -3.5, -0.5), "behind", "behind smote by 2.0 [0.5, 3.5]"),
         ((10, 8, 12), (2, float("nan"), float("nan")), "unknown", "without an interval"),
     ],
