@@ -113,7 +113,7 @@ def finding(report: Mapping[str, Any]) -> str:
     said = {
         verdicts.EVERY: f"GeLDA is ahead of every baseline on {where}",
         verdicts.BEST: f"GeLDA is ahead of the best baseline on {where}, but not of every one",
-        verdicts.INSIDE: f"GeLDA is inside the best baseline’s interval on {where}",
+        verdicts.INSIDE: f"GeLDA is inside the interval of the best baseline on {where}",
         verdicts.BEHIND: f"GeLDA is behind {best} by {behind} points on {where}",
         verdicts.UNKNOWN: f"GeLDA on {where}: one seed allows no verdict",
     }[found.standing]

@@ -43,12 +43,7 @@ def view(run: runs.RunState, head: Any) -> None:
             _controls(report, paired)
     _table(report, measure, by_kind, bool(paired))
     _selection(report)
-    left, right = st.columns([0.56, 0.44], gap="large")
-    with left:
-        results_view.gain(report)
-    with right:
-        results_view.confusion(report)
-    results_view.foot(run, report)
+    results_view.closing(run, report)
     state.publish()
 
 
@@ -68,8 +63,8 @@ def _leading(report: dict[str, Any]) -> None:
             )
     if measures:
         widgets.note(
-            "Baselines are all methods but GeLDA, its paper form and its two controls; the best one is the one "
-            "of the highest mean here. Ahead of every baseline: each paired 95 % interval lies above zero."
+            "Baselines are all methods but GeLDA, its paper form and its two controls; the best one has the "
+            "highest mean here. Ahead of every baseline: each paired 95 % interval lies above zero."
         )
 
 
@@ -98,7 +93,7 @@ def _controls(report: dict[str, Any], measures: list[str]) -> None:
     _html_table("points", head, rows)
     decisive = "unseen" in measures
     widgets.note(
-        "GeLDA beside its own controls. They have the same form and weight; only the semantic vectors are left out or given to "
+        "The two controls have the same form and weight; only the semantic vectors are left out, or given to "
         "the wrong names. "
         + ("It is in cells never seen that this decides." if decisive else "This cut has no cell never seen, "
            "where alone it would decide.")

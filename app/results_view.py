@@ -30,14 +30,30 @@ def view(run: runs.RunState, head: Any) -> None:
     _leading(report)
     _table(report)
     _forest(report)
-    left, right = st.columns([0.56, 0.44], gap="large")
-    with left:
-        gain(report)
-    with right:
-        confusion(report)
-    _generator(report)
-    foot(run, report)
+    closing(run, report)
     state.publish()
+
+
+def closing(run: runs.RunState, report: dict[str, Any]) -> None:
+    """Gain by class size, confusion, the generator's health, notes, exports and the time; no empty halves."""
+    left, right = st.columns([0.56, 0.44], gap="large")
+    if gains(report, "gelda")["group"].ne("").any():
+        with left:
+            _gain(report)
+        with right:
+            _confusion(report)
+        _generator(report)
+        left, right = st.columns([0.56, 0.44], gap="large")
+        with left:
+            _notes(run, report)
+        with right:
+            _seconds(run, report)
+    else:  # scarcity is of cells or of a subdomain: no class has a size to plot against
+        with left:
+            _confusion(report)
+        with right:
+            _notes(run, report)
+            _seconds(run, report)
 
 
 def _finding(report: dict[str, Any]) -> str:
@@ -148,19 +164,15 @@ def gains(report: dict[str, Any], method: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "class_name", "count", "group", "gain"])
 
 
-def gain(report: dict[str, Any]) -> None:
-    """Gain of each class against its size; nothing where scarcity is not of whole classes."""
+def _gain(report: dict[str, Any]) -> None:
     frame = gains(report, "gelda")
-    if frame.empty or not frame["group"].any():
-        return
     show(
         charts.gain_by_size(frame, st.context.theme.type, title_of("gelda"), "logit adjustment"),
         "gain-by-size",
     )
 
 
-def confusion(report: dict[str, Any]) -> None:
-    """Confusion of one method, or its difference to logit adjustment's."""
+def _confusion(report: dict[str, Any]) -> None:
     known = [m for m in methods_of(report) if m in report.get("confusion", {})]
     if not known:
         return
@@ -244,23 +256,20 @@ def _generator(report: dict[str, Any]) -> None:
             )
 
 
-def foot(run: runs.RunState, report: dict[str, Any]) -> None:
-    """Notes, exports and where the time went."""
-    left, right = st.columns([0.56, 0.44], gap="large")
-    with left:
-        if report.get("notes"):
-            st.subheader("What to keep in mind")
-            st.markdown("\n".join(f"- {text}" for text in report["notes"]))
-        st.subheader("Take it with you")
-        _exports(run, report)
-    with right:
-        spent = {k: v for k, v in report.get("seconds", {}).items() if v and k != "total"}
-        if spent:
-            titles = {s.name: s.title for s in run.stages}
-            frame = pd.DataFrame(
-                {"title": [titles.get(k, k) for k in spent], "seconds": list(spent.values())}
-            )
-            show(charts.seconds(frame, st.context.theme.type), "seconds")
+def _notes(run: runs.RunState, report: dict[str, Any]) -> None:
+    if report.get("notes"):
+        st.subheader("What to keep in mind")
+        st.markdown("\n".join(f"- {text}" for text in report["notes"]))
+    st.subheader("Take it with you")
+    _exports(run, report)
+
+
+def _seconds(run: runs.RunState, report: dict[str, Any]) -> None:
+    spent = {k: v for k, v in report.get("seconds", {}).items() if v and k != "total"}
+    if spent:
+        titles = {s.name: s.title for s in run.stages}
+        frame = pd.DataFrame({"title": [titles.get(k, k) for k in spent], "seconds": list(spent.values())})
+        show(charts.seconds(frame, st.context.theme.type), "seconds")
 
 
 def _exports(run: runs.RunState, report: dict[str, Any]) -> None:

@@ -22,6 +22,20 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
 ALIVE = ("queued", "running")
 
+# A view's settings are part of its page's address, not steps of history: Back leads to the page before.
+ONE_STEP = """
+(() => {
+  if (window.geldaOneStep) return;
+  window.geldaOneStep = true;
+  const push = history.pushState.bind(history);
+  history.pushState = (state, title, url) => {
+    const there = new URL(url ?? location.href, location.href);
+    if (there.pathname === location.pathname) history.replaceState(state, title, url);
+    else push(state, title, url);
+  };
+})();
+"""
+
 _grid = st.components.v2.component(
     "gelda_grid",
     html='<div class="grid"></div>',
@@ -34,6 +48,7 @@ def frame() -> None:
     """Name and styles that hold on every page."""
     st.logo(ASSETS / "wordmark.svg", size="medium")
     st.html(f"<style>{(ASSETS / 'app.css').read_text(encoding='utf-8')}</style>")
+    st.html(f"<script>{ONE_STEP}</script>", unsafe_allow_javascript=True)
 
 
 @contextmanager

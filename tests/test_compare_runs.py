@@ -183,6 +183,10 @@ def test_the_best_is_marked_only_where_an_interval_allows():
     other = copy.deepcopy(MEANS) | {"smote": 63.0}
     assert verdicts.clear_best(made(pairs, other), "tail") == "smote"  # 62 to 64 against 59 to 61
     assert verdicts.clear_best(made(pairs, MEANS | {"smote": 61.5}), "tail") is None  # 60.5 is under 61
+    alone = made(pairs, other)
+    for value in alone["methods"].values():
+        value["worst"] = value["tail"]
+    assert verdicts.clear_best(alone, "worst") is None, "its interval knows nothing of the items"
 
 
 def test_measures_that_are_missing_have_no_verdict():
