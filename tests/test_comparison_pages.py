@@ -141,9 +141,9 @@ def test_the_best_is_marked_where_the_intervals_allow_it(workspace: Path) -> Non
     assert 'class="best"' in own
 
     def change(found: dict) -> None:
-        for measures in found["paired"].values():
+        for measures in [*found["paired"].values(), *found["methods"].values()]:
             for value in measures.values():
-                value["ci95"] = [-1.0, 1.0]
+                value["ci95"] = [-100.0, 100.0]
 
     edited(path, change)
     assert 'class="best"' not in table(open_page("results", run=RUN))
