@@ -84,7 +84,7 @@ def _controls(report: dict[str, Any], measures: list[str]) -> None:
         return
     st.subheader("What the semantics add")
     shown = [m for m in ("unseen", *measures) if m in measures]
-    shown = list(dict.fromkeys(shown))[:3]
+    shown = list(dict.fromkeys(shown))[:2]
     head = "".join(f"<th>{words.safe(comparison.measure_title(report, m))}</th>" for m in shown)
     rows = []
     for method in there:

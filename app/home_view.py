@@ -112,13 +112,15 @@ def _nothing_yet() -> None:
 
 
 def _ways_on(run: runs.RunState | None) -> None:
-    mapped = run is not None and not run.comparison
     first, second, third, fourth = st.columns(4, gap="large")
     query = {"run": run.id} if run else None
     with first:
         st.subheader("Look closer")
         widgets.note("The map, layer by layer: pick points, see what each synthetic latent is near to.")
-        st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=not mapped)
+        if run is not None and run.comparison:
+            widgets.note("The comparison shown here keeps no map; runs that have one are listed below.")
+        else:
+            st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=run is None)
     with second:
         st.subheader("Is it real?")
         widgets.note("Every method side by side, with intervals, and where the gain ends.")

@@ -183,16 +183,21 @@ def _confusion(report: dict[str, Any]) -> None:
         state.bind("against", False)
         method = state.value("method")
         st.toggle("Difference to logit adjustment", key="against", disabled=method == REFERENCE)
+    used = np.sum([np.asarray(report["confusion"][m]) for m in known], 0)
+    there = np.flatnonzero(used.sum(0) + used.sum(1))  # classes that were in play
+    names = [report["class_names"][c] for c in there]
     against = state.value("against") and method != REFERENCE and REFERENCE in report["confusion"]
-    counts = np.asarray(report["confusion"][method], dtype=float)
-    reference = np.asarray(report["confusion"][REFERENCE], dtype=float) if against else None
+    counts = np.asarray(report["confusion"][method], dtype=float)[np.ix_(there, there)]
+    reference = None
+    if against:
+        reference = np.asarray(report["confusion"][REFERENCE], dtype=float)[np.ix_(there, there)]
     title = (
         f"What {title_of(method)} says differently" if against
-        else charts.confusion_title(counts, report["class_names"], title_of(method))
+        else charts.confusion_title(counts, names, title_of(method))
     )  # fmt: skip
     with holder:
         show(
-            charts.confusion(counts, report["class_names"], title, st.context.theme.type, reference),
+            charts.confusion(counts, names, title, st.context.theme.type, reference),
             "confusion",
         )
 
