@@ -230,8 +230,8 @@ def totals(reports: Mapping[str, Report]) -> str:
     level = standing.count(verdicts.INSIDE) + standing.count(verdicts.BEST)
     return (
         f"Of {len(counted)} row(s) that count ({len(reports) - len(counted)} more are only shown) GeLDA has "
-        f"the highest mean in {sum(v.first for v in counted)}. It is ahead of every baseline in {ahead}, ahead "
-        f"of the best one or inside its interval in {level} more, and behind the best one in "
+        f"the highest mean in {sum(v.first for v in counted)}. It is ahead of every baseline in {ahead}, "
+        f"ahead of the best one or inside its interval in {level} more, and behind the best one in "
         f"{standing.count(verdicts.BEHIND)}."
     )
 
