@@ -148,8 +148,8 @@ def test_what_counts_is_counted():
     text = quality.totals({**reports, "digits": untuned})
     assert text == (
         "Of 3 row(s) that count (3 more are only shown) GeLDA has the highest mean in 2. It is ahead of "
-        "every baseline in 1, ahead of the best one or inside its interval in 1 more, and behind the best one "
-        "in 1."
+        "every baseline in 1, ahead of the best one or inside its interval in 1 more, and behind the best "
+        "one in 1."
     )
 
 
