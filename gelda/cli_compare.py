@@ -53,7 +53,7 @@ def compare(
     if json_file:
         check_writable(json_file)
     opened = open_bank(bank)
-    values: dict[str, Any] = {"bank": str(bank), "protocol": protocol, "unlabelled": unlabelled}
+    values: dict[str, Any] = {"bank": str(bank.resolve()), "protocol": protocol, "unlabelled": unlabelled}
     values |= {"device": device, "precision": precision}
     given = {
         "imbalance": imbalance,
