@@ -47,7 +47,15 @@ def template(look: Theme) -> go.layout.Template:
     return go.layout.Template(layout=layout)
 
 
-def _finish(figure: go.Figure, look: Theme, title: str, height: int, note: str = "") -> go.Figure:
+def bounds(frame: pd.DataFrame) -> list[float]:
+    """Ends of an axis of differences (columns low, high): zero is inside, and ±100 points are the most."""
+    low, high = min(0.0, frame["low"].min()), max(0.0, frame["high"].max())
+    edge = 0.05 * (high - low) or 1.0
+    return [max(-100.0, low - edge), min(100.0, high + edge)]
+
+
+def finish(figure: go.Figure, look: Theme, title: str, height: int, note: str = "") -> go.Figure:
+    """Template, title with its quiet second line, and height."""
     subtitle = (
         dict(subtitle=dict(text=note, font=dict(family=BODY, size=13, color=look.muted))) if note else {}
     )
@@ -88,11 +96,9 @@ def forest(frame: pd.DataFrame, theme_name: str | None, reference: str = "logit 
                 )
             )  # fmt: skip
         start = number * width + gap / 2
-        low, high = min(0.0, part["low"].min()), max(0.0, part["high"].max())
-        edge = 0.05 * (high - low) or 1.0
         layout[f"xaxis{suffix}"] = dict(
             domain=[start, start + width - gap], anchor=f"y{suffix}", title_text=f"points to {reference}",
-            range=[low - edge, high + edge], zeroline=True,
+            range=bounds(part), zeroline=True,
         )  # fmt: skip
         layout[f"yaxis{suffix}"] = dict(
             anchor=f"x{suffix}", categoryorder="array", categoryarray=titles[::-1], showgrid=False,
@@ -108,7 +114,7 @@ def forest(frame: pd.DataFrame, theme_name: str | None, reference: str = "logit 
     figure = go.Figure(dict(data=data, layout=layout))
     own = frame[frame["method"] == "gelda"]
     note = "Dot: mean over seeds. Line: 95 % interval. Open dots: inside the noise."
-    _finish(figure, look, forest_title(own, reference), 128 + 34 * len(titles), note)
+    finish(figure, look, forest_title(own, reference), 128 + 34 * len(titles), note)
     return figure.update_layout(margin=dict(t=98))
 
 
@@ -176,7 +182,7 @@ def gain_by_size(frame: pd.DataFrame, theme_name: str | None, method: str, refer
         f"{words.number(rest, signed=True)} elsewhere"
     )
     note = "Pale dots: one class in one seed. Line: mean over seeds by rank of size; no intervals."
-    return _finish(figure, look, title, 500, note).update_layout(margin=dict(t=104))
+    return finish(figure, look, title, 500, note).update_layout(margin=dict(t=104))
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], title: str, theme_name: str | None,
@@ -214,7 +220,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str, theme_name: 
         if reference is None
         else "Difference in points; the diagonal is recall"
     )
-    return _finish(figure, look, title, 150 + 34 * len(names), note)
+    return finish(figure, look, title, 150 + min(34 * len(names), 900), note)
 
 
 def confusion_title(counts: np.ndarray, names: Sequence[str], method: str) -> str:
@@ -246,7 +252,7 @@ def seconds(frame: pd.DataFrame, theme_name: str | None) -> go.Figure:
     figure.update_xaxes(title_text="seconds", rangemode="tozero")
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont=dict(color=look.ink))
     title = f"The run took {words.duration(frame['seconds'].sum())}"
-    return _finish(figure, look, title, 110 + 30 * len(frame)).update_layout(margin=dict(r=56))
+    return finish(figure, look, title, 110 + 30 * len(frame)).update_layout(margin=dict(r=56))
 
 
 def plain_map(xy: np.ndarray, points: pd.DataFrame, colours: np.ndarray, theme_name: str | None) -> go.Figure:
@@ -263,7 +269,7 @@ def plain_map(xy: np.ndarray, points: pd.DataFrame, colours: np.ndarray, theme_n
     )  # fmt: skip
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
-    return _finish(figure, look, "", 520).update_layout(margin=dict(t=8))
+    return finish(figure, look, "", 520).update_layout(margin=dict(t=8))
 
 
 def stratified(points: pd.DataFrame, rows: np.ndarray, limit: int = PLAIN_LIMIT) -> np.ndarray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gelda.allocation import ALLOCATIONS
-from gelda.config import RunConfig, resolve_config
+from gelda.config import CompareConfig
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.
 DEMO_FIELDS = (
@@ -25,6 +25,13 @@ DEMO_FIELDS = (
     "device",
     "precision",
 )
+# A comparison on a person's own latents: the settings of each protocol beside the common ones.
+COMPARE_FIELDS = ("seeds", "device", "precision")
+PROTOCOL_FIELDS = {
+    "longtail": ("imbalance", "cut"),
+    "zero-shot": ("target", "keep", "unlabelled"),
+    "few-shot": ("target", "shots", "unlabelled"),
+}
 CHOICES: dict[str, Sequence[str]] = {
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": ("auto", "fp32", "bf16"),
@@ -33,19 +40,21 @@ CHOICES: dict[str, Sequence[str]] = {
 
 
 def settings(
-    names: Sequence[str], many: dict[str, Sequence[str]], preset: str = "digits", prefix: str = "set"
+    names: Sequence[str],
+    defaults: BaseModel,
+    many: dict[str, Sequence[str]] | None = None,
+    prefix: str = "set",
 ) -> dict[str, Any]:
-    """Draw a widget for each dotted setting; returns only what differs from the preset, nested.
+    """Draw a widget for each dotted setting of a config; returns only what differs from `defaults`, nested.
 
     `many` gives the options of settings that hold several names.
     """
-    defaults = resolve_config(preset=preset)
     changed: dict[str, Any] = {}
     halves = st.columns(2, gap="medium")
     for place, name in enumerate(names):
         field, default = _field(defaults, name)
         with halves[place % 2]:
-            value = _widget(name, field, default, many.get(name), f"{prefix}.{name}")
+            value = _widget(name, field, default, (many or {}).get(name), f"{prefix}.{name}")
         if value != default:
             *sections, last = name.split(".")
             here = changed
@@ -55,9 +64,24 @@ def settings(
     return changed
 
 
-def _field(config: RunConfig, name: str) -> tuple[FieldInfo, Any]:
+def comparison(prefix: str = "compare") -> dict[str, Any]:
+    """The form of a new comparison: bank, protocol, what the protocol needs; what is to be started."""
+    fields = CompareConfig.model_fields
+    bank = st.text_input(
+        "Latents", key=f"{prefix}.bank", placeholder="/path/to/latents.npz", help=fields["bank"].description
+    )
+    protocol = st.segmented_control(
+        "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
+        required=True, help=fields["protocol"].description,
+    )  # fmt: skip
+    defaults = CompareConfig(bank=bank or "-", protocol=protocol)
+    changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, prefix=prefix)
+    return {"bank": bank.strip(), "protocol": protocol, **changed}
+
+
+def _field(config: BaseModel, name: str) -> tuple[FieldInfo, Any]:
     *sections, last = name.split(".")
-    owner: BaseModel = config
+    owner = config
     for section in sections:
         owner = getattr(owner, section)
     return type(owner).model_fields[last], getattr(owner, last)
@@ -68,12 +92,17 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
     label = field.title or name.split(".")[-1].replace("_", " ").capitalize()
     if many is not None:
         return tuple(st.multiselect(label, many, default=list(default), help=words, key=key))
-    if name in CHOICES:
-        options = list(CHOICES[name])
+    if isinstance(default, bool):
+        return st.toggle(label, default, help=words, key=key)
+    literal = tuple(o for o in get_args(field.annotation) if isinstance(o, str))
+    if name in CHOICES or literal:
+        options = list(CHOICES.get(name, literal))
         shown = {option: spec.title for option, spec in ALLOCATIONS.items()}
         return st.selectbox(
             label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
         )
+    if isinstance(default, str):
+        return st.text_input(label, default, help=words, key=key).strip()
     low, high = _bounds(field)
     step: Any = 1 if isinstance(default, int) else 0.1
     kind = type(default)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import explore_view, form, loading, state, widgets, words
+from app import comparison, comparison_view, explore_view, form, loading, state, widgets, words
 from app import map as latent_map
-from gelda import jobs, runs
+from gelda import jobs, runs, verdicts
+from gelda.config import resolve_config
 from gelda.datasets.digits import CONDITIONS
 from gelda.errors import UserError
 
@@ -35,11 +36,14 @@ def view() -> None:
             st.title("Synthetic latents for classes with too few samples", anchor=False)
         widgets.lead(WHAT)
         if run is not None:
-            _two_numbers(run)
+            (_compared if run.comparison else _two_numbers)(run)
             widgets.remark(loading.report_of(run.path))
     with picture:
         if run is None:
             _nothing_yet()
+        elif run.comparison:
+            report = loading.report_of(run.path)
+            comparison_view.forest(report, verdicts.main_measure(report), by_kind=False, name="home")
         else:
             _picture(run)
     _ways_on(run)
@@ -63,6 +67,19 @@ def _two_numbers(run: runs.RunState) -> None:
                 "% right",
                 f"{words.difference(pairs.get(metric))}.",
             )
+
+
+def _compared(run: runs.RunState) -> None:
+    """A comparison's finding, and GeLDA's figure on its main measure."""
+    report = loading.report_of(run.path)
+    main = verdicts.main_measure(report)
+    score = report["methods"].get("gelda", {}).get(main)
+    st.subheader(comparison.finding(report))
+    widgets.note(words.safe(report["setting"]))
+    if score:
+        name = f"{comparison.measure_title(report, main)}, GeLDA"
+        line = comparison.verdict_line(report, main)
+        widgets.figure_block(name, words.number(score["mean"]), "% right", line[:1].upper() + line[1:])
 
 
 def _picture(run: runs.RunState) -> None:
@@ -95,12 +112,15 @@ def _nothing_yet() -> None:
 
 
 def _ways_on(run: runs.RunState | None) -> None:
-    first, second, third = st.columns(3, gap="large")
+    first, second, third, fourth = st.columns(4, gap="large")
     query = {"run": run.id} if run else None
     with first:
         st.subheader("Look closer")
         widgets.note("The map, layer by layer: pick points, see what each synthetic latent is near to.")
-        st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=run is None)
+        if run is not None and run.comparison:
+            widgets.note("The comparison shown here keeps no map; runs that have one are listed below.")
+        else:
+            st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=run is None)
     with second:
         st.subheader("Is it real?")
         widgets.note("Every method side by side, with intervals, and where the gain ends.")
@@ -117,9 +137,26 @@ def _ways_on(run: runs.RunState | None) -> None:
         with st.container(horizontal=True):
             pressed = st.button("Run the demo", type="primary", disabled=going)
             with st.popover("Settings"):
-                changed = form.settings(form.DEMO_FIELDS, {"data.empty_subdomains": CONDITIONS})
+                several = {"data.empty_subdomains": CONDITIONS}
+                changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
         if pressed:
             _attempt(lambda: jobs.start_demo("digits", **changed))
+    with fourth:
+        _new_comparison(going)
+
+
+def _new_comparison(going: bool) -> None:
+    st.subheader("Your own latents")
+    widgets.note("Every method on an .npz of latents from any encoder: minutes to hours, in the background.")
+    with st.popover("New comparison"):
+        values = form.comparison()
+        if st.button("Compare", type="primary", disabled=going or not values["bank"], key="compare.start"):
+            with st.spinner("Reading the latents"):
+                _attempt(jobs.start_comparison, values)
+        widgets.note(
+            "The file holds z_&lt;layer&gt;, y, class_names and, for a transfer, subdomain and "
+            "subdomain_names. More settings: <code>gelda compare --help</code>."
+        )
 
 
 def _going() -> bool:
@@ -161,9 +198,8 @@ def _row(run: runs.RunState) -> None:
     with st.container(border=True):
         text, actions = st.columns([0.72, 0.28], vertical_alignment="center", gap="medium")
         when = "ships with the product" if run.shipped else words.ago(run.created)
-        facts = " · ".join(
-            words.safe(part) for part in (words.STATUS.get(run.status, run.status), when, run.id) if part
-        )
+        parts = (_compares(run), words.STATUS.get(run.status, run.status), when, run.id)
+        facts = " · ".join(words.safe(part) for part in parts if part)
         said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
         with text:
             st.html(f"<strong>{words.safe(run.name)}</strong><p class='note'>{facts}</p>{words.safe(said)}")
@@ -173,9 +209,21 @@ def _row(run: runs.RunState) -> None:
             widgets.progress(run)
 
 
+def _compares(run: runs.RunState) -> str:
+    """What kind of comparison a run is; nothing for other runs."""
+    if not run.comparison:
+        return ""
+    try:
+        config = loading.spec(run.path)
+    except UserError:
+        return "comparison of methods"
+    return f"comparison of methods on {Path(config['bank']).stem}: {comparison.what(config)}"
+
+
 def _actions(run: runs.RunState) -> None:
     if run.status == "done":
-        st.page_link(PAGES / "explore.py", label="Explore", query_params={"run": run.id})
+        if not run.comparison:
+            st.page_link(PAGES / "explore.py", label="Explore", query_params={"run": run.id})
         st.page_link(PAGES / "results.py", label="Results", query_params={"run": run.id})
     elif runs.readonly() or run.status == "broken":
         return

@@ -32,6 +32,16 @@ def _meta(run: Path, stamp: int) -> dict[str, Any]:
     return runs.read_meta(run)
 
 
+def spec(run: Path) -> dict[str, Any]:
+    """The settings of a run; callers must not write to them."""
+    return _spec(run, _stamp(run / "spec.json"))
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _spec(run: Path, stamp: int) -> dict[str, Any]:
+    return runs.read_spec(run)
+
+
 def report_of(run: Path) -> dict[str, Any]:
     """The run's report; callers must not write to it."""
     return _report(run, _stamp(run / "report.json"))
@@ -130,9 +140,10 @@ def thumbnails(rows: pd.DataFrame) -> np.ndarray:
 
 
 def first_run(asked: str | None) -> runs.RunState | None:
-    """The finished run a visitor sees first: the one asked for, else the newest that can carry a claim
-    (five seeds), else a shipped one, else any."""
+    """The finished run a visitor sees first: the one asked for, else the newest with a map that can carry a
+    claim (five seeds), else a shipped one, else any."""
     done = [state for state in [*runs.list_runs(), *runs.shipped_runs()] if state.status == "done"]
     asked_for = (state for state in done if state.id == asked)
-    telling = (state for state in done if state.shipped or len(report_of(state.path)["seeds"]) >= 5)
-    return next(asked_for, None) or next(telling, done[0] if done else None)
+    mapped = [state for state in done if not state.comparison]
+    telling = (state for state in mapped if state.shipped or len(report_of(state.path)["seeds"]) >= 5)
+    return next(asked_for, None) or next(telling, next(iter(mapped or done), None))

@@ -30,14 +30,30 @@ def view(run: runs.RunState, head: Any) -> None:
     _leading(report)
     _table(report)
     _forest(report)
-    left, right = st.columns([0.56, 0.44], gap="large")
-    with left:
-        _gain(report)
-    with right:
-        _confusion(report)
-    _generator(report)
-    _foot(run, report)
+    closing(run, report)
     state.publish()
+
+
+def closing(run: runs.RunState, report: dict[str, Any]) -> None:
+    """Gain by class size, confusion, the generator's health, notes, exports and the time; no empty halves."""
+    left, right = st.columns([0.56, 0.44], gap="large")
+    if gains(report, "gelda")["group"].ne("").any():
+        with left:
+            _gain(report)
+        with right:
+            _confusion(report)
+        _generator(report)
+        left, right = st.columns([0.56, 0.44], gap="large")
+        with left:
+            _notes(run, report)
+        with right:
+            _seconds(run, report)
+    else:  # scarcity is of cells or of a subdomain: no class has a size to plot against
+        with left:
+            _confusion(report)
+        with right:
+            _notes(run, report)
+            _seconds(run, report)
 
 
 def _finding(report: dict[str, Any]) -> str:
@@ -118,10 +134,11 @@ def _forest(report: dict[str, Any]) -> None:
     frame = differences(report)
     if frame.empty:
         return
-    _show(charts.forest(frame, st.context.theme.type), "differences")
+    show(charts.forest(frame, st.context.theme.type), "differences")
 
 
-def _show(figure: Any, name: str) -> None:
+def show(figure: Any, name: str) -> None:
+    """A chart with its export button and its title for screen readers."""
     st.plotly_chart(
         figure,
         theme=None,
@@ -149,9 +166,7 @@ def gains(report: dict[str, Any], method: str) -> pd.DataFrame:
 
 def _gain(report: dict[str, Any]) -> None:
     frame = gains(report, "gelda")
-    if frame.empty:
-        return
-    _show(
+    show(
         charts.gain_by_size(frame, st.context.theme.type, title_of("gelda"), "logit adjustment"),
         "gain-by-size",
     )
@@ -168,16 +183,21 @@ def _confusion(report: dict[str, Any]) -> None:
         state.bind("against", False)
         method = state.value("method")
         st.toggle("Difference to logit adjustment", key="against", disabled=method == REFERENCE)
+    used = np.sum([np.asarray(report["confusion"][m]) for m in known], 0)
+    there = np.flatnonzero(used.sum(0) + used.sum(1))  # classes that were in play
+    names = [report["class_names"][c] for c in there]
     against = state.value("against") and method != REFERENCE and REFERENCE in report["confusion"]
-    counts = np.asarray(report["confusion"][method], dtype=float)
-    reference = np.asarray(report["confusion"][REFERENCE], dtype=float) if against else None
+    counts = np.asarray(report["confusion"][method], dtype=float)[np.ix_(there, there)]
+    reference = None
+    if against:
+        reference = np.asarray(report["confusion"][REFERENCE], dtype=float)[np.ix_(there, there)]
     title = (
         f"What {title_of(method)} says differently" if against
-        else charts.confusion_title(counts, report["class_names"], title_of(method))
+        else charts.confusion_title(counts, names, title_of(method))
     )  # fmt: skip
     with holder:
-        _show(
-            charts.confusion(counts, report["class_names"], title, st.context.theme.type, reference),
+        show(
+            charts.confusion(counts, names, title, st.context.theme.type, reference),
             "confusion",
         )
 
@@ -241,22 +261,20 @@ def _generator(report: dict[str, Any]) -> None:
             )
 
 
-def _foot(run: runs.RunState, report: dict[str, Any]) -> None:
-    left, right = st.columns([0.56, 0.44], gap="large")
-    with left:
-        if report.get("notes"):
-            st.subheader("What to keep in mind")
-            st.markdown("\n".join(f"- {text}" for text in report["notes"]))
-        st.subheader("Take it with you")
-        _exports(run, report)
-    with right:
-        spent = {k: v for k, v in report.get("seconds", {}).items() if v and k != "total"}
-        if spent:
-            titles = {s.name: s.title for s in run.stages}
-            frame = pd.DataFrame(
-                {"title": [titles.get(k, k) for k in spent], "seconds": list(spent.values())}
-            )
-            _show(charts.seconds(frame, st.context.theme.type), "seconds")
+def _notes(run: runs.RunState, report: dict[str, Any]) -> None:
+    if report.get("notes"):
+        st.subheader("What to keep in mind")
+        st.markdown("\n".join(f"- {text}" for text in report["notes"]))
+    st.subheader("Take it with you")
+    _exports(run, report)
+
+
+def _seconds(run: runs.RunState, report: dict[str, Any]) -> None:
+    spent = {k: v for k, v in report.get("seconds", {}).items() if v and k != "total"}
+    if spent:
+        titles = {s.name: s.title for s in run.stages}
+        frame = pd.DataFrame({"title": [titles.get(k, k) for k in spent], "seconds": list(spent.values())})
+        show(charts.seconds(frame, st.context.theme.type), "seconds")
 
 
 def _exports(run: runs.RunState, report: dict[str, Any]) -> None:

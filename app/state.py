@@ -87,6 +87,11 @@ def carry(name: str, text: str) -> None:
     st.session_state.setdefault(_CARRIED, {})[name] = text
 
 
+def carried(name: str) -> str | None:
+    """What another page handed over, as text."""
+    return st.session_state.get(_CARRIED, {}).get(name)
+
+
 def selection(run: str) -> Selection:
     """The selection in this run; picking in another run starts afresh."""
     held = st.session_state.get("_selection")

@@ -22,6 +22,20 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
 ALIVE = ("queued", "running")
 
+# A view's settings are part of its page's address, not steps of history: Back leads to the page before.
+ONE_STEP = """
+(() => {
+  if (window.geldaOneStep) return;
+  window.geldaOneStep = true;
+  const push = history.pushState.bind(history);
+  history.pushState = (state, title, url) => {
+    const there = new URL(url ?? location.href, location.href);
+    if (there.pathname === location.pathname) history.replaceState(state, title, url);
+    else push(state, title, url);
+  };
+})();
+"""
+
 _grid = st.components.v2.component(
     "gelda_grid",
     html='<div class="grid"></div>',
@@ -34,6 +48,7 @@ def frame() -> None:
     """Name and styles that hold on every page."""
     st.logo(ASSETS / "wordmark.svg", size="medium")
     st.html(f"<style>{(ASSETS / 'app.css').read_text(encoding='utf-8')}</style>")
+    st.html(f"<script>{ONE_STEP}</script>", unsafe_allow_javascript=True)
 
 
 @contextmanager
@@ -74,13 +89,18 @@ def figure_block(what: str, value: str, unit: str, how: str) -> None:
     )
 
 
-def run_picker(controls: Sequence[float] = ()) -> tuple[runs.RunState | None, Any, list[Any]]:
+def run_picker(
+    controls: Sequence[float] = (), maps: bool = False
+) -> tuple[runs.RunState | None, Any, list[Any]]:
     """The run a page is about, the place for its headline, and places for the page's own `controls`.
 
-    The run comes from the URL, else it is the newest; None in an empty workspace.
+    The run comes from the URL, else from the last page, else it is the newest; None in an empty workspace.
+    With `maps`, comparisons are left out of the list, for they have none, but the one that was asked for.
     """
-    found = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done"]
+    done = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done"]
     asked = st.query_params.get("run")
+    wanted = asked or state.carried("run")
+    found = [r for r in done if not (maps and r.comparison and r.id != wanted)]
     if asked and asked not in {r.id for r in found}:
         path = runs.find_run(asked)  # says what is wrong where there is no such run
         found.append(runs.read_state(path))
@@ -107,6 +127,20 @@ def no_run() -> None:
     st.title("Nothing to show yet")
     lead("This page reads a finished run. The demo makes one, offline, in about three minutes.")
     st.page_link(ASSETS.parent / "pages" / "home.py", label="Go to Home and run the demo")
+
+
+def no_map(run: runs.RunState, head: Any) -> None:
+    """What Explore says of a comparison."""
+    with head:
+        st.title("A comparison keeps figures, no map")
+        lead(
+            f"{words.safe(run.name)} compares methods on latents that were made elsewhere: open its figures "
+            "in Results, or choose a run with a map from the list."
+        )
+        st.page_link(
+            ASSETS.parent / "pages" / "results.py", label="Open Results", query_params={"run": run.id}
+        )
+    state.publish()
 
 
 def unfinished(run: runs.RunState) -> bool:

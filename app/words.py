@@ -125,7 +125,7 @@ def trust(value: float | None, neighbours: int) -> str:
 
 def minus(text: str) -> str:
     """A sentence with true minus signs before its figures."""
-    return re.sub(r"(?<=[\s(])-(?=\d)", "−", text)
+    return re.sub(r"(?<=[\s(\[])-(?=\d)", "−", text)
 
 
 def plain(text: str) -> str:

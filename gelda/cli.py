@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,8 +70,9 @@ def run(
 
     if spec is not None and not spec.suffix and not spec.is_file():
         state = runs.read_state(runs.find_run(str(spec)))
+        work = _stored(state)
         runs.forget_cancel(state.path)
-        _execute(_stored_config(state), state, json_file)
+        _shown(work, state, json_file)
         return
     values = read_json(spec) if spec else {}
     if not isinstance(values, dict):
@@ -89,11 +91,10 @@ def run(
 def run_stored(run_id: str) -> None:
     """What a background job does: run or resume a stored run without a display."""
     from gelda import runs
-    from gelda.pipeline import execute
 
     state = runs.read_state(runs.find_run(run_id))
     try:
-        execute(_stored_config(state), state)
+        _stored(state)(None)
     except runs.Cancelled:
         sys.exit(130)
 
@@ -257,7 +258,9 @@ def _run_here(config: Any, demo: str, json_file: Path | None) -> str:
 
     _check(config)
     state = runs.create_run(config.model_dump(mode="json"), config.name, demo)
-    _execute(config, state, json_file)
+    from gelda.pipeline import execute
+
+    _shown(lambda listener: execute(config, state, listener), state, json_file)
     return state.id
 
 
@@ -269,12 +272,12 @@ def _check(config: Any) -> None:
     check_names(config, datasets.get(config.data.dataset).manifest())
 
 
-def _execute(config: Any, state: Any, json_file: Path | None) -> None:
+def _shown(work: Callable[[Any], dict[str, Any]], state: Any, json_file: Path | None) -> None:
+    """Do a run's work with its progress on the terminal, then print its report."""
     from gelda import terminal
-    from gelda.pipeline import execute
 
     with terminal.progress(state) as listener:
-        result = execute(config, state, listener)
+        result = work(listener)
     terminal.print_report(result)
     if json_file:
         from gelda.artifacts import write_json
@@ -283,9 +286,9 @@ def _execute(config: Any, state: Any, json_file: Path | None) -> None:
         typer.echo(f"Report written to {json_file}.")
 
 
-def _stored_config(state: Any) -> Any:
-    """The settings of a run that is to go on; what is broken or too new is refused and left as it is."""
-    from gelda import runs
+def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
+    """The work of a run that is to go on; what is broken or too new is refused and left as it is."""
+    from gelda import compare_runs, pipeline, runs
     from gelda.config import resolve_config
 
     if state.shipped:
@@ -294,7 +297,10 @@ def _stored_config(state: Any) -> Any:
         )
     if state.status == "broken":
         raise UserError(state.error)
-    return resolve_config(runs.read_spec(state.path))
+    if state.comparison:
+        return lambda listener: compare_runs.resume(state, listener)
+    config = resolve_config(runs.read_spec(state.path))
+    return lambda listener: pipeline.execute(config, state, listener)
 
 
 def _version(value: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -69,7 +68,7 @@ def compare(
         check_writable(json_file)
     opened = open_bank(bank)
     opened = replace(opened, load=cache(opened.load))  # read once for the check and for every target
-    values: dict[str, Any] = {"bank": str(bank), "protocol": protocol, "unlabelled": unlabelled}
+    values: dict[str, Any] = {"bank": str(bank.resolve()), "protocol": protocol, "unlabelled": unlabelled}
     values |= {"device": device, "precision": precision}
     given = {
         "imbalance": imbalance,
@@ -123,12 +122,10 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     import shutil
 
     from gelda import compare as engine
-    from gelda import runs, terminal
+    from gelda import compare_runs, runs, terminal
     from gelda.report import load_report
 
-    key = engine.compare_key(config, bank)
-    what = "-".join([config.protocol, config.target or config.cut, *(["unlabelled"] * config.unlabelled)])
-    run_id = re.sub(r"[^\w.-]+", "-", f"compare-{bank.name}-{what}".lower())[:170] + f"-{key[:8]}"
+    run_id = compare_runs.run_id(config, bank)
     path = runs.home() / "runs" / run_id
     if fresh and path.is_dir():
         shutil.rmtree(path)
@@ -144,8 +141,7 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
             return result
         runs.write_spec(path, config.model_dump(mode="json"))
     else:
-        name = f"{bank.name}, {what.replace('-', ' ')}"
-        state = runs.create_run(config.model_dump(mode="json"), name, "compare", run_id)
+        state = compare_runs.create(config, bank)
     runs.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = engine.execute(config, bank, state, listener)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gelda import projection, runs
-from gelda.config import ProjectionConfig, resolve_config
+from gelda.config import ProjectionConfig, resolve_compare, resolve_config
 from gelda.errors import UserError
 
 
@@ -35,6 +35,29 @@ def start_demo(
     return state.id
 
 
+def start_comparison(values: dict[str, Any], preset: str = "default") -> str:
+    """Start `gelda compare` in the background, or find the same comparison again; returns the run's id.
+
+    A bank that cannot be read and settings that do not fit it are a UserError before anything starts.
+    """
+    from gelda import compare, compare_runs
+    from gelda.ready import open_bank
+
+    _allowed()
+    config = resolve_compare(values, preset)
+    bank = open_bank(Path(config.bank).expanduser())
+    compare.check(config, bank)
+    run_id = compare_runs.run_id(config, bank)
+    if (runs.home() / "runs" / run_id).is_dir():
+        status = runs.read_state(runs.find_run(run_id)).status
+        if status != "done":
+            resume(run_id)
+        return run_id
+    state = compare_runs.create(config, bank)
+    _spawn(["run-stored", state.id], state.path / "log.txt")
+    return state.id
+
+
 def resume(run_id: str) -> None:
     """Start an interrupted, failed or cancelled run again; finished stages are reused."""
     _allowed()
@@ -48,6 +71,10 @@ def resume(run_id: str) -> None:
         raise UserError(f"The run '{run_id}' is already going.")
     if state.status == "broken":
         raise UserError(state.error or f"The run '{run_id}' cannot be read.")
+    if state.comparison:
+        from gelda import compare_runs
+
+        compare_runs.reopen(state)  # a bank that was moved is said now, not by a process that dies at once
     runs.forget_cancel(path)
     state.status, state.error = "queued", None
     runs.save_state(state)
@@ -112,7 +139,9 @@ def make_projection(run_id: str, layer: str, scope_kind: str, scope_name: str) -
 
 
 def projection_config(path: Path) -> ProjectionConfig:
-    """The projection settings of a run's spec."""
+    """The projection settings of a run's spec; a comparison has none."""
+    if runs.read_state(path).comparison:
+        raise UserError(f"The run '{path.name}' is a comparison of methods: it keeps no points and no map.")
     return resolve_config(runs.read_spec(path)).projection
 
 

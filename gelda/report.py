@@ -147,11 +147,10 @@ def headline(report: Mapping[str, Any]) -> str:
     if ours is None:
         return "This run has no comparison of GeLDA with logit adjustment."
     parts = []
-    named = (
-        ("tail", "in tail classes"),
-        ("unseen", "in cells never seen in training"),
-        ("overall", "overall"),
-    )
+    config = report.get("config", {})
+    transfer = config.get("protocol", "longtail") != "longtail"  # its tail is the scarce subdomain as a whole
+    first = ("uar", "in UAR") if transfer else ("tail", f"in tail {_units(config)}")
+    named = (first, ("unseen", "in cells never seen in training"), ("overall", "overall"))
     for measure, words in named:
         mean, (low, high) = ours[measure]["mean"], ours[measure]["ci95"]
         if not np.isfinite(mean):
@@ -164,6 +163,11 @@ def headline(report: Mapping[str, Any]) -> str:
             text += f" (95 % interval {low:+.1f} to {high:+.1f}{noise})"
         parts.append(text)
     return f"GeLDA against logit adjustment: {'; '.join(parts)}."
+
+
+def _units(config: Mapping[str, Any]) -> str:
+    """What is scarce in a long tail."""
+    return "cells" if config.get("cut") == "cell" else "classes"
 
 
 def load_report(path: Path) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from app import explore_view, state, widgets
 
 state.begin("explore")
 with widgets.guarded():
-    run, head, places = widgets.run_picker(explore_view.CONTROLS)
+    run, head, places = widgets.run_picker(explore_view.CONTROLS, maps=True)
     if run is None:
         widgets.no_run()
+    elif run.comparison:
+        widgets.no_map(run, head)
     elif not widgets.unfinished(run):
         explore_view.view(run, head, places)

@@ -1,6 +1,6 @@
 """Results of a run: what synthetic latents did to the rare classes, with intervals."""
 
-from app import results_view, state, widgets
+from app import comparison_view, results_view, state, widgets
 
 state.begin("results")
 with widgets.guarded():
@@ -8,4 +8,4 @@ with widgets.guarded():
     if run is None:
         widgets.no_run()
     elif not widgets.unfinished(run):
-        results_view.view(run, head)
+        (comparison_view if run.comparison else results_view).view(run, head)

@@ -10,7 +10,8 @@ import torch
 
 from gelda import projection, report, runs
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
-from gelda.config import resolve_config
+from gelda.augmenters import AUGMENTERS
+from gelda.config import resolve_compare, resolve_config
 from gelda.datasets import digits
 from gelda.pipeline import STAGES
 
@@ -158,3 +159,79 @@ def _report(state: runs.RunState, seeds: int) -> dict:
         seconds=dict.fromkeys(STAGES, 4.0), run=state.id, name=state.name, demo="digits",
         setting="10 classes under 5 conditions; the 4 scarcest never seen slanted and inverted; 3 seed(s).",
     )  # fmt: skip
+
+
+COMPARISON = "compare-pets-longtail-class-00000001"
+PETS, PLACES = ("ant", "bee", "cat"), ("day", "night")
+
+
+def make_comparison(
+    home: Path,
+    run_id: str = COMPARISON,
+    seeds: int = 5,
+    status: str = "done",
+    countable: bool = True,
+    **config: object,
+) -> Path:
+    """A run of `gelda compare` with every method, under ``home/runs``; GELDA_HOME must point at `home`."""
+    settings = resolve_compare({"bank": "/data/pets.npz", "seeds": seeds, **config}, "tiny")
+    values = settings.model_dump(mode="json")
+    state = runs.create_run(values, "pets, longtail class", "compare", run_id)
+    state.stages = [runs.StageState(name, name, "done", 1, 1, 2.0) for name in ("select", "train", "report")]
+    if status == "done":
+        result = _compared(state, values, seeds)
+        result["countable"] = countable
+        write_json(state.path / "report.json", result)
+        state.headline = result["headline"]
+    state.status = status
+    runs.save_state(state)
+    assert state.path == Path(home) / "runs" / run_id
+    return state.path
+
+
+def _compared(state: runs.RunState, values: dict, seeds: int) -> dict:
+    rng = np.random.default_rng(2)
+    label, subdomain = np.tile(np.repeat([0, 1, 2], 30), 2), np.repeat([0, 1], 90)
+    shares = {m: 0.55 + 0.01 * k for k, m in enumerate(AUGMENTERS)} | {"gelda": 0.99}
+    transfer = values["protocol"] != "longtail"
+    groups = {} if transfer else {"head": (0,), "medium": (1,), "tail": (2,)}
+    cells = {k: tuple((c, s) for c in v for s in (0, 1)) for k, v in groups.items()}
+    unseen = ((1, 1), (2, 1)) if values["protocol"] == "zero-shot" else ()
+    if transfer:
+        cells = {"tail": ((1, 1), (2, 1)), "unseen": unseen}
+
+    def results(methods: list[str], less: float = 0.0) -> list[report.SeedResult]:
+        found = []
+        for seed in range(seeds):
+            made = {
+                m: np.where(rng.random(180) < shares[m] - less, label, (label + rng.integers(1, 3, 180)) % 3)
+                for m in methods
+            }
+            counts = np.array([[60, 60], [20, 20], [2, 3]])
+            found.append(
+                report.SeedResult(
+                    seed, label, subdomain, np.arange(180), made, counts, groups, unseen, cells=cells
+                )
+            )
+        return found
+
+    selection = {}
+    for seed in range(seeds):
+        forms = {"form plain, weight 0.3": 1.2, "form residual, weight 0.3": 1.1 - 0.01 * seed}
+        settings = {m: {} for m in AUGMENTERS} | {
+            "gelda": {"form": "residual", "weight": 0.3},
+            "smote": {"weight": 1.0},
+        }
+        selection[str(seed)] = {
+            "fm_layer": "pool", "tau": 1.5, "settings": settings,
+            "scores": {"layer": {"pool": {"1": 1.3, "1.5": 1.2}}, "gelda": forms,
+                       "smote": {"weight 1": 1.4, "weight 0.3": 1.6}},
+        }  # fmt: skip
+    result = report.build(
+        results(list(AUGMENTERS)), class_names=PETS, subdomain_names=PLACES, health=[],
+        notes=["GeLDA's form, in the order of the seeds: form residual."],
+        config={**values, "selection": selection}, seconds={"select": 3.0, "train": 2.0}, run=state.id,
+        name=state.name, demo="compare", setting="pets: long tail over classes, imbalance 100; 5 seed(s).",
+    )  # fmt: skip
+    result["under_other_loss"] = report.method_table(results(["smote", "gelda"], 0.3), 3)
+    return result

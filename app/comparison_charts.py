@@ -1,0 +1,65 @@
+"""Charts of a comparison: GeLDA minus every other method, one row each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from app import charts
+from app.palette import theme
+
+ROW = 23  # pixels
+
+
+def differences(
+    frame: pd.DataFrame, theme_name: str | None, title: str, note: str = "", ours: str = "GeLDA"
+) -> go.Figure:
+    """Paired differences ours − method with 95 % intervals; a heading above each kind where there are kinds.
+
+    Columns: kind, method, title, mean, low, high. Filled where the interval excludes zero. The axis ends at
+    ±100 points, which is all a difference can be; an interval that is longer runs out of the plot.
+    """
+    look = theme(theme_name)
+    heads = list(dict.fromkeys(frame["kind"]))
+    labels: list[str] = []
+    at: list[int] = []
+    for kind in heads:
+        if kind:
+            labels.append(f"<b>{kind.capitalize()}</b>")
+        for name in frame.loc[frame["kind"] == kind, "title"]:
+            at.append(len(labels))
+            labels.append(name)
+    ahead, behind = (frame["low"] > 0).to_numpy(), (frame["high"] < 0).to_numpy()
+    said = np.where(ahead, f"{ours} is ahead", np.where(behind, f"{ours} is behind", "inside the noise"))
+    data = []
+    for keep, colour, filled in (
+        (ahead, look.accent, True),
+        (behind, look.diverging[0], True),
+        (~ahead & ~behind, look.muted, False),
+    ):
+        part, y = frame[keep], np.asarray(at)[keep]
+        data.append(
+            dict(
+                type="scatter", mode="markers", x=part["mean"], y=y, cliponaxis=True,
+                error_x=dict(type="data", symmetric=False, array=part["high"] - part["mean"],
+                             arrayminus=part["mean"] - part["low"], color=colour, thickness=1.5, width=0),
+                marker=dict(size=8, color=colour if filled else look.paper, opacity=1,
+                            line=dict(color=colour, width=1.5)),
+                customdata=np.stack([part["title"], part["low"], part["high"], said[keep]], 1),
+                hovertemplate=ours + " − %{customdata[0]}: %{x:+.1f} points<br>95 % interval "
+                              "%{customdata[1]:+.1f} to %{customdata[2]:+.1f}, %{customdata[3]}"
+                              "<extra></extra>",
+            )
+        )  # fmt: skip
+    bounds = charts.bounds(frame)
+    layout = dict(
+        xaxis=dict(title_text=f"points; right of zero {ours} is ahead", range=bounds, zeroline=True),
+        yaxis=dict(tickmode="array", tickvals=list(range(len(labels))), ticktext=labels, showgrid=True,
+                   range=[len(labels) - 0.4, -0.6], tickfont=dict(color=look.ink), zeroline=False,
+                   ticklabelstandoff=8),
+    )  # fmt: skip
+    figure = go.Figure(dict(data=data, layout=layout))
+    note = note or "Dot: mean over seeds. Line: 95 % interval. Open: inside the noise."
+    charts.finish(figure, look, title, 150 + ROW * len(labels), note)
+    return figure.update_layout(margin=dict(t=84))

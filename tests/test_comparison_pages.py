@@ -1,0 +1,267 @@
+"""A run of `gelda compare` on every page, and the form that starts one."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import app_fixtures as fixtures
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import open_page, text, warnings
+
+from app import charts, comparison, comparison_charts
+from app.palette import THEMES
+from gelda import jobs, report, runs, verdicts
+from gelda.augmenters import AUGMENTERS, KINDS
+from gelda.errors import UserError
+
+RUN = fixtures.COMPARISON
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    monkeypatch.delenv("GELDA_READONLY", raising=False)
+    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
+    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
+    return tmp_path
+
+
+def table(page: AppTest) -> str:
+    """The table of all methods."""
+    return next(e.proto.body for e in page.get("html") if "percent, mean over seeds" in e.proto.body)
+
+
+def rows(page: AppTest) -> list[str]:
+    """First cell of every method's row."""
+    return [html.unescape(t) for t in re.findall(r"<tr(?: class=\"own\")?><td>(.*?)</td>", table(page))]
+
+
+def edited(path: Path, change) -> dict:
+    file = path / "report.json"
+    found = json.loads(file.read_text())
+    change(found)
+    file.write_text(json.dumps(found))
+    return found
+
+
+def test_home_lists_a_comparison_with_what_it_is(workspace: Path) -> None:
+    fixtures.make_comparison(workspace)
+    fixtures.make_comparison(
+        workspace, "compare-b", protocol="zero-shot", target="night", keep="ant", unlabelled=True
+    )
+    page = open_page("home")
+    assert not warnings(page)
+    said = text(page)
+    assert "comparison of methods on pets: long tail over classes, imbalance 100, 5 seeds" in said
+    assert "zero-shot, night keeps ant only, transductive, 5 seeds" in said
+    assert "GeLDA is" in said, "with nothing else to show, the comparison is the first thing to see"
+
+
+def test_home_shows_a_run_with_a_map_unless_a_comparison_is_asked_for(workspace: Path) -> None:
+    fixtures.make_comparison(workspace)
+    fixtures.make_run(workspace)
+    assert "open diamonds are synthetic" in text(open_page("home"))
+    assert "open diamonds are synthetic" not in text(open_page("home", run=RUN))
+
+
+def test_explore_says_that_a_comparison_has_no_map(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    fixtures.make_comparison(workspace)
+    page = open_page("explore", run=RUN)
+    assert page.title[0].value == "A comparison keeps figures, no map"
+    assert "open its figures in Results" in text(page) and not warnings(page)
+    assert page.selectbox(key="run").value == RUN
+    page.selectbox(key="run").set_value(fixtures.RUN).run()
+    assert "8 of 50 cells" in page.title[0].value
+    page = open_page("explore")
+    assert page.selectbox(key="run").value == fixtures.RUN, "a comparison is no default of the map's page"
+
+
+def test_results_hold_every_method_by_kind(workspace: Path) -> None:
+    fixtures.make_comparison(workspace)
+    page = open_page("results", run=RUN)
+    assert not warnings(page)
+    assert rows(page) == [
+        report.METHOD_TITLES[m] for kind in KINDS for m in AUGMENTERS if AUGMENTERS[m].kind == kind
+    ]
+    for kind in KINDS:
+        assert f">{kind.capitalize()}</th>" in table(page)
+    assert "GeLDA is ahead of every baseline on the rare classes" == page.title[0].value
+    assert [b.label for b in page.get("download_button")] == ["CSV", "Markdown", "LaTeX", "JSON"]
+
+
+def test_methods_sort_by_the_measure(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+    page = open_page("results", run=RUN, order="best", measure="overall")
+    found = report.load_report(path)["methods"]
+    wanted = sorted(found, key=lambda m: found[m]["overall"]["mean"], reverse=True)
+    assert rows(page)[0] == "GeLDA"
+    means = {report.METHOD_TITLES[m]: found[m]["overall"]["mean"] for m in wanted}
+    assert [means[t] for t in rows(page)] == sorted(means.values(), reverse=True)
+    assert page.query_params["order"] == "best"
+
+
+@pytest.mark.parametrize(
+    ("pair", "title"),
+    [
+        ((1.0, -2.0, 4.0), "GeLDA is inside the interval of the best baseline on the rare classes"),
+        ((-3.0, -5.0, -1.0), "GeLDA is behind {best} by 3.0 points on the rare classes"),
+    ],
+)
+def test_the_verdict_is_as_modest_as_the_interval(pair, title, workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+    best = verdicts.verdict(report.load_report(path), "tail").best
+
+    def change(found: dict) -> None:
+        found["paired"][best]["tail"] = {"mean": pair[0], "ci95": list(pair[1:])}
+
+    edited(path, change)
+    page = open_page("results", run=RUN)
+    assert page.title[0].value == title.format(best=report.METHOD_TITLES[best])
+    assert "ahead of every baseline;" not in text(page).split("<table")[0].split("UAR, GeLDA")[0]
+
+
+def test_few_test_groups_are_shown_and_never_counted(workspace: Path) -> None:
+    fixtures.make_comparison(workspace, countable=False)
+    page = open_page("results", run=RUN)
+    assert page.title[0].value.endswith(": shown, not counted")
+    assert "fewer than 8 test groups" in text(page)
+    assert 'class="best"' not in table(page)
+
+
+def test_the_best_is_marked_where_the_intervals_allow_it(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+    own = re.search(r'<tr class="own">.*?</tr>', table(open_page("results", run=RUN))).group()
+    assert 'class="best"' in own
+
+    def change(found: dict) -> None:
+        for measures in [*found["paired"].values(), *found["methods"].values()]:
+            for value in measures.values():
+                value["ci95"] = [-100.0, 100.0]
+
+    edited(path, change)
+    assert 'class="best"' not in table(open_page("results", run=RUN))
+
+
+def test_choices_scores_controls_and_the_other_loss_are_there(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+    page = open_page("results", run=RUN)
+    said = text(page)
+    assert "form residual, weight 0.3" in said and "<td class=wrap>pool</td><td class=wrap>1.5</td>" in said
+    assert said.count('<td class="best">1.100</td>') == 1 and '<td class="best">1.060</td>' in said
+    assert "GeLDA − without semantics" in said and "GeLDA − shuffled semantics" in said
+    other = report.load_report(path)["under_other_loss"]["smote"]["tail"]["mean"]
+    smote = re.search(r"<td>SMOTE</td>.*?</tr>", table(page)).group()
+    assert smote.endswith(f"<td>{other:.1f}</td></tr>")
+    page.selectbox(key="tuned").set_value("layer").run()
+    assert "<td>pool, τ 1.5</td>" in text(page) and not warnings(page)
+
+
+@pytest.mark.parametrize("protocol", ["zero-shot", "few-shot"])
+def test_a_transfer_has_its_own_measures(protocol: str, workspace: Path) -> None:
+    fixtures.make_comparison(workspace, protocol=protocol, target="night", keep="ant" * (protocol[0] == "z"))
+    page = open_page("results", run=RUN)
+    assert not warnings(page)
+    assert page.title[0].value.endswith("on UAR")
+    assert "Rare classes" not in table(page)
+    assert ("Cells never seen" in table(page)) == (protocol == "zero-shot")
+    assert "in tail" not in text(page), "the scarce cells are all that a transfer tests"
+
+
+def test_a_comparison_without_gelda_is_a_table(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+
+    def change(found: dict) -> None:
+        found["methods"] = {m: v for m, v in found["methods"].items() if not m.startswith("gelda")}
+        found["paired"], found["config"]["selection"] = {}, {}
+        found["paired_to_la"] = {m: v for m, v in found["paired_to_la"].items() if not m.startswith("gelda")}
+
+    edited(path, change)
+    page = open_page("results", run=RUN)
+    assert not warnings(page)
+    baselines = [m for m in AUGMENTERS if not m.startswith("gelda")]
+    assert page.title[0].value == f"{len(baselines)} methods on the same latents"
+    assert len(rows(page)) == len(baselines)
+
+
+def test_one_seed_has_no_verdict(workspace: Path) -> None:
+    fixtures.make_comparison(workspace, seeds=1)
+    page = open_page("results", run=RUN)
+    assert not warnings(page)
+    assert page.title[0].value == "GeLDA on the rare classes: one seed allows no verdict"
+
+
+def test_an_interrupted_comparison_resumes_from_home(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixtures.make_comparison(workspace, status="interrupted")
+    asked = []
+    monkeypatch.setattr(jobs, "resume", lambda run: asked.append(run))
+    page = open_page("home")
+    page.button(key=f"resume-{RUN}").click().run()
+    assert asked == [RUN]
+    monkeypatch.undo()
+    monkeypatch.setenv("GELDA_HOME", str(workspace))
+    page = open_page("home")
+    page.button(key=f"resume-{RUN}").click().run()
+    assert any("There is no bank at /data/pets.npz" in w for w in warnings(page))
+
+
+def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value(" /data/pets.npz ").run()
+    page.segmented_control(key="compare.protocol").set_value("zero-shot").run()
+    page.text_input(key="compare.target").set_value("night")
+    page.text_input(key="compare.keep").set_value("ant")
+    page.toggle(key="compare.unlabelled").set_value(True)
+    page.number_input(key="compare.seeds").set_value(7)
+    page.button(key="compare.start").click().run()
+    assert started == [
+        {"bank": "/data/pets.npz", "protocol": "zero-shot", "target": "night", "keep": "ant",
+         "unlabelled": True, "seeds": 7}
+    ]  # fmt: skip
+
+    def refuse(values: dict) -> None:
+        raise UserError("There is no subdomain called 'nigth'.")
+
+    monkeypatch.setattr(jobs, "start_comparison", refuse)
+    page.button(key="compare.start").click().run()
+    assert warnings(page) == ["There is no subdomain called 'nigth'."]
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_the_forest_has_a_row_a_method_and_ends_at_a_hundred(theme: str) -> None:
+    frame = pd.DataFrame(
+        [
+            ("losses", "ce", "CE", 9.0, 6.0, 12.0),
+            ("losses", "focal", "Focal", 1.0, -140.0, 142.0),
+            ("mixing", "mixup", "Mixup", -4.0, -5.0, -3.0),
+        ],
+        columns=["kind", "method", "title", "mean", "low", "high"],
+    )
+    figure = comparison_charts.differences(frame, theme, "t")
+    assert list(figure.layout.yaxis.ticktext) == ["<b>Losses</b>", "CE", "Focal", "<b>Mixing</b>", "Mixup"]
+    assert list(figure.layout.xaxis.range) == [-100.0, 100.0]
+    ahead, behind, inside = figure.data
+    assert (list(ahead.y), list(behind.y), list(inside.y)) == ([1], [4], [2])
+    assert inside.marker.color == THEMES[theme].paper and ahead.marker.color == THEMES[theme].accent
+    assert inside.customdata[0][2] == 142.0, "the axis is cut, the number is not"
+    assert charts.bounds(frame[frame["method"] == "ce"])[0] < 0 < 12 < charts.bounds(frame)[1]
+
+
+def test_the_protocol_in_words() -> None:
+    assert comparison.what({"protocol": "longtail", "cut": "cell", "imbalance": 50.0, "seeds": 1}) == (
+        "long tail over cells, imbalance 50, 1 seed"
+    )
+    assert comparison.what({"protocol": "few-shot", "target": "night", "shots": 5, "seeds": 5}) == (
+        "few-shot, night has 5 items a class, 5 seeds"
+    )
+    assert np.isnan(verdicts.interval(None).mean)
