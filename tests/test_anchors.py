@@ -123,6 +123,12 @@ def test_prototypes_of_a_cell_do_not_depend_on_other_cells(first, then):
     assert not torch.equal(of_cells(4, 1)[0][0], of_cells(4, 1)[0][1])
 
 
+def test_two_cells_of_a_class_do_not_share_their_prototypes():
+    label, subdomain = torch.zeros(12, dtype=torch.int64), torch.arange(12) // 6
+    made, _ = Anchors.of(class_task([9, 6])).draw(label, subdomain)
+    assert not torch.isclose(made[:6], made[6:]).all(1).any()
+
+
 def test_residuals_and_prototypes_recover_a_gaussian_class():
     """Mean and covariance of a class of 300 come back; a wide and a narrow axis are told apart."""
     spread = torch.tensor([1.4, 1.0, 0.7])
