@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import __version__, augmenters, device, protocols, report, semantics
+from gelda import __version__, augmenters, device, protocols, recipes, report, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.base import Augmenter, Synthetic, Task
@@ -289,7 +289,7 @@ class Comparison:
                 name,
                 setting,
                 head_data(task, arm, made[key], real=task.latents),
-                arm.plan(task).resolved(self.config.loss, tau),
+                self._plan(arm.plan(task), self.config.loss, tau),
                 test if transform is None else transform(test, subdomain),
                 task.classes,
                 made=made[key],
@@ -363,7 +363,7 @@ class Comparison:
                 tick((place + len(candidates) / len(pairs)) / len(augmenters.KINDS), candidate.arm)
                 plan = build(candidate.arm, candidate.setting, self.config).plan(NO_TASK)
                 if plan.loss is None:  # makers and mixers are shown under the other loss too
-                    under.append(replace(candidate, plan=plan.resolved(other, choice.tau)))
+                    under.append(replace(candidate, plan=self._plan(plan, other, choice.tau)))
             self._fit(candidates + under, episode.seed)
             for candidate in candidates:
                 arrays = {"predicted": _predicted(candidate, classes)}
@@ -481,14 +481,23 @@ class Comparison:
 
     # -- helpers --------------------------------------------------------------------------------
 
+    def _plan(self, plan: HeadPlan, loss: str, tau: float) -> HeadPlan:
+        """An arm's plan with the comparison's loss, τ and recipe where it names none."""
+        sampling = self.config.sampling
+        return plan.resolved(loss, tau, sampling.recipe, sampling.recipe_strength)
+
     def _arm_key(self, method: str, layer: str, tau: float, setting: Setting | None = None) -> str:
         """What an arm's choice (or, with its setting, its predictions) depends on beside the run's key."""
         made_by = None
+        sampling = self.config.sampling.model_dump()
+        recipe = [sampling.pop("recipe"), sampling.pop("recipe_strength")]
         if augmenters.get(method).generative:
             g = self.config.generator
             texts = (g.class_semantics, g.subdomain_semantics, g.text_template)
-            made_by = [g, self.config.sampling, [semantics.fingerprint(text) for text in texts]]
-        return content_key(method, layer, tau, setting or list(grid_of(method)), made_by)
+            made_by = [g, sampling, [semantics.fingerprint(text) for text in texts]]
+        # what is as it always was stays out, so that arms computed before are found again
+        further = [] if recipe == ["joint", None] else [recipe]
+        return content_key(method, layer, tau, setting or list(grid_of(method)), made_by, *further)
 
     def _stage(self, name: str, work: Callable[[int, Callable[[float, str], None]], Any]) -> dict[int, Any]:
         started, done = time.perf_counter(), {}
@@ -554,6 +563,7 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
             raise UserError(f"zero-shot needs --keep, one of: {', '.join(items.class_names)}.")
         if config.keep not in items.class_names:
             raise unknown("class", config.keep, items.class_names)
+    recipes.strength(config.sampling.recipe, config.sampling.recipe_strength)
     g = config.generator
     semantics.check(g.class_semantics, "class", items.class_names)
     semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)

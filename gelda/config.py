@@ -173,6 +173,17 @@ class SamplingConfig(Settings):
     )
     filter: str = Field("none", description="Which synthetic latents are kept.")
     kept_share: float = Field(0.9, gt=0, le=1, description="Share of each cell that a filter keeps.")
+    recipe: str = Field(
+        "joint",
+        title="When heads see synthetic latents",
+        description="joint, synthetic-first, curriculum or real-last.",
+    )
+    recipe_strength: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The recipe's own number: share of the synthetic or the real phase, or first noise (t₀).",
+    )
 
 
 class ProjectionConfig(Settings):
