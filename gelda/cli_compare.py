@@ -135,12 +135,10 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     return result
 
 
-def _layer(text: str) -> int:
-    if text == "auto":
-        raise UserError("--adapter-layer auto is not there yet: compare generates at layer 0, z^(0).")
-    if not text.isdigit():
-        raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on.")
-    return int(text)
+def _layer(text: str) -> int | str:
+    if text != "auto" and not text.isdigit():
+        raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on, or auto.")
+    return text if text == "auto" else int(text)
 
 
 def _source(text: str) -> str:

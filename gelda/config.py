@@ -327,7 +327,9 @@ class CompareConfig(Settings):
     validation_folds: int = Field(3, ge=2, le=10)
     most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
     adapter: AdapterConfig = AdapterConfig()
-    adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
+    adapter_layer: Annotated[int, Field(ge=0, le=8)] | Literal["auto"] = Field(
+        0, description="Layer l: latents are generated at z^(l); auto chooses by validation."
+    )
     generator: GeneratorConfig = GeneratorConfig(
         class_semantics="auto",
         subdomain_semantics="auto",
