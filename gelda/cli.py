@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gelda import __version__, cli_compare
+from gelda import __version__, cli_compare, cli_layers
 from gelda.errors import UserError, nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -153,6 +153,7 @@ def ship(
 
 app.command("compare")(cli_compare.compare)
 app.command("import")(cli_compare.import_)
+app.command("layers")(cli_layers.layers)
 
 
 @app.command("app")

@@ -43,39 +43,23 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what was computed before.")] = False,
 ) -> None:
     """Compare every method on ready latents; the same command again goes on where it stopped."""
-    from gelda.cli import check_writable, overrides
-    from gelda.config import PROTOCOLS, resolve_compare
-    from gelda.errors import unknown
+    from gelda.config import resolve_compare
     from gelda.ready import open_bank
 
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, PROTOCOLS)
-    if json_file:
-        check_writable(json_file)
     opened = open_bank(bank)
-    values: dict[str, Any] = {"bank": str(bank), "protocol": protocol, "unlabelled": unlabelled}
-    values |= {"device": device, "precision": precision}
-    given = {
-        "imbalance": imbalance,
-        "cut": cut,
-        "target": target,
-        "keep": keep,
-        "shots": shots,
-        "seeds": seeds,
-    }
-    values |= {k: v for k, v in given.items() if v is not None}
-    for name, text in (("classes", classes), ("methods", None if methods == "all" else methods)):
-        if text:
-            values[name] = [part.strip() for part in text.split(",") if part.strip()]
-    if fm_layer:
-        values["adapter"] = {"fm_layer": fm_layer}
+    values = settings(
+        bank,
+        protocol,
+        json_file,
+        set_,
+        {"imbalance": imbalance, "cut": cut, "target": target, "keep": keep, "shots": shots, "seeds": seeds},
+        {"classes": classes, "methods": None if methods == "all" else methods},
+        {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics},
+        fm_layer,
+        {"unlabelled": unlabelled, "device": device, "precision": precision},
+    )
     if adapter_layer is not None:
-        values["adapter_layer"] = _layer(adapter_layer)
-    sources = {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics}
-    chosen = {k: _source(v) for k, v in sources.items() if v}
-    if chosen:
-        values["generator"] = chosen
-    values = _merged(values, overrides(set_ or []))
+        values.setdefault("adapter_layer", _layer(adapter_layer))
     targets = opened.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
     results = {}
     for one in targets:
@@ -86,6 +70,39 @@ def compare(
 
         write_json(json_file, results[targets[0]] if len(targets) == 1 else {"targets": results})
         typer.echo(f"Report written to {json_file}.")
+
+
+def settings(
+    bank: Path,
+    protocol: str,
+    json_file: Path | None,
+    set_: list[str] | None,
+    plain: dict[str, Any],
+    lists: dict[str, str | None],
+    sources: dict[str, str | None],
+    fm_layer: str | None,
+    always: dict[str, Any],
+) -> dict[str, Any]:
+    """CompareConfig's values from flags: those that were given, in the config's form; --set goes last."""
+    from gelda.cli import check_writable, overrides
+    from gelda.config import PROTOCOLS
+    from gelda.errors import unknown
+
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    if json_file:
+        check_writable(json_file)
+    values: dict[str, Any] = {"bank": str(bank), "protocol": protocol, **always}
+    values |= {k: v for k, v in plain.items() if v is not None}
+    for name, text in lists.items():
+        if text:
+            values[name] = [part.strip() for part in text.split(",") if part.strip()]
+    if fm_layer:
+        values["adapter"] = {"fm_layer": fm_layer}
+    chosen = {k: _source(v) for k, v in sources.items() if v}
+    if chosen:
+        values["generator"] = chosen
+    return _merged(values, overrides(set_ or []))
 
 
 def import_(
