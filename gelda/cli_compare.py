@@ -25,7 +25,9 @@ def compare(
         bool, typer.Option("--unlabelled", help="Transductive: target latents may be read without labels.")
     ] = False,
     shots: Annotated[int | None, typer.Option(help="Training items a class in the target.")] = None,
-    fm_layer: Annotated[str | None, typer.Option(help="Encoder layer, or auto.")] = None,
+    fm_layer: Annotated[
+        str | None, typer.Option(help="Encoder layer, auto, or weighted (a learned sum of all).")
+    ] = None,
     adapter_layer: Annotated[str | None, typer.Option(help="Adapter layer l, or auto.")] = None,
     class_semantics: Annotated[
         str | None, typer.Option(help="A source's name, or a CSV or npz file.")

@@ -20,6 +20,7 @@ from gelda.finetune import head_data
 from gelda.heads import fit
 from gelda.health import generator_health
 from gelda.latents import Standardizer
+from gelda.layer_weights import WEIGHTED, check_widths, learn_weights, weighted_sum
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.report import SeedResult
@@ -79,6 +80,7 @@ class Comparison:
         self.seeds = list(range(config.first_seed, config.first_seed + config.seeds))
         self.latents: dict[str, torch.Tensor] = {}
         self.adapters: dict[str, Adapter] = {}
+        self.sums: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.seconds: dict[str, float] = {}
         self.health: list[dict[str, float]] = []
 
@@ -114,9 +116,32 @@ class Comparison:
             self.latents[layer] = self.bank.load(layer)
         return self.latents[layer]
 
+    def raw(self, episode: Episode, layer: str) -> torch.Tensor:
+        """All latents of an encoder layer, or of the sum of all that is learned on an episode's rows."""
+        if layer != WEIGHTED or layer in self.bank.layers:
+            return self.z(layer)
+        key = content_key(episode.seed, episode.train.tolist())
+        if key not in self.sums:
+            if len(self.sums) >= 8:  # a sum is as large as a layer
+                self.sums.clear()
+            rows = torch.from_numpy(episode.train)
+            every = {name: self.z(name) for name in self.bank.layers}
+            stack = torch.stack([Standardizer.fit(z[rows]).apply(z[rows]) for z in every.values()])
+            place = np.searchsorted(episode.classes, self.items.label[episode.train])
+            weights = learn_weights(
+                stack,
+                torch.from_numpy(place),
+                len(episode.classes),
+                self.config.adapter,
+                episode.seed,
+                self.device,
+            )
+            self.sums[key] = (weights, weighted_sum(every, rows, weights))
+        return self.sums[key][1]
+
     def space(self, episode: Episode, layer: str, tau: float = 1.0, at: int = 0) -> Space:
         """z^(at) of an episode, at ≥ 1 by an adapter trained on its real rows with the comparison's loss."""
-        train = self.z(layer)[torch.from_numpy(episode.train)]
+        train = self.raw(episode, layer)[torch.from_numpy(episode.train)]
         base = Standardizer.fit(train)
         if not at:
             return Space(0, base)
@@ -141,7 +166,7 @@ class Comparison:
         """The training rows of an episode, standardised by themselves, at z^(0) or in another space of it;
         classes numbered by those in play."""
         items, rows = self.items, torch.from_numpy(episode.train)
-        z = self.z(layer)
+        z = self.raw(episode, layer)
         scale = space or self.space(episode, layer)
         number = np.full(items.cells[0], -1)
         number[list(episode.classes)] = np.arange(len(episode.classes))
@@ -176,7 +201,7 @@ class Comparison:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Test latents [M, D] in the episode's standardised space, and their subdomains."""
         scale = space or self.space(episode, layer)
-        return scale.apply(self.z(layer)[torch.from_numpy(episode.test)]), torch.from_numpy(
+        return scale.apply(self.raw(episode, layer)[torch.from_numpy(episode.test)]), torch.from_numpy(
             self.items.subdomain[episode.test]
         )
 
@@ -249,6 +274,11 @@ class Comparison:
             settings[m] = min(rated, key=lambda r: np.inf if r["score"] is None else r["score"])["setting"]
             scores[m] = {describe(r["setting"]): r["score"] for r in rated}
         tick(1, "")
+        if layer == WEIGHTED and layer not in self.bank.layers:
+            episode = self.episodes(seed)[0]
+            self.raw(episode, layer)
+            weights = self.sums[content_key(episode.seed, episode.train.tolist())][0]
+            scores["layer_weights"] = dict(zip(self.bank.layers, weights.tolist(), strict=True))
         return Choice(layer, tau, settings, scores, at)
 
     def _select_layer(
@@ -637,8 +667,10 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     items = bank.items
     device.resolve_precision(config.precision, device.resolve(config.device))
     arms(config, bank)
-    if config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
-        raise unknown("layer", config.adapter.fm_layer, bank.layers)
+    if config.adapter.fm_layer == WEIGHTED and WEIGHTED not in bank.layers:
+        check_widths(bank.layers)
+    elif config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
+        raise unknown("layer", config.adapter.fm_layer, [*bank.layers, WEIGHTED])
     hidden = len(config.adapter.hidden)
     if config.adapter_layer != "auto" and config.adapter_layer > hidden:
         raise UserError(

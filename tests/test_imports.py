@@ -11,13 +11,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # design.md's order, and our additions: errors model_card pretrain ready texts semantic_tables semantic_files
 # mixers posts recipes domains schedulers config allocation pool heads points experiment health terminal
-# shipping spaces compare layer_study cli_layers.
+# shipping spaces layer_weights compare layer_study cli_layers.
 ORDER = (
     "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents ready "
     "texts semantic_tables semantic_files semantics conditions losses mixers posts recipes domains "
     "metrics statistics schedulers config allocation adapter pool heads denoiser diffusion sampler "
     "augmenters finetune protocols projection report runs experiment points health terminal pipeline "
-    "spaces compare layer_study jobs shipping ablation executors sklearn cli_compare cli_layers cli __main__"
+    "spaces layer_weights compare layer_study jobs shipping ablation executors sklearn cli_compare "
+    "cli_layers cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 
