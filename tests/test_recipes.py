@@ -1,22 +1,28 @@
 """Recipes: who is drawn when, with which class counts; copies stay independent; joint stays what it was."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import planted_task
+from conftest import PLANTED_DATASET, PLANTED_ENCODER, planted_task
 
-from gelda import recipes
+from gelda import recipes, runs
 from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.artifacts import read_tensors
 from gelda.augmenters import get as augmenter
 from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda
 from gelda.augmenters.starts import own_or_transported
-from gelda.config import GeneratorConfig, SamplingConfig
+from gelda.config import GeneratorConfig, SamplingConfig, resolve_config
+from gelda.datasets import DATASETS
+from gelda.encoders import ENCODERS
 from gelda.errors import UserError
 from gelda.finetune import head_data, keep
 from gelda.heads import _Group, fit
+from gelda.pipeline import Pipeline, execute
 from gelda.pool import Pool, draws
 from gelda.recipes import LEVELS, RECIPES
 
@@ -286,6 +292,37 @@ def test_a_generative_arm_follows_its_own_sampling_and_others_the_run():
     assert own.recipe_strength == 0.1
     plan = Augmenter().plan(task).resolved("ce", 1.0, "synthetic-first", 0.4)
     assert (plan.recipe, plan.recipe_strength) == ("synthetic-first", 0.4)
+
+
+def test_a_whole_run_by_a_curriculum_and_its_resumption(monkeypatch):
+    """Levels are kept on disk: a resumed run trains heads on what the first one trained them on."""
+    settings = resolve_config(
+        {
+            "seeds": 1,
+            "device": "cpu",
+            "data": {"dataset": "planted", "empty_subdomains": ["shifted"], "imbalance": 6},
+            "encoder": {"name": "planted"},
+            "methods": ["ce", "smote", "gelda"],
+            "sampling": {"num_inference_steps": 8, "recipe": "curriculum", "filter": "neighbour"},
+        },
+        "tiny",
+    )
+    monkeypatch.setitem(DATASETS, "planted", PLANTED_DATASET)
+    monkeypatch.setitem(ENCODERS, "planted", PLANTED_ENCODER)
+    monkeypatch.setattr(Pipeline, "_project", lambda *_: None)
+    state = runs.create_run(settings.model_dump(mode="json"), "planted", "planted", "by-recipe")
+    first = execute(settings, state)
+    (made,) = state.path.glob("stages/sample-*/gelda.safetensors")
+    saved = read_tensors(made)
+    assert set(saved["level"].tolist()) == set(range(1, LEVELS + 1))
+    for file in state.path.glob("stages/finetune-*/*"):
+        file.unlink()
+    state = runs.create_run(settings.model_dump(mode="json"), "planted", "planted", "again")
+    shutil.rmtree(state.path / "stages", ignore_errors=True)
+    shutil.copytree(runs.home() / "runs" / "by-recipe" / "stages", state.path / "stages")
+    again = execute(settings, state)
+    assert json.dumps(first["methods"]) == json.dumps(again["methods"])
+    assert [s.state for s in state.stages if s.name == "sample"] == ["reused"]
 
 
 @pytest.mark.parametrize("name, value, words", [
