@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from gelda.allocation import ALLOCATIONS
 from gelda.config import CompareConfig
+from gelda.recipes import RECIPES
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.
 DEMO_FIELDS = (
@@ -20,6 +21,7 @@ DEMO_FIELDS = (
     "generator.steps",
     "sampling.allocation",
     "sampling.weight",
+    "sampling.recipe",
     "sampling.guidance_class",
     "sampling.guidance_subdomain",
     "device",
@@ -36,6 +38,11 @@ CHOICES: dict[str, Sequence[str]] = {
     "device": ("auto", "cpu", "cuda", "mps"),
     "precision": ("auto", "fp32", "bf16"),
     "sampling.allocation": tuple(ALLOCATIONS),
+    "sampling.recipe": tuple(RECIPES),
+}
+TITLES: dict[str, dict[str, str]] = {
+    "sampling.allocation": {name: spec.title for name, spec in ALLOCATIONS.items()},
+    "sampling.recipe": {name: spec.title for name, spec in RECIPES.items()},
 }
 
 
@@ -97,7 +104,7 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
     literal = tuple(o for o in get_args(field.annotation) if isinstance(o, str))
     if name in CHOICES or literal:
         options = list(CHOICES.get(name, literal))
-        shown = {option: spec.title for option, spec in ALLOCATIONS.items()}
+        shown = TITLES.get(name, {})
         return st.selectbox(
             label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
         )

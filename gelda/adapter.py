@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gelda import losses, mixers, posts
+from gelda import losses, mixers, posts, recipes
 from gelda.errors import UserError, unknown
 from gelda.seeds import generator
 
@@ -118,17 +118,21 @@ class HeadData:
     """What one head learns from: latents [N, D], labels [N], and each item's weight [N].
 
     counts [C] are the effective counts for losses that look at them: the sum of weights per class.
-    subdomain [N] is needed for domain-adversarial training only; −1 is unknown.
+    subdomain [N] is needed for domain-adversarial training only; −1 is unknown. level int [N] is what
+    recipes go by: 0 real, 1 … the noise level of a synthetic latent; None: no row is known to be synthetic.
     """
 
     latents: torch.Tensor
     label: torch.Tensor
     weight: torch.Tensor
     subdomain: torch.Tensor | None = None
+    level: torch.Tensor | None = None
 
-    def counts(self, classes: int) -> torch.Tensor:
+    def counts(self, classes: int, weight: torch.Tensor | None = None) -> torch.Tensor:
+        """Effective counts [C], under other item weights [N] where given (those of a recipe's phase)."""
+        weight = self.weight if weight is None else weight
         return torch.zeros(classes, dtype=torch.float64).index_add_(
-            0, self.label.cpu(), self.weight.double().cpu()
+            0, self.label.cpu(), weight.double().cpu()
         )
 
 
@@ -139,7 +143,8 @@ class HeadPlan:
     loss: an entry of LOSSES with its own number `strength`; deferred: class-balanced re-weighting in this
     last share of the steps (DRW, arXiv 1906.07413); mix: an entry of MIXERS, used on every batch of
     z^(start); post: an entry of POSTS, used on the last layer afterwards; adversarial: strength of
-    domain-adversarial training (arXiv 1505.07818), None = without. loss None = the run's loss.
+    domain-adversarial training (arXiv 1505.07818), None = without. recipe: an entry of RECIPES with its own
+    number, when real and when synthetic items are drawn. loss, recipe None = the run's.
     """
 
     loss: str | None = None
@@ -150,10 +155,20 @@ class HeadPlan:
     post: str | None = None
     post_strength: float | None = None
     adversarial: float | None = None
+    recipe: str | None = None
+    recipe_strength: float | None = None
 
-    def resolved(self, loss: str, tau: float | None = None) -> HeadPlan:
-        """With the run's loss where none is named, and the run's τ where logit adjustment has none."""
+    def resolved(
+        self,
+        loss: str,
+        tau: float | None = None,
+        recipe: str = "joint",
+        recipe_strength: float | None = None,
+    ) -> HeadPlan:
+        """With the run's loss and recipe where none is named, its τ where logit adjustment has none."""
         plan = replace(self, loss=self.loss or loss)
+        if plan.recipe is None:
+            plan = replace(plan, recipe=recipe, recipe_strength=recipe_strength)
         if plan.loss == "logit-adjustment" and plan.strength is None:
             plan = replace(plan, strength=tau)
         return plan
@@ -171,4 +186,6 @@ class HeadPlan:
             strength=losses.strength(self.loss, self.strength),
             mix_strength=mixers.strength(self.mix, self.mix_strength) if self.mix else None,
             post_strength=posts.strength(self.post, self.post_strength) if self.post else None,
+            recipe=self.recipe or "joint",
+            recipe_strength=recipes.strength(self.recipe or "joint", self.recipe_strength),
         )

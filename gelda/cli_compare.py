@@ -38,7 +38,9 @@ def compare(
         bool, typer.Option("--unlabelled", help="Transductive: target latents may be read without labels.")
     ] = False,
     shots: Annotated[int | None, typer.Option(help="Training items a class in the target.")] = None,
-    fm_layer: Annotated[str | None, typer.Option(help="Encoder layer, or auto.")] = None,
+    fm_layer: Annotated[
+        str | None, typer.Option(help="Encoder layer, auto, or weighted (a learned sum of all).")
+    ] = None,
     adapter_layer: Annotated[str | None, typer.Option(help="Adapter layer l, or auto.")] = None,
     class_semantics: Annotated[
         str | None, typer.Option(help="A source's name, or a CSV or npz file.")
@@ -57,43 +59,24 @@ def compare(
 ) -> None:
     """Compare every method on ready latents; the same command again goes on where it stopped."""
     from gelda import compare as engine
-    from gelda.cli_options import check_writable, overrides
-    from gelda.config import PROTOCOLS, resolve_compare
-    from gelda.errors import unknown
+    from gelda.config import resolve_compare
     from gelda.ready import open_bank
 
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, PROTOCOLS)
-    if json_file:
-        check_writable(json_file)
     opened = open_bank(bank)
     opened = replace(opened, load=cache(opened.load))  # read once for the check and for every target
-    values: dict[str, Any] = {"bank": str(bank.resolve()), "protocol": protocol, "unlabelled": unlabelled}
-    values |= {"device": device, "precision": precision}
-    given = {
-        "imbalance": imbalance,
-        "cut": cut,
-        "target": target,
-        "keep": keep,
-        "shots": shots,
-        "seeds": seeds,
-    }
-    values |= {k: v for k, v in given.items() if v is not None}
-    for name, text in (("classes", classes), ("methods", None if methods == "all" else methods)):
-        if text:
-            values[name] = [part.strip() for part in text.split(",") if part.strip()]
-    for name, fitting in FITTING.items():
-        if values.get(name) and protocol not in fitting:
-            raise UserError(f"--{name} belongs to {' and '.join(fitting)}, not to {protocol}: leave it out.")
-    if fm_layer:
-        values["adapter"] = {"fm_layer": fm_layer}
+    values = settings(
+        bank,
+        protocol,
+        json_file,
+        set_,
+        {"imbalance": imbalance, "cut": cut, "target": target, "keep": keep, "shots": shots, "seeds": seeds},
+        {"classes": classes, "methods": None if methods == "all" else methods},
+        {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics},
+        fm_layer,
+        {"unlabelled": unlabelled, "device": device, "precision": precision},
+    )
     if adapter_layer is not None:
-        values["adapter_layer"] = _layer(adapter_layer)
-    sources = {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics}
-    chosen = {k: _source(v) for k, v in sources.items() if v}
-    if chosen:
-        values["generator"] = chosen
-    values = _merged(values, overrides(set_ or []))
+        values.setdefault("adapter_layer", _layer(adapter_layer))
     targets = opened.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
     configs = [resolve_compare({**values, **({"target": one} if one else {})}, preset) for one in targets]
     for config in configs:
@@ -104,6 +87,42 @@ def compare(
 
         write_json(json_file, results[targets[0]] if len(targets) == 1 else {"targets": results})
         typer.echo(f"Report written to {json_file}.")
+
+
+def settings(
+    bank: Path,
+    protocol: str,
+    json_file: Path | None,
+    set_: list[str] | None,
+    plain: dict[str, Any],
+    lists: dict[str, str | None],
+    sources: dict[str, str | None],
+    fm_layer: str | None,
+    always: dict[str, Any],
+) -> dict[str, Any]:
+    """CompareConfig's values from flags: those that were given, in the config's form; --set goes last."""
+    from gelda.cli_options import check_writable, overrides
+    from gelda.config import PROTOCOLS
+    from gelda.errors import unknown
+
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    if json_file:
+        check_writable(json_file)
+    values: dict[str, Any] = {"bank": str(bank.resolve()), "protocol": protocol, **always}
+    values |= {k: v for k, v in plain.items() if v is not None}
+    for name, text in lists.items():
+        if text:
+            values[name] = [part.strip() for part in text.split(",") if part.strip()]
+    for name, fitting in FITTING.items():
+        if values.get(name) and protocol not in fitting:
+            raise UserError(f"--{name} belongs to {' and '.join(fitting)}, not to {protocol}: leave it out.")
+    if fm_layer:
+        values["adapter"] = {"fm_layer": fm_layer}
+    chosen = {k: _source(v) for k, v in sources.items() if v}
+    if chosen:
+        values["generator"] = chosen
+    return _merged(values, overrides(set_ or []))
 
 
 def import_(
@@ -149,12 +168,10 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     return result
 
 
-def _layer(text: str) -> int:
-    if text == "auto":
-        raise UserError("--adapter-layer auto is not there yet: compare generates at layer 0, z^(0).")
-    if not text.isdigit():
-        raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on.")
-    return int(text)
+def _layer(text: str) -> int | str:
+    if text != "auto" and not text.isdigit():
+        raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on, or auto.")
+    return text if text == "auto" else int(text)
 
 
 def _source(text: str) -> str:

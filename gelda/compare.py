@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gelda import __version__, augmenters, device, protocols, report, semantics
+from gelda import __version__, augmenters, device, protocols, recipes, report, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.base import Augmenter, Synthetic, Task
@@ -21,10 +21,12 @@ from gelda.finetune import head_data
 from gelda.heads import fit
 from gelda.health import generator_health
 from gelda.latents import Standardizer
+from gelda.layer_weights import WEIGHTED, check_widths, learn_weights, weighted_sum
 from gelda.protocols import Episode
 from gelda.ready import Items, ReadyBank
 from gelda.report import SeedResult
 from gelda.runs import Recorder, RunState, StageState, tracked
+from gelda.spaces import Space, heads_from, train_adapter
 
 STAGES = {
     "select": "Choose layer, τ and every method's setting on validation",
@@ -33,6 +35,8 @@ STAGES = {
 }
 TOGETHER = 400_000_000  # numbers (fp32) that the heads trained side by side may hold
 CONTROLS = ("gelda-uncond", "gelda-shuffled")  # they take the form that validation chose for gelda
+# whose defaults choose the adapter layer, whatever arms are compared: one arm of each family (see below)
+VOTERS = ("logit-adjustment", "smote", "mixup", "residual-transfer", "mean-shift", "gelda")
 Setting = dict[str, Any]
 _ZERO = torch.zeros(1, dtype=torch.int64)
 NO_TASK = Task(torch.zeros(1, 1), _ZERO, _ZERO, 1, 1, np.zeros((1, 1), np.int64), 0)  # to ask for a plan
@@ -40,12 +44,13 @@ NO_TASK = Task(torch.zeros(1, 1), _ZERO, _ZERO, 1, 1, np.zeros((1, 1), np.int64)
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose for a seed: layer, τ, a setting an arm; and every score it saw."""
+    """What validation chose for a seed: layers, τ, a setting an arm; and every score it saw."""
 
     layer: str
     tau: float
     settings: dict[str, Setting]
     scores: dict[str, Any]
+    adapter_layer: int = 0
 
 
 @dataclass
@@ -56,10 +61,11 @@ class Candidate:
     setting: Setting
     data: HeadData
     plan: HeadPlan
-    test: torch.Tensor  # standardised test latents [M, D] as this arm sees them
+    test: torch.Tensor  # test latents [M, D] as this arm's head takes them, at z^(l)
     classes: int
     episode: int = 0
     made: Synthetic | None = None
+    space: Space | None = None  # None: z^(0)
     logits: torch.Tensor | None = None
 
 
@@ -74,6 +80,8 @@ class Comparison:
         self.methods = arms(config, bank)
         self.seeds = list(range(config.first_seed, config.first_seed + config.seeds))
         self.latents: dict[str, torch.Tensor] = {}
+        self.adapters: dict[str, Adapter] = {}
+        self.sums: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self.seconds: dict[str, float] = {}
         self.health: list[dict[str, float]] = []
 
@@ -104,11 +112,58 @@ class Comparison:
             self.latents[layer] = self.bank.load(layer)
         return self.latents[layer]
 
-    def task(self, episode: Episode, layer: str, tick: Callable[[float], None] = lambda share: None) -> Task:
-        """The training rows of an episode, standardised by themselves; classes numbered by those in play."""
+    def raw(self, episode: Episode, layer: str) -> torch.Tensor:
+        """All latents of an encoder layer, or of the sum of all that is learned on an episode's rows."""
+        if layer != WEIGHTED or layer in self.bank.layers:
+            return self.z(layer)
+        key = content_key(episode.seed, episode.train.tolist())
+        if key not in self.sums:
+            if len(self.sums) >= 8:  # a sum is as large as a layer
+                self.sums.clear()
+            rows = torch.from_numpy(episode.train)
+            every = {name: self.z(name) for name in self.bank.layers}
+            stack = torch.stack([Standardizer.fit(z[rows]).apply(z[rows]) for z in every.values()])
+            place = np.searchsorted(episode.classes, self.items.label[episode.train])
+            weights = learn_weights(
+                stack,
+                torch.from_numpy(place),
+                len(episode.classes),
+                self.config.adapter,
+                episode.seed,
+                self.device,
+            )
+            self.sums[key] = (weights, weighted_sum(every, rows, weights))
+        return self.sums[key][1]
+
+    def space(self, episode: Episode, layer: str, tau: float = 1.0, at: int = 0) -> Space:
+        """z^(at) of an episode, at ≥ 1 by an adapter trained on its real rows with the comparison's loss."""
+        train = self.raw(episode, layer)[torch.from_numpy(episode.train)]
+        base = Standardizer.fit(train)
+        if not at:
+            return Space(0, base)
+        key = content_key(layer, tau, episode.seed, episode.train.tolist())
+        if key not in self.adapters:
+            if len(self.adapters) >= 32:  # of earlier seeds: they come back in the same order, if at all
+                self.adapters.clear()
+            task = self.task(episode, layer)
+            plan = HeadPlan().resolved(self.config.loss, tau)
+            self.adapters[key] = train_adapter(
+                task.latents, task.label, task.classes, self.config.adapter, plan, episode.seed, self.device
+            )
+        return Space.at(at, base, self.adapters[key], train)
+
+    def task(
+        self,
+        episode: Episode,
+        layer: str,
+        tick: Callable[[float], None] = lambda share: None,
+        space: Space | None = None,
+    ) -> Task:
+        """The training rows of an episode, standardised by themselves, at z^(0) or in another space of it;
+        classes numbered by those in play."""
         items, rows = self.items, torch.from_numpy(episode.train)
-        z = self.z(layer)
-        scale = Standardizer.fit(z[rows])
+        z = self.raw(episode, layer)
+        scale = space or self.space(episode, layer)
         number = np.full(items.cells[0], -1)
         number[list(episode.classes)] = np.arange(len(episode.classes))
         played = self.subdomains(episode)
@@ -138,12 +193,15 @@ class Comparison:
             unlabelled=unlabelled,
         )
 
-    def test(self, episode: Episode, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def test(
+        self, episode: Episode, layer: str, space: Space | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Test latents [M, D] in the episode's standardised space, and their subdomains."""
-        z = self.z(layer)
-        scale = Standardizer.fit(z[torch.from_numpy(episode.train)])
+        scale = space or self.space(episode, layer)
         subdomain = np.searchsorted(self.subdomains(episode), self.items.subdomain[episode.test])
-        return scale.apply(z[torch.from_numpy(episode.test)]), torch.from_numpy(subdomain)
+        return scale.apply(self.raw(episode, layer)[torch.from_numpy(episode.test)]), torch.from_numpy(
+            subdomain
+        )
 
     def allocation(self, episode: Episode) -> np.ndarray:
         """Synthetic latents wanted per cell [C', S].
@@ -180,18 +238,23 @@ class Comparison:
         """
         inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
         layer, tau, layer_scores = self._select_layer(seed, inner, tick)
+        at, at_scores = self._select_adapter_layer(seed, inner, layer, tau, tick)
         settings = {m: dict(grid_of(m)[0]) for m in self.methods}
         if "logit-adjustment" in settings:
             settings["logit-adjustment"] = {"tau": tau}
         scores: dict[str, Any] = {"layer": layer_scores}
+        if at_scores:
+            scores["adapter_layer"] = at_scores
         tuned = [m for m in self.methods if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m)) > 1]
-        files = {m: self._file("select", seed, f"{m}-{self._arm_key(m, layer, tau)}.json") for m in tuned}
+        files = {
+            m: self._file("select", seed, f"{m}-{self._arm_key(m, layer, tau, at=at)}.json") for m in tuned
+        }
         for place, kind in enumerate(augmenters.KINDS):
             pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
             candidates = []
             for number, episode in enumerate(inner):
                 pairs = [(m, setting) for m in pending for setting in grid_of(m)]
-                for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs)):
+                for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs, at)):
                     candidate.episode = number
                     candidates.append(candidate)
                     share = (place + (number + (done + 1) / len(pairs)) / len(inner)) / len(augmenters.KINDS)
@@ -209,7 +272,12 @@ class Comparison:
             settings[m] = min(rated, key=lambda r: np.inf if r["score"] is None else r["score"])["setting"]
             scores[m] = {describe(r["setting"]): r["score"] for r in rated}
         tick(1, "")
-        return Choice(layer, tau, settings, scores)
+        if layer == WEIGHTED and layer not in self.bank.layers:
+            episode = self.episodes(seed)[0]
+            self.raw(episode, layer)
+            weights = self.sums[content_key(episode.seed, episode.train.tolist())][0]
+            scores["layer_weights"] = dict(zip(self.bank.layers, weights.tolist(), strict=True))
+        return Choice(layer, tau, settings, scores, at)
 
     def _select_layer(
         self, seed: int, inner: Sequence[Episode], tick: Callable[[float, str], None]
@@ -249,6 +317,48 @@ class Comparison:
         _, layer, tau = min(every, key=lambda one: np.inf if one[0] is None else one[0])
         return layer, tau, scores
 
+    def _select_adapter_layer(
+        self,
+        seed: int,
+        inner: Sequence[Episode],
+        layer: str,
+        tau: float,
+        tick: Callable[[float, str], None],
+    ) -> tuple[int, dict[str, float | None]]:
+        """The l that all arms share; for auto the one with the lowest mean score of VOTERS, and all means.
+
+        One arm of each family votes with its default setting and the same τ, whatever arms are compared: the
+        layer suits no single arm, and arms added later find it unchanged. Logit adjustment alone would not
+        do: at l ≥ 1 it goes on from an adapter that has converged on the same latents, so that its score
+        tells of over-fitting and says nothing of how well latents can be made there.
+        """
+        wanted = self.config.adapter_layer
+        if wanted != "auto":
+            return wanted, {}
+        single = len(self.items.subdomain_names) < 2
+        voters = [m for m in VOTERS if not (single and class_of(m).needs_subdomains)]
+        pairs: list[tuple[str, Setting]] = [
+            (m, {"tau": tau} if m == "logit-adjustment" else dict(grid_of(m)[0])) for m in voters
+        ]
+        means: dict[str, float | None] = {}
+        for at in range(len(self.config.adapter.hidden) + 1):
+            tick(0.2, f"validating adapter layer {at}")
+            key = content_key(*[self._arm_key(m, layer, tau, setting, at) for m, setting in pairs])
+            file = self._file("select", seed, f"adapter-layer-{at}-{key}.json")
+            if not file.is_file():
+                candidates = []
+                for number, episode in enumerate(inner):
+                    for candidate in self._candidates(episode, layer, tau, pairs, at):
+                        candidate.episode = number
+                        candidates.append(candidate)
+                self._fit(candidates, seed)
+                found = {m: self._score(inner, [k for k in candidates if k.arm == m]) for m in voters}
+                write_json(file, {"format": FORMAT, "scores": found})
+            scores = list(read_json(file)["scores"].values())
+            means[str(at)] = None if None in scores else float(np.mean(scores))
+        best = min(means, key=lambda at: np.inf if (mean := means[at]) is None else mean)
+        return int(best), means
+
     def _score(self, inner: Sequence[Episode], own: Sequence[Candidate]) -> float:
         """Class-mean (cell-mean) log-loss of one setting, pooled over the validation episodes."""
         true, probabilities = [], []
@@ -264,11 +374,14 @@ class Comparison:
         return float(np.mean([loss[rows[:, 1] == u].mean() for u in np.unique(rows[:, 1])]))
 
     def _candidates(
-        self, episode: Episode, layer: str, tau: float, pairs: Sequence[tuple[str, Setting]]
+        self, episode: Episode, layer: str, tau: float, pairs: Sequence[tuple[str, Setting]], at: int = 0
     ) -> Iterator[Candidate]:
         """A head to train for every (arm, setting); settings that differ in weight share their latents,
         arms that say so a trained model."""
-        task, (test, subdomain) = self.task(episode, layer), self.test(episode, layer)
+        space = self.space(episode, layer, tau, at)
+        task = self.task(episode, layer, space=space)
+        test, subdomain = self.test(episode, layer, space)
+        real, seen = space.restore(task.latents), space.restore(test)
         made: dict[str, Synthetic] = {}
         models: dict[str, Any] = {}
         for name, setting in pairs:
@@ -284,11 +397,12 @@ class Comparison:
             yield Candidate(
                 name,
                 setting,
-                head_data(task, arm, made[key], real=task.latents),
-                arm.plan(task).resolved(self.config.loss, tau),
-                test if transform is None else transform(test, subdomain),
+                head_data(task, arm, made[key], space.restore, real),
+                self._plan(arm.plan(task), self.config.loss, tau),
+                seen if transform is None else space.restore(transform(test, subdomain)),
                 task.classes,
                 made=made[key],
+                space=space,
             )
 
     def _fit(self, candidates: Sequence[Candidate], seed: int) -> None:
@@ -307,10 +421,12 @@ class Comparison:
                 stop += 1
             group = candidates[start:stop]
             widths = (group[0].data.latents.shape[1], *a.hidden)
+            untuned, at = heads_from([k.space for k in group], widths, group[0].classes, seed)
             heads = fit(
-                Adapter(widths, group[0].classes, len(group), seed).to(self.device),
+                untuned.to(self.device),
                 [k.data for k in group],
                 [k.plan for k in group],
+                start=at,
                 steps=a.tune_steps,
                 batch_size=a.batch_size,
                 learning_rate=a.learning_rate,
@@ -321,7 +437,7 @@ class Comparison:
             )
             for number, candidate in enumerate(group):
                 one = heads.gather([number])
-                candidate.logits = one.run(candidate.test.to(self.device))[0].cpu()
+                candidate.logits = one.run(candidate.test.to(self.device), at)[0].cpu()
             start = stop
 
     # -- final training and testing -------------------------------------------------------------
@@ -351,18 +467,19 @@ class Comparison:
         classes = torch.tensor(episode.classes)
         files = {}
         for m in self.methods:
-            key = self._arm_key(m, choice.layer, choice.tau, self._final(m, choice))
+            key = self._arm_key(m, choice.layer, choice.tau, self._final(m, choice), choice.adapter_layer)
             files[m] = self._file("train", episode.seed, f"{episode.fold}-{m}-{key}.safetensors")
         for place, kind in enumerate(augmenters.KINDS):
             pending = [m for m in self.methods if augmenters.get(m).kind == kind and not files[m].is_file()]
             candidates, under = [], []
             pairs = [(m, self._final(m, choice)) for m in pending]
-            for candidate in self._candidates(episode, choice.layer, choice.tau, pairs):
+            layers = (choice.layer, choice.tau, pairs, choice.adapter_layer)
+            for candidate in self._candidates(episode, *layers):
                 candidates.append(candidate)
                 tick((place + len(candidates) / len(pairs)) / len(augmenters.KINDS), candidate.arm)
                 plan = build(candidate.arm, candidate.setting, self.config).plan(NO_TASK)
                 if plan.loss is None:  # makers and mixers are shown under the other loss too
-                    under.append(replace(candidate, plan=plan.resolved(other, choice.tau)))
+                    under.append(replace(candidate, plan=self._plan(plan, other, choice.tau)))
             self._fit(candidates + under, episode.seed)
             for candidate in candidates:
                 arrays = {"predicted": _predicted(candidate, classes)}
@@ -382,7 +499,8 @@ class Comparison:
 
     def _health(self, episode: Episode, layer: str, candidate: Candidate) -> dict[str, float]:
         """The generator's figures against the test latents (of the target, where there is one)."""
-        task, (test, _) = self.task(episode, layer), self.test(episode, layer)
+        space = candidate.space
+        task, (test, _) = self.task(episode, layer, space=space), self.test(episode, layer, space)
         place = {c: k for k, c in enumerate(episode.classes)}
         held = np.array([place[c] for c in self.items.label[episode.test]])
         tail = sorted({place[c] for c, _ in episode.groups["tail"]})
@@ -477,6 +595,13 @@ class Comparison:
             notes.append(
                 f"The bank's split tests groups that it trains on too: {shared} training items are left out."
             )
+        if any(ch.adapter_layer for ch in choices.values()):
+            at = ", ".join(str(ch.adapter_layer) for ch in choices.values())
+            notes.append(
+                f"Latents are made and heads tuned after adapter layer {at} (in the order of the seeds). The "
+                "adapter has seen the training rows: going on from it over-fits arms without synthetic "
+                "latents most, so hold the table of --adapter-layer 0 beside this one."
+            )
         if self.config.protocol != "longtail" and len(self.items.subdomain_names) < 3:
             notes.append("Only one source subdomain: validation cannot let a source play the target.")
         if tested < 8:
@@ -485,14 +610,26 @@ class Comparison:
 
     # -- helpers --------------------------------------------------------------------------------
 
-    def _arm_key(self, method: str, layer: str, tau: float, setting: Setting | None = None) -> str:
+    def _plan(self, plan: HeadPlan, loss: str, tau: float) -> HeadPlan:
+        """An arm's plan with the comparison's loss, τ and recipe where it names none."""
+        sampling = self.config.sampling
+        return plan.resolved(loss, tau, sampling.recipe, sampling.recipe_strength)
+
+    def _arm_key(
+        self, method: str, layer: str, tau: float, setting: Setting | None = None, at: int = 0
+    ) -> str:
         """What an arm's choice (or, with its setting, its predictions) depends on beside the run's key."""
         made_by = None
+        sampling = self.config.sampling.model_dump()
+        recipe = [sampling.pop("recipe"), sampling.pop("recipe_strength")]
         if augmenters.get(method).generative:
             g = self.config.generator
             texts = (g.class_semantics, g.subdomain_semantics, g.text_template)
-            made_by = [g, self.config.sampling, [semantics.fingerprint(text) for text in texts]]
-        return content_key(method, layer, tau, setting or list(grid_of(method)), made_by)
+            made_by = [g, sampling, [semantics.fingerprint(text) for text in texts]]
+        # what is as it always was stays out, so that arms computed before are found again
+        further: list[Any] = [] if recipe == ["joint", None] else [recipe]
+        further += [{"adapter_layer": at, "adapter": self.config.adapter}] if at else []
+        return content_key(method, layer, tau, setting or list(grid_of(method)), made_by, *further)
 
     def _stage(self, name: str, work: Callable[[int, Callable[[float, str], None]], Any]) -> dict[int, Any]:
         started, done = time.perf_counter(), {}
@@ -552,10 +689,15 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     items = bank.items
     device.resolve_precision(config.precision, device.resolve(config.device))
     arms(config, bank)
-    if config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
-        raise unknown("layer", config.adapter.fm_layer, bank.layers)
-    if config.adapter_layer:
-        raise UserError("compare generates at adapter layer 0 only so far: leave --adapter-layer out.")
+    if config.adapter.fm_layer == WEIGHTED and WEIGHTED not in bank.layers:
+        check_widths(bank.layers)
+    elif config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
+        raise unknown("layer", config.adapter.fm_layer, [*bank.layers, WEIGHTED])
+    hidden = len(config.adapter.hidden)
+    if config.adapter_layer != "auto" and config.adapter_layer > hidden:
+        raise UserError(
+            f"--adapter-layer is {config.adapter_layer}, but the adapter has {hidden} hidden layer(s)."
+        )
     if config.protocol == "longtail":
         if config.target or config.keep or config.unlabelled or config.classes:
             raise UserError(
@@ -576,6 +718,7 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
             raise UserError(f"zero-shot needs --keep, one of: {', '.join(items.class_names)}.")
         if config.keep not in items.class_names:
             raise unknown("class", config.keep, items.class_names)
+    recipes.strength(config.sampling.recipe, config.sampling.recipe_strength)
     g = config.generator
     semantics.check(g.class_semantics, "class", items.class_names)
     semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)
@@ -635,7 +778,13 @@ def protocol_seed(episode: Episode) -> int:
 def selection(choices: Mapping[int, Choice]) -> dict[str, Any]:
     """What was chosen in every seed and the scores behind it, for the report's config."""
     return {
-        str(seed): {"fm_layer": c.layer, "tau": c.tau, "settings": c.settings, "scores": c.scores}
+        str(seed): {
+            "fm_layer": c.layer,
+            "adapter_layer": c.adapter_layer,
+            "tau": c.tau,
+            "settings": c.settings,
+            "scores": c.scores,
+        }
         for seed, c in choices.items()
     }
 

@@ -173,6 +173,17 @@ class SamplingConfig(Settings):
     )
     filter: str = Field("none", description="Which synthetic latents are kept.")
     kept_share: float = Field(0.9, gt=0, le=1, description="Share of each cell that a filter keeps.")
+    recipe: str = Field(
+        "joint",
+        title="When heads see synthetic latents",
+        description="joint, synthetic-first, curriculum or real-last.",
+    )
+    recipe_strength: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The recipe's own number: share of the synthetic or the real phase, or first noise (t₀).",
+    )
 
 
 class ProjectionConfig(Settings):
@@ -321,7 +332,9 @@ class CompareConfig(Settings):
     validation_folds: int = Field(3, ge=2, le=10)
     most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
     adapter: AdapterConfig = AdapterConfig()
-    adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
+    adapter_layer: Annotated[int, Field(ge=0, le=8)] | Literal["auto"] = Field(
+        0, description="Layer l: latents are generated at z^(l); auto chooses by validation."
+    )
     generator: GeneratorConfig = GeneratorConfig(
         class_semantics="auto",
         subdomain_semantics="auto",

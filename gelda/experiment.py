@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, device, encoders, semantics
+from gelda import augmenters, device, encoders, recipes, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
@@ -46,6 +46,7 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
             ("allocation", sampling.allocation, ALLOCATIONS),
             ("filter", sampling.filter, FILTERS),
         ]
+        recipes.strength(sampling.recipe, sampling.recipe_strength)
     wanted += [("subdomain", name, manifest.subdomain_names) for name in config.data.empty_subdomains]
     for kind, name, options in wanted:
         if name not in options:

@@ -65,8 +65,10 @@ def keep(
     if score_of is None or len(made) == 0:
         return kept
     score = score_of(made, task, head)
-    for cell in torch.stack([made.label, made.subdomain], 1).unique(dim=0):
-        rows = ((made.label == cell[0]) & (made.subdomain == cell[1])).nonzero()[:, 0]
+    level = torch.ones_like(made.label) if made.level is None else made.level
+    cells = torch.stack([made.label, made.subdomain, level], 1)
+    for cell in cells.unique(dim=0):
+        rows = (cells == cell).all(1).nonzero()[:, 0]
         number = max(1, round(kept_share * len(rows)))
         kept[rows[score[rows].argsort(descending=True, stable=True)[number:]]] = False
     return kept
@@ -79,7 +81,7 @@ def head_data(
     restore: Restore = lambda z: z,
     real: torch.Tensor | None = None,
 ) -> HeadData:
-    """Real rows with the arm's weights, synthetic rows with the arm's weight for them (recipe: joint).
+    """Real rows with the arm's weights, synthetic rows with the arm's weight for them, shared by the levels.
 
     real: restore(task.latents), where the caller has it: arms without latents of their own then share one
     table.
@@ -92,11 +94,14 @@ def head_data(
         latents = real
     if latents is None:
         latents = restore(torch.cat([task.latents, made.latents]))
+    level = torch.ones_like(made.label) if made.level is None else made.level
+    levels = int(level.max()) if len(level) else 1
     return HeadData(
         latents,
         torch.cat([task.label, made.label]),
-        torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight)]),
+        torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight / levels)]),
         torch.cat([task.subdomain, made.subdomain]),
+        torch.cat([torch.zeros_like(task.label), level]),
     )
 
 
@@ -109,10 +114,12 @@ def finetune(
     restore: Restore = lambda z: z,
     on_step: Callable[[int, int], None] = lambda step, total: None,
     loss: str = "logit-adjustment",
+    recipe: str = "joint",
+    recipe_strength: float | None = None,
 ) -> Adapter:
     """One head an arm, tuned after layer l with the same budget; copy k belongs to the k-th arm.
 
-    loss: the run's, for arms that name none of their own.
+    loss, recipe: the run's, for arms that name none of their own.
 
     At l ≥ 1 every arm starts from the logit-adjusted `adapter`, whose z^(l) it is.
     At l = 0 nothing is frozen and every arm starts from one fresh initialisation: going on from an
@@ -128,7 +135,7 @@ def finetune(
     return fit(
         heads.to(adapter.weights[0].device),
         [head_data(task, arm, made, restore, real) for arm, made in arms.values()],
-        [arm.plan(task).resolved(loss, config.tau) for arm, _ in arms.values()],
+        [arm.plan(task).resolved(loss, config.tau, recipe, recipe_strength) for arm, _ in arms.values()],
         start=layer,
         steps=config.tune_steps,
         batch_size=config.batch_size,

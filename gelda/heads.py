@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from gelda import losses, mixers, posts
+from gelda import losses, mixers, posts, recipes
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.domains import DomainHeads
 from gelda.errors import UserError
-from gelda.seeds import derive, generator
+from gelda.pool import Pool as _Pool
+from gelda.pool import draws as draw_rows
+from gelda.seeds import derive
 
 
 def fit(
@@ -30,9 +32,10 @@ def fit(
     """Train the layers after `start` of every copy on its own data and by its own plan; those before stay.
 
     data: one HeadData a copy, of z^(start). Items are drawn with probability ∝ weight, which in
-    expectation weights the loss. Every copy gets the same number of steps: the same budget (`crt` then
-    trains a fresh last layer, and nothing else, for as many again). No copy's result depends on its
-    neighbours.
+    expectation weights the loss; a recipe gives them other weights in every phase of the steps, and losses
+    that know the class sizes those of the phase. Every copy gets the same number of steps: the same budget
+    (`crt` then trains a fresh last layer, and nothing else, for as many again). No copy's result depends on
+    its neighbours.
     """
     if len(data) != adapter.copies or len(plans) != adapter.copies:
         raise UserError(
@@ -44,8 +47,12 @@ def fit(
     if adapter.head == "cosine":
         _refuse_for_cosines(plans)
     device = adapter.weights[0].device
-    pool = _Pool(data, adapter.classes, device)
-    draws = _draws(data, steps, batch_size, seed).to(device)
+    tables = [
+        recipes.timetable(plan.recipe or "joint", plan.recipe_strength, steps, d.weight, d.label, d.level)
+        for d, plan in zip(data, plans, strict=True)
+    ]
+    pool = _Pool(data, adapter.classes, device, tables)
+    draws = draw_rows(tables, steps, batch_size, seed).to(device)
     trained = [p for i in range(start, len(adapter.weights)) for p in (adapter.weights[i], adapter.biases[i])]
     rivals = [k for k, plan in enumerate(plans) if plan.adversarial is not None]
     domains = _domain_heads(adapter, data, plans, rivals, start, seed)
@@ -58,6 +65,9 @@ def fit(
     groups = [_Group(adapter, pool, plans, members, seed) for members in _members(plans)]
     rng = torch.Generator(device).manual_seed(derive(seed, "head-dropout"))
     for step in range(steps):
+        if pool.enter(step):
+            for group in groups:
+                group.recount(pool)
         z, label = pool.batch(draws[step])
         progress = step / steps
         mixed = [group.mix(z, label, start, progress) for group in groups]
@@ -80,44 +90,6 @@ def fit(
     return adapter.eval()
 
 
-class _Pool:
-    """Rows of all copies on the device; latents that copies share are held once."""
-
-    def __init__(self, data: Sequence[HeadData], classes: int, device: torch.device) -> None:
-        tables: dict[int, tuple[int, torch.Tensor]] = {}
-        rows = 0
-        for d in data:
-            if id(d.latents) not in tables:
-                tables[id(d.latents)] = (rows, d.latents)
-                rows += len(d.latents)
-        self.latents = torch.cat([table for _, table in tables.values()]).to(device)
-        self.label = torch.cat([d.label for d in data]).to(device)
-        self.counts = torch.stack([d.counts(classes) for d in data]).float().to(device)[:, None]
-        self.latent_at = torch.tensor([tables[id(d.latents)][0] for d in data], device=device)[:, None]
-        sizes = torch.tensor([len(d.label) for d in data], device=device)
-        self.label_at = (sizes.cumsum(0) - sizes)[:, None]
-        self._data = data
-        self._subdomain: torch.Tensor | None = None
-
-    def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """z^(start) [K, B, D] and labels [K, B] of the copies' row numbers [K, B]."""
-        return self.latents[rows + self.latent_at], self.label[rows + self.label_at]
-
-    def subdomains(self, rows: torch.Tensor, members: list[int]) -> torch.Tensor:
-        """Subdomains [K', B] of the row numbers [K, B], for copies that train against them."""
-        if self._subdomain is None:
-            unknown = [
-                torch.full_like(d.label, -1) if d.subdomain is None else d.subdomain for d in self._data
-            ]
-            self._subdomain = torch.cat(unknown).to(self.label.device)
-        return self._subdomain[(rows + self.label_at)[members]]
-
-    def sd(self, members: Sequence[int]) -> torch.Tensor:
-        """Standard deviation of every dimension over a copy's rows [K', 1, D]."""
-        rows = [self._data[k].latents.to(self.latents) for k in members]
-        return torch.stack([z.std(0, unbiased=False, keepdim=True) for z in rows])
-
-
 def _members(plans: Sequence[HeadPlan]) -> list[list[int]]:
     """Copies by loss and mixer: each group's loss is one batched call."""
     groups: dict[tuple[str | None, str | None], list[int]] = {}
@@ -135,14 +107,13 @@ class _Group:
         device, plan = pool.latents.device, plans[members[0]]
         self.adapter, self.members = adapter, members
         self.spec = losses.get(plan.loss or "")
-        self.counts = pool.counts[members]
+        self.recount(pool)
         numbers = [plans[k].strength or 0.0 for k in members]
         self.strength = torch.tensor(numbers, dtype=torch.float32, device=device)[:, None]
         # a copy without deferred re-weighting starts it after the end
         starts = [1.0 - d if (d := plans[k].deferred) else 2.0 for k in members]
         self.deferred = torch.tensor(starts, device=device)[:, None]
         self.reweighted = min(starts) < 2
-        self.class_weight = losses.balanced_weights(self.counts[:, 0], losses.DRW_BETA)
         self.statistics = None
         if self.spec.statistics:
             width = adapter.weights[-1].shape[1]
@@ -151,6 +122,11 @@ class _Group:
         if self.mixer is not None:
             self.mix_strength = [plans[k].mix_strength or 0.0 for k in members]
             self.streams, self.sd = mixers.Streams(seed, plan.mix or "", len(members)), pool.sd(members)
+
+    def recount(self, pool: _Pool) -> None:
+        """Take the class counts that hold from now on."""
+        self.counts = pool.counts[self.members]
+        self.class_weight = losses.balanced_weights(self.counts[:, 0], losses.DRW_BETA)
 
     def mix(self, z: torch.Tensor, label: torch.Tensor, start: int, progress: float) -> mixers.Mixed | None:
         """Change this group's rows of z [K, B, D] in place; what its loss must know of it."""
@@ -299,14 +275,3 @@ def _domain_heads(
         )
     strength = [plans[k].adversarial or 0.0 for k in members]
     return DomainHeads(strength, [s.cpu() for s in subdomains], adapter.widths[-1], seed)
-
-
-def _draws(data: Sequence[HeadData], steps: int, batch_size: int, seed: int) -> torch.Tensor:
-    """Row numbers of every copy's own table [steps, K, B]; a copy's draws depend on its data alone."""
-    uniform = torch.rand(steps, batch_size, generator=generator(seed, "head-draws"), dtype=torch.float64)
-    parts = []
-    for d in data:
-        cumulative = d.weight.double().cpu().cumsum(0)
-        rows = torch.searchsorted(cumulative, uniform * cumulative[-1])
-        parts.append(rows.clamp_max(len(cumulative) - 1))
-    return torch.stack(parts, 1)

@@ -182,7 +182,7 @@ class Pipeline:
             file = self._folder("sample", seed, key) / f"{method}.safetensors"
             if file.is_file():
                 saved = read_tensors(file)
-                synthetic = Synthetic(saved["z"], saved["label"], saved["subdomain"])
+                synthetic = Synthetic(saved["z"], saved["label"], saved["subdomain"], saved.get("level"))
                 kept = saved["kept"]
                 reused += 1
             else:
@@ -203,6 +203,7 @@ class Pipeline:
                         "label": synthetic.label,
                         "subdomain": synthetic.subdomain,
                         "kept": kept,
+                        **({} if synthetic.level is None else {"level": synthetic.level}),
                     },
                     {"method": method, "seed": str(seed), "origin": "synthetic"},
                 )
@@ -236,6 +237,8 @@ class Pipeline:
             c.adapter,
             restore=adapted.scale.invert,
             on_step=lambda done, total: tick(0.9 * done / total, ""),
+            recipe=c.sampling.recipe,
+            recipe_strength=c.sampling.recipe_strength,
         )
         arrays = {}
         for name in ("dev", "test"):

@@ -130,3 +130,41 @@ def print_report(report: Mapping[str, Any]) -> None:
 def _figure(value: float | None) -> str:
     """Two digits behind the point; a dash where too few items gave no figure (null in a stored report)."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.2f}"
+
+
+def print_layers(study: Mapping[str, Any]) -> None:
+    """The layer study's table and notes."""
+    console = _console()
+    table = Table(title=f"{study['setting']} Validation only, mean over seeds", title_justify="left")
+    for name in ("encoder layer", "adapter layer"):
+        table.add_column(name)
+    right = (
+        "width",
+        "probe UAR",
+        "Fisher",
+        "denoising",
+        "log-loss, logit adj.",
+        "Δ log-loss",
+        "Δ tail",
+        "Δ UAR",
+    )
+    for name in right:
+        table.add_column(name, justify="right")
+    for row in study["rows"]:
+        probe, effect = row["separability"], row["effect"]
+        table.add_row(
+            row["fm_layer"],
+            str(row["adapter_layer"]),
+            str(row["width"]),
+            f"{100 * probe['uar']:.1f}",
+            f"{probe['fisher']:.2f}",
+            f"{row['denoising']['ratio']:.3f}",
+            f"{row['arms']['logit-adjustment']['log_loss']:.3f}",
+            f"{effect['log_loss']:+.3f}",
+            f"{effect['tail']:+.1f}",
+            f"{effect['uar']:+.1f}",
+        )
+    console.print(table)
+    for note in study["notes"]:
+        console.print(f"  {note}")
+    console.print(f"Seconds: {study['seconds']:.0f}.")

@@ -9,7 +9,7 @@ import torch
 from conftest import planted_task, text_model
 from scipy.special import log_softmax
 
-from gelda import augmenters, datasets, encoders, losses, mixers, posts, sampler
+from gelda import augmenters, datasets, encoders, losses, mixers, posts, recipes, sampler
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters import AUGMENTERS
 from gelda.augmenters.base import Augmenter, Synthetic
@@ -22,6 +22,7 @@ from gelda.finetune import FILTERS, keep
 from gelda.losses import LOSSES
 from gelda.mixers import MIXERS
 from gelda.posts import POSTS
+from gelda.recipes import RECIPES
 from gelda.sampler import SCHEDULERS
 from gelda.semantics import SEMANTICS, SemanticInputs, check, resolve, vectors
 
@@ -30,6 +31,7 @@ REGISTRIES = {
     "losses": LOSSES,
     "mixers": MIXERS,
     "posts": POSTS,
+    "recipes": RECIPES,
     "filters": FILTERS,
     "allocations": ALLOCATIONS,
     "semantics": SEMANTICS,
@@ -73,6 +75,7 @@ INPUTS = SemanticInputs(
         (lambda: losses.get("logit-adjustement"), "no loss called .*Did you mean 'logit-adjustment'"),
         (lambda: mixers.get("mixap"), "no mixer .*Did you mean 'mixup'"),
         (lambda: posts.get("tau_norm"), "no decoupled head .*Did you mean 'tau-norm'"),
+        (lambda: recipes.get("real_last"), "no recipe .*Did you mean 'real-last'"),
         (
             lambda: keep("confidense", Synthetic.none(2), planted_task(), HEAD, 1),
             "no filter .*Did you mean 'confidence'",

@@ -83,12 +83,14 @@ class Task:
 class Synthetic:
     """Latents made for a task: fp32 [M, D] in the task's (standardised) space, and their cells.
 
-    subdomain is −1 where the method does not know of subdomains.
+    subdomain is −1 where the method does not know of subdomains. level int [M] ≥ 1 where the latents were
+    made at several noise levels for a curriculum; together the levels count as one set.
     """
 
     latents: torch.Tensor
     label: torch.Tensor
     subdomain: torch.Tensor
+    level: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -99,7 +101,8 @@ class Synthetic:
         return cls(torch.zeros(0, dim), empty, empty)
 
     def select(self, rows: torch.Tensor) -> Synthetic:
-        return Synthetic(self.latents[rows], self.label[rows], self.subdomain[rows])
+        level = None if self.level is None else self.level[rows]
+        return Synthetic(self.latents[rows], self.label[rows], self.subdomain[rows], level)
 
 
 class Augmenter:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
+from gelda import recipes
+from gelda.adapter import HeadPlan
 from gelda.augmenters.anchors import Anchors
 from gelda.augmenters.base import Augmenter, Synthetic, Task, Transform
-from gelda.augmenters.subdomains import MeanShift, SubdomainNorm
+from gelda.augmenters.starts import own_or_transported, transported
+from gelda.augmenters.subdomains import SubdomainNorm
 from gelda.conditions import ConditionEncoder, ConditionSpace
 from gelda.denoiser import Denoiser
 from gelda.diffusion import Model, TrainingData, train
 from gelda.errors import UserError, unknown
 from gelda.sampler import sample
+from gelda.schedulers import OBJECTIVES
 from gelda.seeds import row_noise
 from gelda.semantics import SemanticInputs, vectors
 
@@ -97,6 +100,14 @@ class Gelda(Augmenter):
         )
         return self.model
 
+    def plan(self, task: Task) -> HeadPlan:
+        """The recipe is that of its own sampling settings."""
+        if self.sampling is None:
+            return HeadPlan(loss=self.loss)
+        return HeadPlan(
+            loss=self.loss, recipe=self.sampling.recipe, recipe_strength=self.sampling.recipe_strength
+        )
+
     def transform(self, task: Task) -> Transform | None:
         """Subdomain normalisation of all latents, real and synthetic, in the aligned form."""
         return SubdomainNorm().transform(task) if self.form == "aligned" else None
@@ -112,26 +123,61 @@ class Gelda(Augmenter):
             return Synthetic.none(task.latents.shape[1])
         anchors = self.anchors(task)
         added, extra = anchors.draw(label, subdomain) if anchors is not None else (None, None)
-        sampling, scale = self.sampling, self.guidance
-        start, share = None, 0.0
-        first_order = "flow-euler" if self.options.prediction_type == "flow" else "ddim"
+        parts = [
+            self._sampled(model, task, (label, subdomain, noise), extra, start, share)
+            for start, share in self._starts(task, label, subdomain, added)
+        ]
+        if added is not None:
+            parts = [part + added for part in parts]
+        if len(parts) == 1:
+            return Synthetic(parts[0], label, subdomain)
+        level = torch.arange(1, len(parts) + 1).repeat_interleave(len(label))
+        return Synthetic(torch.cat(parts), label.repeat(len(parts)), subdomain.repeat(len(parts)), level)
+
+    def _starts(
+        self, task: Task, label: torch.Tensor, subdomain: torch.Tensor, added: torch.Tensor | None
+    ) -> list[tuple[torch.Tensor | None, float]]:
+        """What each set of latents starts from, [M, D] or None (noise alone), and under how much noise.
+
+        A curriculum makes a set for every noise level, all from the same real latents and noise; what the
+        residual form will add back is taken off them first.
+        """
+        levels = recipes.noise_levels(self.sampling.recipe, self.sampling.recipe_strength)
         if self.form == "translate":
-            start, share = transported(task, label, subdomain), self.options.translate_noise
-        latents = sample(
+            moved = transported(task, label, subdomain)
+            return [(moved, share) for share in levels or (self.options.translate_noise,)]
+        if not levels:
+            return [(None, 0.0)]
+        real = own_or_transported(task, label, subdomain)
+        return [(real if added is None else real - added, share) for share in levels]
+
+    def _sampled(
+        self,
+        model: Model,
+        task: Task,
+        wanted: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        extra: torch.Tensor | None,
+        start: torch.Tensor | None,
+        share: float,
+    ) -> torch.Tensor:
+        """Latents [M, D] on the CPU for label, subdomain [M] and noise [M, D]."""
+        sampling, scale = self.sampling, self.guidance
+        one_step = "ddim" if OBJECTIVES[self.options.prediction_type] == "diffusion" else "flow-euler"
+        label, subdomain, noise = (part.to(task.device) for part in wanted)
+        return sample(
             model,
-            label.to(task.device),
-            subdomain.to(task.device),
-            noise.to(task.device),
+            label,
+            subdomain,
+            noise,
             extra=None if extra is None else extra.to(task.device),
             start=None if start is None else start.to(task.device),
             start_noise=share,
-            scheduler=sampling.scheduler if start is None else first_order,
+            scheduler=sampling.scheduler if start is None else one_step,
             num_inference_steps=sampling.num_inference_steps,
             guidance_class=sampling.guidance_class if scale is None else scale,
             guidance_subdomain=sampling.guidance_subdomain if scale is None else scale,
             prediction_type=self.options.prediction_type,
         ).cpu()  # in fp32 whatever the training's precision: a latent must not depend on its batch
-        return Synthetic(latents if added is None else latents + added, label, subdomain)
 
 
 class GeldaPaper(Gelda):
@@ -236,26 +282,6 @@ def cell_noise(task: Task) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     if not label:
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0)
     return torch.cat(label), torch.cat(subdomain), torch.cat(noise)
-
-
-def transported(task: Task, label: torch.Tensor, subdomain: torch.Tensor) -> torch.Tensor:
-    """Starts of the translate form [M, D]: real latents moved as by mean shift, or real ones of the class.
-
-    A cell without a donor in another subdomain starts from its class's own rows, one whose class has no
-    row at all from rows of all classes: the noise hides what it must, the condition says the rest.
-    """
-    moved = MeanShift().synthesise(task)
-    starts = torch.empty(len(label), task.latents.shape[1])
-    for c, s in torch.stack([label, subdomain], 1).unique(dim=0).tolist():
-        rows = (label == c) & (subdomain == s)
-        found = moved.latents[(moved.label == c) & (moved.subdomain == s)]
-        if len(found) < int(rows.sum()):
-            own = task.latents[task.label == c]
-            own = own if len(own) else task.latents
-            rng = np.random.default_rng([task.seed, c, s])
-            found = own[torch.from_numpy(rng.integers(len(own), size=int(rows.sum())))]
-        starts[rows] = found
-    return starts
 
 
 def draw_weights(task: Task, balance: float) -> torch.Tensor:
