@@ -65,8 +65,8 @@ def everything(config, bank, path, monkeypatch) -> dict:
     comparison = engine(config, bank, path)
     task_of, fit_of = Comparison.task, compare.fit
 
-    def task(self, episode, layer, *rest):
-        made = task_of(self, episode, layer, *rest)
+    def task(self, episode, layer, *rest, **named):
+        made = task_of(self, episode, layer, *rest, **named)
         parts = [made.latents, made.label, made.subdomain, torch.from_numpy(made.allocation)]
         seen["tasks"].append(parts + list(made.unlabelled or ()))
         return made
