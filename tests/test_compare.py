@@ -423,7 +423,8 @@ MISTAKES = {
                                   "--imbalance belongs to longtail"),
     "an imbalance below 1": (["--imbalance", "0.5"], "'imbalance' is 0.5"),
     "an unknown cut": (["--cut", "cells"], "'cut' is 'cells'"),
-    "another adapter layer": (["--adapter-layer", "1"], "layer 0 only so far"),
+    "an adapter layer past the last": (
+        ["--adapter-layer", "8"], r"--adapter-layer is 8, but the adapter has \d+ hidden layer"),
     "an adapter layer that is no number": (["--adapter-layer", "x"], "must be a number"),
     "an unknown preset": (["--preset", "tinny"], "no preset called 'tinny'. Did you mean 'tiny'"),
     "an unknown setting": (["--set", "generator.stepz=3"], "'generator.stepz'.*Did you mean 'steps'"),
@@ -520,7 +521,8 @@ def test_a_comparison_from_end_to_end(protocol, planted, tmp_path, gelda, gelda_
     assert set(report["under_other_loss"]) == {"mean-shift", "gelda"}
     assert {"variance_ratio", "memorisation"} <= set(report["generator"])
     for seed in report["config"]["selection"].values():
-        assert set(seed) == {"fm_layer", "tau", "settings", "scores"}
+        assert set(seed) == {"fm_layer", "adapter_layer", "tau", "settings", "scores"}
+        assert seed["adapter_layer"] == 0 and "adapter_layer" not in seed["scores"], "the default is z^(0)"
     confusion = np.array(report["confusion"]["ce"])
     if protocol == "zero-shot":
         assert confusion.sum() == 2 * 48 and report["countable"] is False
