@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gelda import __version__, device, metrics, protocols
+from gelda.arms import build, grid_of
 from gelda.artifacts import FORMAT
 from gelda.augmenters.base import Task
 from gelda.augmenters.diffusion import Gelda
-from gelda.compare import Candidate, Comparison, build, grid_of
+from gelda.compare import Comparison
+from gelda.compare_report import setting
 from gelda.config import CompareConfig
 from gelda.diffusion import Model, NoisePath, held_out_loss, target
 from gelda.finetune import head_data
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.runs import Recorder, RunState
+from gelda.workbench import Candidate
 
 ARMS = ("logit-adjustment", "gelda")
 NOTES = (
@@ -177,12 +180,13 @@ def study(
         state = RunState("layers", "layer study", "layers", Path(folder))
         one = LayerStudy(config, bank, state, Recorder(state))
         by_seed = {seed: one.rows(seed, tell) for seed in one.seeds}
-        setting = one._setting(one.episodes(one.seeds[0]), len(one.episodes(one.seeds[0])[0].test))
+        outer = one.episodes(one.seeds[0])
+        what = setting(config, bank, outer, len(outer[0].test))
     return {
         "format": FORMAT,
         "kind": "layers",
         "bank": bank.name,
-        "setting": setting.split("; classes")[0] + f"; {len(by_seed)} seed(s).",
+        "setting": what.split("; classes")[0] + f"; {len(by_seed)} seed(s).",
         "rows": [_over_seeds(rows, by_seed) for rows in zip(*by_seed.values(), strict=True)],
         "notes": list(NOTES),
         "config": config.model_dump(mode="json", exclude={"methods", "adapter_layer"}),

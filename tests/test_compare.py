@@ -18,7 +18,7 @@ from bank_fixtures import (
     write_npz,
 )
 
-from gelda import augmenters, compare, protocols
+from gelda import augmenters, compare, protocols, workbench
 from gelda.artifacts import read_json
 from gelda.compare import Comparison, arms, check, class_of, grid_of
 from gelda.config import resolve_compare
@@ -63,7 +63,7 @@ def everything(config, bank, path, monkeypatch) -> dict:
     training latents and their scale, synthetic latents, the trained heads' logits on fixed probes."""
     seen: dict = {"tasks": [], "made": [], "probes": []}
     comparison = engine(config, bank, path)
-    task_of, fit_of = Comparison.task, compare.fit
+    task_of, fit_of = Comparison.task, workbench.fit
 
     def task(self, episode, layer, *rest, **named):
         made = task_of(self, episode, layer, *rest, **named)
@@ -80,7 +80,7 @@ def everything(config, bank, path, monkeypatch) -> dict:
 
     with monkeypatch.context() as patched:
         patched.setattr(Comparison, "task", task)
-        patched.setattr(compare, "fit", fit)
+        patched.setattr(workbench, "fit", fit)
         patched.setattr(compare, "generator_health", lambda *a: {})
         choice = comparison._select(0, lambda share, text: None)
         outcome = comparison._train(0, choice, lambda share, text: None)
@@ -209,13 +209,13 @@ def test_transductive_reads_the_targets_other_latents_and_never_their_labels(tmp
 
 LEAKS = {
     "a protocol that trains on a target item": lambda m: m.setattr(
-        compare.protocols, "zero_shot", _with_a_target_item(protocols.zero_shot)
+        protocols, "zero_shot", _with_a_target_item(protocols.zero_shot)
     ),
     "a standardiser fitted on all rows": lambda m: m.setattr(
-        compare.Standardizer, "fit", classmethod(_fit_on_all(compare.Standardizer.fit.__func__))
+        workbench.Standardizer, "fit", classmethod(_fit_on_all(workbench.Standardizer.fit.__func__))
     ),
     "validation with target items": lambda m: m.setattr(
-        compare.protocols, "validation", _with_target_items(protocols.validation)
+        protocols, "validation", _with_target_items(protocols.validation)
     ),
     "a task with unlabelled target latents": lambda m: m.setattr(
         Comparison, "episodes", _as_if_transductive(Comparison.episodes)

@@ -10,6 +10,7 @@ from gelda import augmenters
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.artifacts import content_key, read_json
 from gelda.compare import VOTERS, Comparison, compare_key, grid_of
+from gelda.compare_check import arm_key
 from gelda.config import AdapterConfig, resolve_compare
 from gelda.heads import fit
 from gelda.latents import Standardizer
@@ -197,10 +198,10 @@ def test_keys_of_the_default_are_those_of_before(bank):
         made_by[2] = [semantics.fingerprint(text) for text in texts]
     for method, made in (("smote", None), ("gelda", made_by)):
         key = content_key(method, "deep", 1.0, list(grid_of(method)), made)
-        assert found._arm_key(method, "deep", 1.0) == key
-        assert found._arm_key(method, "deep", 1.0, at=1) != key
+        assert arm_key(found.config, method, "deep", 1.0) == key
+        assert arm_key(found.config, method, "deep", 1.0, at=1) != key
         other = comparison(bank, sampling={"recipe": "real-last"})
-        assert other._arm_key(method, "deep", 1.0) != key
+        assert arm_key(other.config, method, "deep", 1.0) != key
     keys = {compare_key(comparison(bank, adapter_layer=at).config, found.bank) for at in (0, 1, "auto")}
     assert len(keys) == 3
 

@@ -1,0 +1,152 @@
+"""The report of a comparison: what was compared, what validation chose, and every figure by cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gelda import protocols, report
+from gelda.arms import Setting, describe
+from gelda.config import CompareConfig
+from gelda.protocols import Episode
+from gelda.ready import ReadyBank
+from gelda.report import SeedResult
+from gelda.runs import RunState
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose for a seed: layers, τ, a setting an arm; and every score it saw."""
+
+    layer: str
+    tau: float
+    settings: dict[str, Setting]
+    scores: dict[str, Any]
+    adapter_layer: int = 0
+
+
+def compared(
+    config: CompareConfig,
+    bank: ReadyBank,
+    methods: Sequence[str],
+    choices: Mapping[int, Choice],
+    outcomes: Mapping[int, dict[str, Any]],
+    health: Sequence[dict[str, float]],
+    seconds: Mapping[str, float],
+    state: RunState,
+) -> dict[str, Any]:
+    """The JSON document; outcomes: by seed the `episodes`, tested `rows` [M] and predicted ids [M] by arm."""
+    items, seeds = bank.items, list(choices)
+
+    def results(prefix: str) -> list[SeedResult]:
+        found = []
+        for seed in seeds:
+            out = outcomes[seed]
+            first, rows = out["episodes"][0], out["rows"]
+            names = [k for k in out if k.startswith(prefix)] if prefix else methods
+            found.append(
+                SeedResult(
+                    seed,
+                    items.label[rows],
+                    items.subdomain[rows],
+                    np.unique(items.group, return_inverse=True)[1][rows],
+                    {k.removeprefix(prefix): out[k] for k in names},
+                    items.counts(first.train),
+                    class_groups(first),
+                    first.groups["unseen"],
+                    cells=first.groups,
+                    by_cell=first.by_cell,
+                )
+            )
+        return found
+
+    tested = len(np.unique(items.group[outcomes[seeds[0]]["rows"]]))
+    result = report.build(
+        results(""),
+        class_names=items.class_names,
+        subdomain_names=items.subdomain_names,
+        health=list(health),
+        notes=_notes(config, bank, choices, tested),
+        config={**config.model_dump(mode="json"), "selection": selection(choices)},
+        seconds=dict(seconds),
+        run=state.id,
+        name=state.name,
+        demo=state.demo,
+        setting=setting(config, bank, outcomes[seeds[0]]["episodes"], tested),
+    )
+    other = [k for k in outcomes[seeds[0]] if k.startswith("other:")]
+    if other:
+        result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
+    result["countable"] = tested >= 8
+    return result
+
+
+def setting(config: CompareConfig, bank: ReadyBank, episodes: Sequence[Episode], tested: int) -> str:
+    """One line: the bank, the protocol, classes, and how much is trained on and tested."""
+    c, items = config, bank.items
+    count = len(episodes[0].train)
+    what = {
+        "longtail": f"long tail by {c.cut}, imbalance {c.imbalance:g}",
+        "zero-shot": f"{c.target} keeps {c.keep} only",
+        "few-shot": f"{c.target} has {c.shots} items a class",
+    }[c.protocol]
+    if c.protocol != "longtail":
+        what += ", transductive (its latents are read without labels)" if c.unlabelled else ""
+    names = ", ".join(items.class_names[k] for k in episodes[0].classes)
+    groups = f"{tested} {'groups' if items.grouped else 'items'} tested"
+    return (
+        f"{bank.name}: {what}; classes {names}; {count} training items in the first seed; "
+        f"{groups}; {c.seeds} seed(s)."
+    )
+
+
+def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice], tested: int) -> list[str]:
+    picked = [ch.settings["gelda"] for ch in choices.values() if "gelda" in ch.settings]
+    notes = [
+        "Layer, τ and every method's own setting were chosen by class-mean log-loss on validation that "
+        "reads no test label; each method had at most six settings."
+    ]
+    if picked:
+        texts = "; ".join(describe(p) for p in picked)
+        notes.append(f"GeLDA's form, in the order of the seeds: {texts}.")
+    shared = protocols.shared_between_splits(bank.items) if config.protocol == "longtail" else 0
+    if shared:
+        notes.append(
+            f"The bank's split tests groups that it trains on too: {shared} training items are left out."
+        )
+    if any(ch.adapter_layer for ch in choices.values()):
+        at = ", ".join(str(ch.adapter_layer) for ch in choices.values())
+        notes.append(
+            f"Latents are made and heads tuned after adapter layer {at} (in the order of the seeds). The "
+            "adapter has seen the training rows: going on from it over-fits arms without synthetic "
+            "latents most, so hold the table of --adapter-layer 0 beside this one."
+        )
+    if config.protocol != "longtail" and len(bank.items.subdomain_names) < 3:
+        notes.append("Only one source subdomain: validation cannot let a source play the target.")
+    if tested < 8:
+        notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
+    return notes
+
+
+def class_groups(episode: Episode) -> dict[str, tuple[int, ...]]:
+    """Class ids of each group that is made of whole classes; {} where groups are of cells."""
+    if episode.by_cell or episode.target is not None:
+        return {}
+    return {k: tuple(sorted({c for c, _ in v})) for k, v in episode.groups.items() if k != "unseen"}
+
+
+def selection(choices: Mapping[int, Choice]) -> dict[str, Any]:
+    """What was chosen in every seed and the scores behind it, for the report's config."""
+    return {
+        str(seed): {
+            "fm_layer": c.layer,
+            "adapter_layer": c.adapter_layer,
+            "tau": c.tau,
+            "settings": c.settings,
+            "scores": c.scores,
+        }
+        for seed, c in choices.items()
+    }

@@ -1,0 +1,279 @@
+"""What a comparison trains on: episodes as tasks, how much is made, heads side by side, and their score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gelda import compare_check, device
+from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.arms import Setting, build, describe
+from gelda.artifacts import content_key
+from gelda.augmenters.base import Synthetic, Task
+from gelda.config import CompareConfig
+from gelda.finetune import head_data
+from gelda.heads import fit
+from gelda.latents import Standardizer
+from gelda.layer_weights import WEIGHTED, learn_weights, weighted_sum
+from gelda.protocols import Episode
+from gelda.ready import ReadyBank
+from gelda.spaces import Space, heads_from, train_adapter
+
+TOGETHER = 400_000_000  # numbers (fp32) that the heads trained side by side may hold
+
+
+@dataclass
+class Candidate:
+    """One head to be trained: an arm under a setting on an episode's task."""
+
+    arm: str
+    setting: Setting
+    data: HeadData
+    plan: HeadPlan
+    test: torch.Tensor  # test latents [M, D] as this arm's head takes them, at z^(l)
+    classes: int
+    episode: int = 0
+    made: Synthetic | None = None
+    space: Space | None = None  # None: z^(0)
+    logits: torch.Tensor | None = None
+
+
+class Workbench:
+    """Episodes of one bank under one protocol as tasks, and the heads trained on them side by side."""
+
+    def __init__(self, config: CompareConfig, bank: ReadyBank, check: Callable[[], None]) -> None:
+        self.config, self.bank, self.items = config, bank, bank.items
+        self.device = device.resolve(config.device)
+        self.dtype = device.resolve_precision(config.precision, self.device)
+        self.latents: dict[str, torch.Tensor] = {}
+        self.adapters: dict[str, Adapter] = {}
+        self.sums: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.cancelled = check  # raises where the person asked for it
+
+    def episodes(self, seed: int) -> list[Episode]:
+        """The protocol's episodes of a seed."""
+        return compare_check.episodes(self.config, self.items, seed)
+
+    def subdomains(self, episode: Episode) -> NDArray[np.int64]:
+        """Subdomains in play [S']: all, but in a validation episode of a transfer not the real target."""
+        if episode.target is None:
+            return np.arange(self.items.cells[1])
+        return np.union1d(self.items.subdomain[episode.train], [episode.target])
+
+    def z(self, layer: str) -> torch.Tensor:
+        """All latents of an encoder layer, read once."""
+        if layer not in self.latents:
+            self.latents[layer] = self.bank.load(layer)
+        return self.latents[layer]
+
+    def raw(self, episode: Episode, layer: str) -> torch.Tensor:
+        """All latents of an encoder layer, or of the sum of all that is learned on an episode's rows."""
+        if layer != WEIGHTED or layer in self.bank.layers:
+            return self.z(layer)
+        key = content_key(episode.seed, episode.train.tolist())
+        if key not in self.sums:
+            if len(self.sums) >= 8:  # a sum is as large as a layer
+                self.sums.clear()
+            rows = torch.from_numpy(episode.train)
+            every = {name: self.z(name) for name in self.bank.layers}
+            stack = torch.stack([Standardizer.fit(z[rows]).apply(z[rows]) for z in every.values()])
+            place = np.searchsorted(episode.classes, self.items.label[episode.train])
+            weights = learn_weights(
+                stack,
+                torch.from_numpy(place),
+                len(episode.classes),
+                self.config.adapter,
+                episode.seed,
+                self.device,
+            )
+            self.sums[key] = (weights, weighted_sum(every, rows, weights))
+        return self.sums[key][1]
+
+    def space(self, episode: Episode, layer: str, tau: float = 1.0, at: int = 0) -> Space:
+        """z^(at) of an episode, at ≥ 1 by an adapter trained on its real rows with the comparison's loss."""
+        train = self.raw(episode, layer)[torch.from_numpy(episode.train)]
+        base = Standardizer.fit(train)
+        if not at:
+            return Space(0, base)
+        key = content_key(layer, tau, episode.seed, episode.train.tolist())
+        if key not in self.adapters:
+            if len(self.adapters) >= 32:  # of earlier seeds: they come back in the same order, if at all
+                self.adapters.clear()
+            task = self.task(episode, layer)
+            plan = HeadPlan().resolved(self.config.loss, tau)
+            self.adapters[key] = train_adapter(
+                task.latents, task.label, task.classes, self.config.adapter, plan, episode.seed, self.device
+            )
+        return Space.at(at, base, self.adapters[key], train)
+
+    def task(
+        self,
+        episode: Episode,
+        layer: str,
+        tick: Callable[[float], None] = lambda share: None,
+        space: Space | None = None,
+    ) -> Task:
+        """The training rows of an episode, standardised by themselves, at z^(0) or in another space of it;
+        classes numbered by those in play."""
+        items, rows = self.items, torch.from_numpy(episode.train)
+        z = self.raw(episode, layer)
+        scale = space or self.space(episode, layer)
+        number = np.full(items.cells[0], -1)
+        number[list(episode.classes)] = np.arange(len(episode.classes))
+        played = self.subdomains(episode)
+        given, moved = self.bank.class_semantics, self.bank.subdomain_semantics
+        unlabelled = None
+        if len(episode.unlabelled):
+            target = torch.from_numpy(np.searchsorted(played, items.subdomain[episode.unlabelled]))
+            unlabelled = (scale.apply(z[torch.from_numpy(episode.unlabelled)]), target)
+        return Task(
+            latents=scale.apply(z[rows]),
+            label=torch.from_numpy(number[items.label[episode.train]]),
+            subdomain=torch.from_numpy(np.searchsorted(played, items.subdomain[episode.train])),
+            classes=len(episode.classes),
+            subdomains=len(played),
+            allocation=self.allocation(episode)[:, played],
+            seed=protocol_seed(episode),
+            class_names=tuple(items.class_names[c] for c in episode.classes),
+            subdomain_names=tuple(items.subdomain_names[s] for s in played),
+            class_given=None if given is None else given[list(episode.classes)],
+            subdomain_given=None if moved is None else moved[torch.from_numpy(played)],
+            device=self.device,
+            dtype=self.dtype,
+            on_step=lambda step, total, loss: tick(step / total),
+            group=torch.from_numpy(np.unique(items.group[episode.train], return_inverse=True)[1]),
+            kept=None if episode.kept is None else episode.classes.index(episode.kept),
+            target=None if episode.target is None else int(np.searchsorted(played, episode.target)),
+            unlabelled=unlabelled,
+        )
+
+    def test(
+        self, episode: Episode, layer: str, space: Space | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Test latents [M, D] in the episode's standardised space, and their subdomains."""
+        scale = space or self.space(episode, layer)
+        subdomain = np.searchsorted(self.subdomains(episode), self.items.subdomain[episode.test])
+        return scale.apply(self.raw(episode, layer)[torch.from_numpy(episode.test)]), torch.from_numpy(
+            subdomain
+        )
+
+    def allocation(self, episode: Episode) -> np.ndarray:
+        """Synthetic latents wanted per cell [C', S].
+
+        Transfer: the target's cells up to a class's mean total over the sources, the kept cell too, so
+        that the target is as large as they are and balanced. Long tail: every class (or cell) up to the
+        largest, evenly over its cells. Never more than `most_synthetic` a cell, nor in total more than there
+        are real latents: a weight of 1 then lets synthetic and real ones count alike.
+        """
+        real = self.items.counts(episode.train)[list(episode.classes)]
+        wanted = np.zeros_like(real)
+        if episode.target is not None:
+            wanted[:, episode.target] = np.maximum(
+                round(float(np.delete(real, episode.target, 1).sum(1).mean())) - real[:, episode.target], 0
+            )
+        elif episode.by_cell:
+            wanted = real.max() - real
+        else:
+            missing = real.sum(1).max() - real.sum(1)
+            open_cells = episode.wanted[list(episode.classes)]
+            wanted = np.where(open_cells, np.ceil(missing / np.maximum(open_cells.sum(1), 1))[:, None], 0)
+        wanted = np.where(episode.wanted[list(episode.classes)], wanted, 0)
+        wanted = np.minimum(wanted, self.config.most_synthetic)
+        share = min(1.0, real.sum() / max(1, wanted.sum()))
+        return np.where(wanted > 0, np.maximum(1, np.floor(share * wanted)), 0).astype(np.int64)
+
+    def _candidates(
+        self, episode: Episode, layer: str, tau: float, pairs: Sequence[tuple[str, Setting]], at: int = 0
+    ) -> Iterator[Candidate]:
+        """A head to train for every (arm, setting); settings that differ in weight share their latents,
+        arms that say so a trained model."""
+        space = self.space(episode, layer, tau, at)
+        task = self.task(episode, layer, space=space)
+        test, subdomain = self.test(episode, layer, space)
+        real, seen = space.restore(task.latents), space.restore(test)
+        made: dict[str, Synthetic] = {}
+        models: dict[str, Any] = {}
+        for name, setting in pairs:
+            arm = build(name, setting, self.config)
+            key = name + describe({k: v for k, v in setting.items() if k != "weight"})
+            if key not in made:
+                if arm.shares is not None:
+                    arm.model = models.get(arm.shares)
+                made[key] = arm.synthesise(task)
+                if arm.shares is not None:
+                    models[arm.shares] = arm.model
+            transform = arm.transform(task)
+            yield Candidate(
+                name,
+                setting,
+                head_data(task, arm, made[key], space.restore, real),
+                self._plan(arm.plan(task), self.config.loss, tau),
+                seen if transform is None else space.restore(transform(test, subdomain)),
+                task.classes,
+                made=made[key],
+                space=space,
+            )
+
+    def _fit(self, candidates: Sequence[Candidate], seed: int) -> None:
+        """Train the heads side by side, as many as memory takes, and keep their test logits [M, C']."""
+        a = self.config.adapter
+        start = 0
+        while start < len(candidates):
+            stop, numbers, tables = start, 0, set()
+            while stop < len(candidates):
+                k = candidates[stop]
+                fresh = k.data.latents.numel() if k.data.latents.data_ptr() not in tables else 0
+                numbers += fresh + a.batch_size * k.data.latents.shape[1] * 4
+                if stop > start and (numbers > TOGETHER or k.classes != candidates[start].classes):
+                    break
+                tables.add(k.data.latents.data_ptr())
+                stop += 1
+            group = candidates[start:stop]
+            widths = (group[0].data.latents.shape[1], *a.hidden)
+            untuned, at = heads_from([k.space for k in group], widths, group[0].classes, seed)
+            heads = fit(
+                untuned.to(self.device),
+                [k.data for k in group],
+                [k.plan for k in group],
+                start=at,
+                steps=a.tune_steps,
+                batch_size=a.batch_size,
+                learning_rate=a.learning_rate,
+                weight_decay=a.weight_decay,
+                dropout=a.dropout,
+                seed=seed + 1,
+                on_step=lambda done, total: self.cancelled(),
+            )
+            for number, candidate in enumerate(group):
+                one = heads.gather([number])
+                candidate.logits = one.run(candidate.test.to(self.device), at)[0].cpu()
+            start = stop
+
+    def _score(self, inner: Sequence[Episode], own: Sequence[Candidate]) -> float:
+        """Class-mean (cell-mean) log-loss of one setting, pooled over the validation episodes."""
+        true, probabilities = [], []
+        for candidate in own:
+            episode = inner[candidate.episode]
+            assert candidate.logits is not None
+            place = np.array([episode.classes.index(c) for c in self.items.label[episode.test]])
+            strata = place * self.items.cells[1] + self.items.subdomain[episode.test]
+            true.append(np.stack([place, strata if episode.by_cell else place], 1))
+            probabilities.append(candidate.logits.double().softmax(-1).numpy())
+        rows, probability = np.concatenate(true), np.concatenate(probabilities)
+        loss = -np.log(probability[np.arange(len(rows)), rows[:, 0]].clip(1e-12))
+        return float(np.mean([loss[rows[:, 1] == u].mean() for u in np.unique(rows[:, 1])]))
+
+    def _plan(self, plan: HeadPlan, loss: str, tau: float) -> HeadPlan:
+        """An arm's plan with the comparison's loss, τ and recipe where it names none."""
+        sampling = self.config.sampling
+        return plan.resolved(loss, tau, sampling.recipe, sampling.recipe_strength)
+
+
+def protocol_seed(episode: Episode) -> int:
+    """A seed for what is drawn in an episode: its own for every rotation and fold."""
+    return episode.seed * 1000 + episode.fold
