@@ -100,5 +100,6 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
         if len(outer[0].classes) < 2:
             raise UserError(f"{bank.name} has fewer than two classes to train on: nothing can be compared.")
         protocols.validation(items, outer[0], config.validation_folds)
-    for layer in [config.adapter.fm_layer] if config.adapter.fm_layer != "auto" else bank.layers:
+    named = config.adapter.fm_layer in bank.layers  # else auto, or the weighted sum of all
+    for layer in [config.adapter.fm_layer] if named else bank.layers:
         bank.load(layer)
