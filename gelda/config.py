@@ -276,7 +276,9 @@ def resolve_config(
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem of a validation error as one sentence: where, what, what to do."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    # a setting of several types names them after itself ("adapter_layer", "constrained-int"): left out
+    types = () if first["type"] == "extra_forbidden" else ("constrained-int", "int", "float", "str")
+    path = [str(part) for part in first["loc"] if part not in types]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":
         owner: Any = model

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from gelda.config import PRESETS, RunConfig, resolve_config
+from gelda.config import PRESETS, RunConfig, resolve_compare, resolve_config
 from gelda.errors import UserError
 
 
@@ -139,3 +139,8 @@ def test_the_demo_compares_the_methods_it_promises():
     config = resolve_config()
     assert set(config.methods) == expected and config.seeds >= 5
     assert config.paper_sampling.guidance_class > 1 and config.paper_sampling.guidance_subdomain > 1
+
+
+def test_a_setting_of_several_types_is_named_as_the_person_wrote_it():
+    with pytest.raises(UserError, match="^The setting 'adapter_layer' is 9: "):
+        resolve_compare({"bank": "x", "adapter_layer": 9})
