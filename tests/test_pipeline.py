@@ -312,7 +312,7 @@ class Probe(Augmenter):
 @pytest.mark.slow
 def test_latents_at_a_hidden_layer_are_standardised(gelda_home, monkeypatch):
     """The generator works at z^(1) here: it must be given standardised latents there too."""
-    monkeypatch.setitem(AUGMENTERS, "probe", AugmenterSpec(Probe, "Probe", "For this test."))
+    monkeypatch.setitem(AUGMENTERS, "probe", AugmenterSpec(Probe, "Probe", "For this test.", "losses"))
     monkeypatch.setattr(Probe, "seen", [])
     settings, state = start(
         "hidden",
