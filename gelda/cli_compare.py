@@ -102,7 +102,7 @@ def settings(
 ) -> dict[str, Any]:
     """CompareConfig's values from flags: those that were given, in the config's form; --set goes last."""
     from gelda.cli_options import check_writable, overrides
-    from gelda.config import PROTOCOLS
+    from gelda.config import PROTOCOLS, merged
     from gelda.errors import unknown
 
     if protocol not in PROTOCOLS:
@@ -122,7 +122,7 @@ def settings(
     chosen = {k: _source(v) for k, v in sources.items() if v}
     if chosen:
         values["generator"] = chosen
-    return _merged(values, overrides(set_ or []))
+    return merged(values, overrides(set_ or []))
 
 
 def import_(
@@ -177,11 +177,3 @@ def _layer(text: str) -> int | str:
 def _source(text: str) -> str:
     """A source's name as it is, and a file that exists as file:PATH."""
     return f"file:{text}" if Path(text).is_file() or text.lower().endswith((".csv", ".npz")) else text
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = json.loads(json.dumps(base))
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged

@@ -59,6 +59,11 @@ class AdapterConfig(Settings):
     tau: float = Field(1.0, ge=0, le=10, description="Strength of logit adjustment.")
     validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
 
+    def training(self, steps: int) -> dict[str, Any]:
+        """Keyword arguments of `gelda.heads.fit`, the same for adapters and heads."""
+        same = ("batch_size", "learning_rate", "weight_decay", "dropout")
+        return {"steps": steps, **{name: getattr(self, name) for name in same}}
+
 
 # Width, depth and condition width of the denoiser; reference has 21 M parameters on 512-d latents.
 SIZES: dict[str, dict[str, int]] = {
@@ -266,9 +271,9 @@ def resolve_config(
     """A validated RunConfig from a preset, a spec and overrides; an unknown key names the nearest one."""
     if preset not in PRESETS:
         raise UserError(f"There is no preset called '{preset}'.{nearest(preset, PRESETS)}")
-    merged = _merge(_merge(PRESETS[preset], values or {}), overrides)
+    given = merged(merged(PRESETS[preset], values or {}), overrides)
     try:
-        return RunConfig.model_validate(merged)
+        return RunConfig.model_validate(given)
     except ValidationError as error:
         raise UserError(explain(error, RunConfig)) from error
 
@@ -290,12 +295,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return f"The setting '{where}' is {first.get('input')!r}: {said}."
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings with others laid over them; neither is changed."""
+    result = dict(base)
     for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
 
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
@@ -381,6 +387,6 @@ def resolve_compare(values: dict[str, Any], preset: str = "default") -> CompareC
         raise UserError(f"There is no preset called '{preset}'.{nearest(preset, COMPARE_PRESETS)}")
     defaults = {"generator": CompareConfig.model_fields["generator"].default.model_dump()}
     try:
-        return CompareConfig.model_validate(_merge(_merge(defaults, COMPARE_PRESETS[preset]), values))
+        return CompareConfig.model_validate(merged(merged(defaults, COMPARE_PRESETS[preset]), values))
     except ValidationError as error:
         raise UserError(explain(error, CompareConfig)) from error

@@ -21,6 +21,14 @@ def nearest(name: str, options: Iterable[str]) -> str:
     return f"{hint} Valid names: {', '.join(options)}."
 
 
+def usable(what: str, value: float, positive: bool = False) -> float:
+    """`value` where it is finite and at least 0 (above 0 if `positive`), else an error that names `what`."""
+    if not 0 <= value < float("inf") or (positive and value == 0):
+        wanted = "above 0" if positive else "at least 0"
+        raise UserError(f"The strength of {what} is {value:g}: it must be {wanted}.")
+    return value
+
+
 def unknown(kind: str, name: str, options: Iterable[str]) -> UserError:
     """The error for a name that a registry does not hold."""
     return UserError(f"There is no {kind} called '{name}'.{nearest(name, options)}")

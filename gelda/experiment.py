@@ -136,7 +136,7 @@ class Experiment:
                 data,
                 [self.adapter_plan()] * c.validation_folds,
                 seed=seed,
-                **self.head_settings(max(1, c.steps // 2)),
+                **c.training(max(1, c.steps // 2)),
             )
             loss = np.full(len(rows), np.nan)
             for k in range(c.validation_folds):
@@ -178,17 +178,6 @@ class Experiment:
         if self.layer:
             z = adapted.scale.apply(adapted.adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         return z
-
-    def head_settings(self, steps: int) -> dict[str, Any]:
-        """Keyword arguments of `fit`, the same for adapters and heads."""
-        a = self.config.adapter
-        return {
-            "steps": steps,
-            "batch_size": a.batch_size,
-            "learning_rate": a.learning_rate,
-            "weight_decay": a.weight_decay,
-            "dropout": a.dropout,
-        }
 
     def adapter_plan(self) -> HeadPlan:
         """Adapters learn by logit adjustment at the run's τ."""

@@ -137,13 +137,9 @@ def finetune(
         [head_data(task, arm, made, restore, real) for arm, made in arms.values()],
         [arm.plan(task).resolved(loss, config.tau, recipe, recipe_strength) for arm, _ in arms.values()],
         start=layer,
-        steps=config.tune_steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        dropout=config.dropout,
         seed=task.seed + 1,
         on_step=on_step,
+        **config.training(config.tune_steps),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gelda.errors import UserError, unknown
+from gelda.errors import unknown, usable
 from gelda.seeds import derive, numpy_generator
 
 
@@ -133,11 +133,7 @@ def get(name: str) -> MixSpec:
 def strength(name: str, value: float | None) -> float:
     """The mixer's own number: `value`, or its default; a number it cannot use is refused."""
     spec = get(name)
-    value = spec.default if value is None else value
-    if not 0 <= value < float("inf") or (spec.positive and value == 0):
-        wanted = "above 0" if spec.positive else "at least 0"
-        raise UserError(f"The strength of the mixer '{name}' is {value:g}: it must be {wanted}.")
-    return value
+    return usable(f"the mixer '{name}'", spec.default if value is None else value, spec.positive)
 
 
 def _pairs(batch: MixBatch, alphas: Sequence[float]) -> Mixed:

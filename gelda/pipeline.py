@@ -129,7 +129,7 @@ class Pipeline:
             Standardizer.fit(raw).apply(raw), torch.from_numpy(exp.label[rows]), torch.ones(len(rows))
         )
         adapter = Adapter(exp.widths(fm_layer), classes, 1, seed).to(self.device)
-        fit(adapter, [data], [exp.adapter_plan()], seed=seed, **exp.head_settings(c.steps))
+        fit(adapter, [data], [exp.adapter_plan()], seed=seed, **c.training(c.steps))
         write_tensors(folder / "adapter.safetensors", adapter.state_dict())
         write_table(
             folder / "cut.parquet", pd.DataFrame({"id": self.manifest.table["id"], "split": cut.split})

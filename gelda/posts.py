@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gelda.errors import UserError, unknown
+from gelda.errors import unknown, usable
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,4 @@ def get(name: str) -> PostSpec:
 def strength(name: str, value: float | None) -> float:
     """The post step's own number: `value`, or its default; a number it cannot use is refused."""
     spec = get(name)
-    value = spec.default if value is None else value
-    if not 0 <= value < float("inf") or (spec.positive and value == 0):
-        wanted = "above 0" if spec.positive else "at least 0"
-        raise UserError(f"The strength of '{name}' is {value:g}: it must be {wanted}.")
-    return value
+    return usable(f"'{name}'", spec.default if value is None else value, spec.positive)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gelda.errors import UserError, unknown
+from gelda.metrics import shot_groups
 from gelda.ready import Items
 from gelda.seeds import numpy_generator
 from gelda.splits import Cut as Cut
@@ -108,7 +109,8 @@ def long_tail_groups(sizes: NDArray[np.integer]) -> dict[str, list[int]]:
     if count < 50 or sizes.min() >= 20:
         tail, head = by_size[count - -(-count // 3) :], by_size[: count // 3]
     else:
-        tail, head = np.flatnonzero(sizes < 20), np.flatnonzero(sizes > 100)
+        shots = shot_groups(sizes)
+        tail, head = np.array(shots["few"]), np.array(shots["many"])
     medium = [p for p in range(count) if p not in set(head) | set(tail)]
     return {"head": sorted(map(int, head)), "medium": medium, "tail": sorted(map(int, tail))}
 

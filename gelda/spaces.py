@@ -61,12 +61,8 @@ def train_adapter(
         Adapter(widths, classes, 1, seed).to(device),
         [HeadData(latents, label, torch.ones(len(label)))],
         [plan],
-        steps=config.steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        dropout=config.dropout,
         seed=seed,
+        **config.training(config.steps),
     )
 
 

@@ -241,13 +241,9 @@ class Workbench:
                 [k.data for k in group],
                 [k.plan for k in group],
                 start=at,
-                steps=a.tune_steps,
-                batch_size=a.batch_size,
-                learning_rate=a.learning_rate,
-                weight_decay=a.weight_decay,
-                dropout=a.dropout,
                 seed=seed + 1,
                 on_step=lambda done, total: self.cancelled(),
+                **a.training(a.tune_steps),
             )
             for number, candidate in enumerate(group):
                 one = heads.gather([number])
