@@ -13,8 +13,9 @@ from gelda.config import CompareConfig
 from gelda.ready import ReadyBank
 
 CONTROLS = ("gelda-uncond", "gelda-shuffled")  # they take the form that validation chose for gelda
-# whose defaults choose the adapter layer, whatever arms are compared: one arm of each family
+# whose defaults choose the layers, whatever arms are compared: one arm of each family
 VOTERS = ("logit-adjustment", "smote", "mixup", "residual-transfer", "mean-shift", "gelda")
+CHEAP = VOTERS[1:-1]  # those that train no generator choose the encoder layer, beside logit adjustment
 Setting = dict[str, Any]
 _ZERO = torch.zeros(1, dtype=torch.int64)
 NO_TASK = Task(torch.zeros(1, 1), _ZERO, _ZERO, 1, 1, np.zeros((1, 1), np.int64), 0)  # to ask for a plan

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from gelda import augmenters, device, protocols
-from gelda.adapter import HeadData, HeadPlan
-from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
+from gelda.arms import CHEAP, CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.compare_check import arm_key, check, compare_key, episodes
 from gelda.compare_report import Choice, compared
@@ -60,18 +59,20 @@ class Comparison(Workbench):
     # -- choices --------------------------------------------------------------------------------
 
     def _select(self, seed: int, tick: Callable[[float, str], None]) -> Choice:
-        """Layer and τ by logit adjustment, then each arm's setting, by class-mean log-loss on validation.
+        """Layer, τ, then each arm's setting, by class-mean calibrated log-loss on validation.
 
         Every arm's choice is kept in a file of its own, keyed by what it depends on: arms added later, or
         a generator changed, leave the others' as they are.
         """
         inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
-        layer, tau, layer_scores = self._select_layer(seed, inner, tick)
+        layer, tau, layer_scores, layer_means = self._select_layer(seed, inner, tick)
         at, at_scores = self._select_adapter_layer(seed, inner, layer, tau, tick)
         settings = {m: dict(grid_of(m)[0]) for m in self.methods}
         if "logit-adjustment" in settings:
             settings["logit-adjustment"] = {"tau": tau}
         scores: dict[str, Any] = {"layer": layer_scores}
+        if layer_means:
+            scores["fm_layer"] = layer_means
         if at_scores:
             scores["adapter_layer"] = at_scores
         tuned = [m for m in self.methods if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m)) > 1]
@@ -99,7 +100,7 @@ class Comparison(Workbench):
         for m in tuned:
             rated = read_json(files[m])["rated"]
             # a score that is not finite (null in the file) is never the best; the first of equals is taken
-            settings[m] = min(rated, key=lambda r: np.inf if r["score"] is None else r["score"])["setting"]
+            settings[m] = min(rated, key=lambda r: _or_worst(r["score"]))["setting"]
             scores[m] = {describe(r["setting"]): r["score"] for r in rated}
         tick(1, "")
         if layer == WEIGHTED and layer not in self.bank.layers:
@@ -111,41 +112,66 @@ class Comparison(Workbench):
 
     def _select_layer(
         self, seed: int, inner: Sequence[Episode], tick: Callable[[float, str], None]
-    ) -> tuple[str, float, dict[str, dict[str, float]]]:
-        """Encoder layer and τ with the lowest score of logit adjustment, and all scores."""
+    ) -> tuple[str, float, dict[str, dict[str, float]], dict[str, float | None]]:
+        """The encoder layer that all arms share, its τ, logit adjustment's scores, and the layers' means.
+
+        Every layer has logit adjustment's best τ. Where there are several layers, the one with the lowest
+        mean score of the voters that train no generator is taken: under a shift of subdomains logit
+        adjustment alone is near chance at every layer, and says little of where adaptation works.
+        """
         c = self.config
         layers = [c.adapter.fm_layer] if c.adapter.fm_layer != "auto" else list(self.bank.layers)
         scores: dict[str, dict[str, float]] = {}
+        means: dict[str, float | None] = {}
+        taus: dict[str, float] = {}
         for place, layer in enumerate(layers):
             file = self._file("select", seed, f"layer-{layer}.json")
             if not file.is_file():
-                candidates = []
-                for number, episode in enumerate(inner):
-                    task, (test, _) = self.task(episode, layer), self.test(episode, layer)
-                    data = HeadData(task.latents, task.label, torch.ones(len(task.label)))
-                    candidates += [
-                        Candidate(
-                            "τ",
-                            {"tau": tau},
-                            data,
-                            HeadPlan("logit-adjustment", tau),
-                            test,
-                            task.classes,
-                            number,
-                        )
-                        for tau in c.taus
-                    ]
-                self._fit(candidates, seed)
-                found = {
-                    f"{tau:g}": self._score(inner, [k for k in candidates if k.setting["tau"] == tau])
-                    for tau in c.taus
-                }
-                write_json(file, {"format": FORMAT, "scores": found})
+                trials = [("logit-adjustment", {"tau": tau}) for tau in c.taus]
+                found = self._trials(inner, layer, 1.0, trials, seed)
+                by_tau = {f"{tau:g}": score for tau, score in zip(c.taus, found, strict=True)}
+                write_json(file, {"format": FORMAT, "scores": by_tau})
             scores[layer] = read_json(file)["scores"]
+            by_tau = scores[layer]
+            best = min(by_tau, key=lambda t: _or_worst(by_tau[t]))
+            taus[layer], means[layer] = float(best), by_tau[best]
+            if len(layers) > 1:
+                pairs = [(m, dict(grid_of(m)[0])) for m in self._voters() if m in CHEAP]
+                key = content_key(taus[layer], [arm_key(c, m, layer, taus[layer], own) for m, own in pairs])
+                file = self._file("select", seed, f"layer-{layer}-votes-{key}.json")
+                if not file.is_file():
+                    votes = self._trials(inner, layer, taus[layer], pairs, seed)
+                    write_json(file, {"format": FORMAT, "votes": votes})
+                every = [means[layer], *read_json(file)["votes"]]
+                means[layer] = None if None in every else float(np.mean(every))
             tick(0.2 * (place + 1) / len(layers), f"validating layer {layer}")
-        every = [(score, layer, float(t)) for layer in layers for t, score in scores[layer].items()]
-        _, layer, tau = min(every, key=lambda one: np.inf if one[0] is None else one[0])
-        return layer, tau, scores
+        chosen = min(layers, key=lambda name: _or_worst(means[name]))
+        return chosen, taus[chosen], scores, means if len(layers) > 1 else {}
+
+    def _trials(
+        self,
+        inner: Sequence[Episode],
+        layer: str,
+        tau: float,
+        pairs: Sequence[tuple[str, Setting]],
+        seed: int,
+        at: int = 0,
+    ) -> list[float]:
+        """Scores of (arm, setting) pairs on the validation episodes."""
+        candidates = []
+        for number, episode in enumerate(inner):
+            for candidate in self._candidates(episode, layer, tau, pairs, at):
+                candidate.episode = number
+                candidates.append(candidate)
+        self._fit(candidates, seed)
+        return [
+            self._score(inner, [k for k in candidates if k.arm == m and k.setting == own]) for m, own in pairs
+        ]
+
+    def _voters(self) -> list[str]:
+        """One arm of each family that this bank gives something to do, whatever arms are compared."""
+        single = len(self.items.subdomain_names) < 2
+        return [m for m in VOTERS if not (single and class_of(m).needs_subdomains)]
 
     def _select_adapter_layer(
         self,
@@ -165,8 +191,7 @@ class Comparison(Workbench):
         wanted = self.config.adapter_layer
         if wanted != "auto":
             return wanted, {}
-        single = len(self.items.subdomain_names) < 2
-        voters = [m for m in VOTERS if not (single and class_of(m).needs_subdomains)]
+        voters = self._voters()
         pairs: list[tuple[str, Setting]] = [
             (m, {"tau": tau} if m == "logit-adjustment" else dict(grid_of(m)[0])) for m in voters
         ]
@@ -176,17 +201,12 @@ class Comparison(Workbench):
             key = content_key(*[arm_key(self.config, m, layer, tau, setting, at) for m, setting in pairs])
             file = self._file("select", seed, f"adapter-layer-{at}-{key}.json")
             if not file.is_file():
-                candidates = []
-                for number, episode in enumerate(inner):
-                    for candidate in self._candidates(episode, layer, tau, pairs, at):
-                        candidate.episode = number
-                        candidates.append(candidate)
-                self._fit(candidates, seed)
-                found = {m: self._score(inner, [k for k in candidates if k.arm == m]) for m in voters}
-                write_json(file, {"format": FORMAT, "scores": found})
+                found = self._trials(inner, layer, tau, pairs, seed, at)
+                scored = dict(zip(voters, found, strict=True))
+                write_json(file, {"format": FORMAT, "scores": scored})
             scores = list(read_json(file)["scores"].values())
             means[str(at)] = None if None in scores else float(np.mean(scores))
-        best = min(means, key=lambda at: np.inf if (mean := means[at]) is None else mean)
+        best = min(means, key=lambda at: _or_worst(means[at]))
         return int(best), means
 
     # -- final training and testing -------------------------------------------------------------
@@ -284,6 +304,11 @@ class Comparison(Workbench):
         folder = self.state.path / "stages" / f"{stage}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
+
+
+def _or_worst(score: float | None) -> float:
+    """A score for a minimum: one that is not finite (null in the file) is never the lowest."""
+    return np.inf if score is None or not np.isfinite(score) else score
 
 
 def _predicted(candidate: Candidate, classes: torch.Tensor) -> torch.Tensor:

@@ -106,8 +106,8 @@ def setting(config: CompareConfig, bank: ReadyBank, episodes: Sequence[Episode],
 def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice], tested: int) -> list[str]:
     picked = [ch.settings["gelda"] for ch in choices.values() if "gelda" in ch.settings]
     notes = [
-        "Layer, τ and every method's own setting were chosen by class-mean log-loss on validation that "
-        "reads no test label; each method had at most six settings."
+        "Layer, τ and every method's own setting were chosen by class-mean calibrated log-loss on validation "
+        "that reads no test label; each method had at most six settings."
     ]
     if picked:
         texts = "; ".join(describe(p) for p in picked)

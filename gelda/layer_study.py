@@ -49,7 +49,7 @@ class LayerStudy(Comparison):
     def rows(self, seed: int, tell: Callable[[str], None] = lambda text: None) -> list[dict[str, Any]]:
         """One row for every encoder layer and adapter layer 0 … L."""
         inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
-        _, _, scores = self._select_layer(seed, inner, lambda share, text: None)
+        _, _, scores, _ = self._select_layer(seed, inner, lambda share, text: None)
         found = []
         for layer, rated in scores.items():
             known = {t: s for t, s in rated.items() if s is not None}

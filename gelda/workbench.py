@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gelda import compare_check, device
+from gelda import compare_check, device, metrics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.arms import Setting, build, describe
 from gelda.artifacts import content_key
@@ -251,18 +251,24 @@ class Workbench:
             start = stop
 
     def _score(self, inner: Sequence[Episode], own: Sequence[Candidate]) -> float:
-        """Class-mean (cell-mean) log-loss of one setting, pooled over the validation episodes."""
-        true, probabilities = [], []
+        """Class-mean (cell-mean) calibrated log-loss of one setting on the validation episodes.
+
+        Long tail: folds pooled. Transfer: the mean over pseudo-targets, each calibrated by itself, so that
+        neither the largest nor the most hopeless one decides.
+        """
+        parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         for candidate in own:
             episode = inner[candidate.episode]
             assert candidate.logits is not None
             place = np.array([episode.classes.index(c) for c in self.items.label[episode.test]])
             strata = place * self.items.cells[1] + self.items.subdomain[episode.test]
-            true.append(np.stack([place, strata if episode.by_cell else place], 1))
-            probabilities.append(candidate.logits.double().softmax(-1).numpy())
-        rows, probability = np.concatenate(true), np.concatenate(probabilities)
-        loss = -np.log(probability[np.arange(len(rows)), rows[:, 0]].clip(1e-12))
-        return float(np.mean([loss[rows[:, 1] == u].mean() for u in np.unique(rows[:, 1])]))
+            parts.append((place, strata if episode.by_cell else place, candidate.logits.double().numpy()))
+        if inner[0].target is not None and len({e.target for e in inner}) == len(inner):
+            losses = [metrics.calibrated_log_loss(y, logits, strata) for y, strata, logits in parts]
+        else:
+            y, strata, logits = (np.concatenate(column) for column in zip(*parts, strict=True))
+            losses = [metrics.calibrated_log_loss(y, logits, strata)]
+        return float(np.mean([loss for loss, _ in losses]))
 
     def _plan(self, plan: HeadPlan, loss: str, tau: float) -> HeadPlan:
         """An arm's plan with the comparison's loss, τ and recipe where it names none."""

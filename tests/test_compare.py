@@ -19,10 +19,12 @@ from bank_fixtures import (
 )
 
 from gelda import augmenters, compare, protocols, workbench
+from gelda.arms import CHEAP
 from gelda.artifacts import read_json
 from gelda.compare import Comparison, arms, check, class_of, grid_of
 from gelda.config import resolve_compare
 from gelda.errors import UserError
+from gelda.metrics import calibrated_log_loss
 from gelda.protocols import validation
 
 PROTOCOLS = {
@@ -280,13 +282,21 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         load={"pool": bank.load("pool"), "noise": torch.randn(len(bank.items), 6)}.__getitem__,
     )  # fmt: skip
     comparison = engine(config, bank, tmp_path)
-    rated, score_of = [], Comparison._score
+    rated, score_of, layer_of = [], Comparison._score, Comparison._select_layer
 
     def score(self, inner, own):
         rated.append((own[0].arm, dict(own[0].setting)))
         return score_of(self, inner, own)
 
+    def select_layer(self, *rest):
+        found = layer_of(self, *rest)
+        votes.extend(rated)
+        rated.clear()
+        return found
+
+    votes: list = []
     monkeypatch.setattr(Comparison, "_score", score)
+    monkeypatch.setattr(Comparison, "_select_layer", select_layer)
     choice = comparison._select(0, lambda share, text: None)
     assert choice.layer == "pool", "the layer without information is not chosen"
     for method in comparison.methods:
@@ -302,7 +312,11 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         else:
             assert choice.settings[method] == grid_of(method)[0]
     scores = {(layer, tau): s for layer, of in choice.scores["layer"].items() for tau, s in of.items()}
-    assert min(scores, key=scores.__getitem__) == (choice.layer, f"{choice.tau:g}") and len(scores) == 6
+    own = {tau: s for (layer, tau), s in scores.items() if layer == choice.layer}
+    assert min(own, key=own.__getitem__) == f"{choice.tau:g}" and len(scores) == 6
+    means = choice.scores["fm_layer"]
+    assert min(means, key=means.__getitem__) == choice.layer and set(means) == {"pool", "noise"}
+    assert {name for name, _ in votes} == {"logit-adjustment", *CHEAP}, "no generator is trained for a layer"
     assert choice.settings["logit-adjustment"] == {"tau": choice.tau}
     for control in compare.CONTROLS:
         assert comparison._final(control, choice) == choice.settings["gelda"]
@@ -310,21 +324,25 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
     assert again == choice, "read from the files that were kept"
 
 
-def test_a_score_is_the_class_mean_log_loss_pooled_over_episodes(tmp_path):
-    bank = bank_of("zero-shot")
-    comparison = engine(settings("zero-shot"), bank, tmp_path)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_score_is_the_calibrated_log_loss_of_folds_together_or_of_every_pseudo_target(protocol, tmp_path):
+    bank = bank_of(protocol)
+    comparison = engine(settings(protocol), bank, tmp_path)
     inner = validation(bank.items, comparison.episodes(0)[0], 3)
+    assert len(inner) > 1
     rng = np.random.default_rng(0)
-    own, losses, classes = [], [], []
+    own, parts = [], []  # parts: true [N], logits [N, C], what weighs alike [N]
     for number, episode in enumerate(inner):
-        logits = torch.from_numpy(rng.normal(size=(len(episode.test), 4)))
-        own.append(SimpleNamespace(episode=number, logits=logits))
-        p = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
-        true = bank.items.label[episode.test]
-        losses.append(-np.log(p[np.arange(len(true)), true]))
-        classes.append(true)
-    loss, true = np.concatenate(losses), np.concatenate(classes)
-    expected = np.mean([loss[true == c].mean() for c in range(4)])
+        true = np.array([episode.classes.index(c) for c in bank.items.label[episode.test]])
+        classes = len(episode.classes)
+        logits = (number + 1) * (rng.normal(size=(len(true), classes)) + np.eye(classes)[true])
+        own.append(SimpleNamespace(episode=number, logits=torch.from_numpy(logits)))
+        cell = 10 * true + bank.items.subdomain[episode.test]
+        parts.append((true, logits, cell if protocol == "longtail of cells" else true))
+    if "longtail" in protocol:
+        expected, _ = calibrated_log_loss(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    else:
+        expected = np.mean([calibrated_log_loss(*part)[0] for part in parts])
     assert comparison._score(inner, own) == pytest.approx(expected, rel=1e-9)
 
 

@@ -89,7 +89,7 @@ def test_logit_adjustment_is_scored_as_the_comparison_scores_it(path):
     state = create_run({}, "test", "compare", "t")
     one = Comparison(config, open_bank(path), state, Recorder(state))
     inner = protocols.validation(one.items, one.episodes(0)[0], 2)
-    _, _, scores = one._select_layer(0, inner, lambda share, text: None)
+    _, _, scores, _ = one._select_layer(0, inner, lambda share, text: None)
     for row in result["rows"]:
         if row["adapter_layer"] == 0:
             expected = min(scores[row["fm_layer"]].values())

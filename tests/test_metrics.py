@@ -196,6 +196,35 @@ def test_logits_and_wrong_shapes_are_refused(wrong):
         metrics.class_mean_log_loss(np.array([0, 1, 1]), wrong)
 
 
+def test_calibrated_log_loss_is_the_lowest_over_temperatures():
+    logits = 3 * RNG.normal(size=(300, 5)) + 2 * np.eye(5)[TRUE]
+    sizes = np.bincount(TRUE, minlength=5)
+
+    def at(t):
+        p = np.exp(logits / t) / np.exp(logits / t).sum(1, keepdims=True)
+        return reference.log_loss(TRUE, p, labels=range(5), sample_weight=1 / sizes[TRUE])
+
+    grid = np.geomspace(0.1, 30, 4000)
+    losses = [at(t) for t in grid]
+    loss, temperature = metrics.calibrated_log_loss(TRUE, logits)
+    assert loss == pytest.approx(min(losses), abs=1e-6) and loss < at(1) - 0.05
+    assert temperature == pytest.approx(grid[np.argmin(losses)], rel=0.01)
+    again, scaled = metrics.calibrated_log_loss(TRUE, 7 * logits + 100)
+    assert again == pytest.approx(loss, abs=1e-6) and scaled == pytest.approx(7 * temperature, rel=1e-2)
+
+
+def test_calibrated_log_loss_never_exceeds_chance_and_weighs_strata_alike():
+    wrong = 5 * np.eye(5)[(TRUE + 1) % 5]
+    loss, temperature = metrics.calibrated_log_loss(TRUE, wrong)
+    assert loss == pytest.approx(np.log(5), abs=1e-3) and temperature > 1000
+    right_or_wrong = np.array([[4.0, 0], [4, 0], [4, 0], [0, 4]])
+    true, strata = np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])
+    loss, _ = metrics.calibrated_log_loss(true, right_or_wrong, strata)
+    assert loss == pytest.approx(np.log(2), abs=1e-3), "half of the weight is right, half is wrong"
+    assert np.isnan(metrics.calibrated_log_loss(TRUE, np.full((300, 5), np.nan))).all()
+    assert np.isnan(metrics.calibrated_log_loss(TRUE[:0], np.zeros((0, 5)))).all()
+
+
 def test_shot_groups_have_the_paper_s_borders():
     counts = np.array([500, 101, 100, 20, 19, 1])
     assert metrics.shot_groups(counts) == {"many": (0, 1), "medium": (2, 3), "few": (4, 5)}

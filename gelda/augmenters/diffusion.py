@@ -39,9 +39,12 @@ class Gelda(Augmenter):
     of FORMS), `weight` of a synthetic latent, `guidance` (w_γ = w_κ; from `sampling` where not given).
     """
 
-    # translation is left out: on no validation was it the best form (benchmarks/LOG.md)
+    # six at most; on no validation was translation the best form, nor another weight of the aligned one
+    # (benchmarks/LOG.md)
     grid = tuple(
-        {"form": form, "weight": weight} for form in ("plain", "residual", "aligned") for weight in (0.3, 0.1)
+        {"form": form, "weight": weight}
+        for form, weights in (("plain", (0.3, 0.1)), ("residual", (0.3, 0.1, 1.0)), ("aligned", (0.1,)))
+        for weight in weights
     )
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from gelda.metrics.classification import (
     accuracy,
+    calibrated_log_loss,
     class_mean_log_loss,
     classification_figures,
     confusion,
@@ -37,6 +38,7 @@ __all__ = [
     "Support",
     "TwoSample",
     "accuracy",
+    "calibrated_log_loss",
     "class_centred",
     "class_mean_log_loss",
     "classification_figures",

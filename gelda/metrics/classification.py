@@ -89,6 +89,34 @@ def class_mean_log_loss(true: Labels, probabilities: Array, *, least: int = 2, f
     return float(np.mean(sums[kept] / sizes[kept])) if kept.any() else float("nan")
 
 
+def calibrated_log_loss(true: Labels, logits: Array, strata: Labels | None = None) -> tuple[float, float]:
+    """Class-mean log-loss at the one temperature T that makes it smallest, and T (arXiv 1706.04599).
+
+    true [N], logits [N, C]; strata [N] name what weighs alike (the classes themselves if None). Scores that
+    are compared by it tell how well classes are told apart: a head that is sure of itself under a shift is
+    not put behind one that spreads its guesses, which accuracy and UAR would not do either. It never
+    exceeds log C. (NaN, NaN) where a logit is not finite or no item is given.
+    """
+    from scipy.optimize import minimize_scalar
+
+    true, logits = np.asarray(true), np.asarray(logits, float)
+    if len(true) == 0 or not np.isfinite(logits).all():
+        return float("nan"), float("nan")
+    stratum = np.unique(true if strata is None else np.asarray(strata), return_inverse=True)[1]
+    weight = 1 / np.bincount(stratum)[stratum]
+    weight /= weight.sum()
+    shifted = logits - logits.max(1, keepdims=True)
+    own = shifted[np.arange(len(true)), true]
+
+    def loss(log_t: float) -> float:
+        t = np.exp(log_t)
+        return float(weight @ (np.log(np.exp(shifted / t).sum(1)) - own / t))
+
+    # convex in 1/T, hence with one minimum in log T
+    found = minimize_scalar(loss, bounds=(-3.0, 9.0), method="bounded", options={"xatol": 1e-4})
+    return float(found.fun), float(np.exp(found.x))
+
+
 def shot_groups(counts: Labels, many: int = 100, few: int = 20) -> dict[str, tuple[int, ...]]:
     """Class ids of "many" (> `many` training items), "medium" and "few" (< `few`), from counts [C].
 
