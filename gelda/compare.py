@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from gelda import augmenters, device, protocols
-from gelda.arms import CHEAP, CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
-from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
+from gelda import augmenters, device
+from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
+from gelda.artifacts import FORMAT, read_json, read_tensors, write_json, write_tensors
+from gelda.choices import Choice, Choosing
 from gelda.compare_check import arm_key, check, compare_key, episodes
-from gelda.compare_report import Choice, compared
+from gelda.compare_report import compared
 from gelda.config import CompareConfig
 from gelda.health import generator_health
-from gelda.layer_weights import WEIGHTED
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.runs import Recorder, RunState, StageState, tracked
-from gelda.workbench import Candidate, Workbench
+from gelda.workbench import Candidate
 
 STAGES = {
     "select": "Choose layer, τ and every method's setting on validation",
@@ -34,13 +34,12 @@ __all__ = [  # used elsewhere, whichever module holds it
 ]  # fmt: skip
 
 
-class Comparison(Workbench):
+class Comparison(Choosing):
     """One bank under one protocol; `run()` leaves a report in the run's folder and may be resumed."""
 
     def __init__(self, config: CompareConfig, bank: ReadyBank, state: RunState, recorder: Recorder) -> None:
-        super().__init__(config, bank, recorder.check)
+        super().__init__(config, bank, recorder.check, state.path)
         self.state, self.recorder = state, recorder
-        self.methods = arms(config, bank)
         self.seeds = list(range(config.first_seed, config.first_seed + config.seeds))
         self.seconds: dict[str, float] = {}
         self.health: list[dict[str, float]] = []
@@ -55,159 +54,6 @@ class Comparison(Workbench):
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
         return result
-
-    # -- choices --------------------------------------------------------------------------------
-
-    def _select(self, seed: int, tick: Callable[[float, str], None]) -> Choice:
-        """Layer, τ, then each arm's setting, by class-mean calibrated log-loss on validation.
-
-        Every arm's choice is kept in a file of its own, keyed by what it depends on: arms added later, or
-        a generator changed, leave the others' as they are.
-        """
-        inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
-        layer, tau, layer_scores, layer_means = self._select_layer(seed, inner, tick)
-        at, at_scores = self._select_adapter_layer(seed, inner, layer, tau, tick)
-        settings = {m: dict(grid_of(m)[0]) for m in self.methods}
-        if "logit-adjustment" in settings:
-            settings["logit-adjustment"] = {"tau": tau}
-        scores: dict[str, Any] = {"layer": layer_scores}
-        if layer_means:
-            scores["fm_layer"] = layer_means
-        if at_scores:
-            scores["adapter_layer"] = at_scores
-        tuned = [m for m in self.methods if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m)) > 1]
-        files = {}
-        for m in tuned:
-            key = arm_key(self.config, m, layer, tau, at=at)
-            files[m] = self._file("select", seed, f"{m}-{key}.json")
-        for place, kind in enumerate(augmenters.KINDS):
-            pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
-            candidates = []
-            for number, episode in enumerate(inner):
-                pairs = [(m, setting) for m in pending for setting in grid_of(m)]
-                for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs, at)):
-                    candidate.episode = number
-                    candidates.append(candidate)
-                    share = (place + (number + (done + 1) / len(pairs)) / len(inner)) / len(augmenters.KINDS)
-                    tick(0.2 + 0.8 * share, f"validating {candidate.arm}, fold {number + 1} of {len(inner)}")
-            self._fit(candidates, seed)
-            for m in pending:
-                rated = []
-                for setting in grid_of(m):
-                    own = [k for k in candidates if k.arm == m and k.setting == setting]
-                    rated.append({"setting": setting, "score": self._score(inner, own)})
-                write_json(files[m], {"format": FORMAT, "rated": rated})
-        for m in tuned:
-            rated = read_json(files[m])["rated"]
-            # a score that is not finite (null in the file) is never the best; the first of equals is taken
-            settings[m] = min(rated, key=lambda r: _or_worst(r["score"]))["setting"]
-            scores[m] = {describe(r["setting"]): r["score"] for r in rated}
-        tick(1, "")
-        if layer == WEIGHTED and layer not in self.bank.layers:
-            episode = self.episodes(seed)[0]
-            self.raw(episode, layer)
-            weights = self.sums[content_key(episode.seed, episode.train.tolist())][0]
-            scores["layer_weights"] = dict(zip(self.bank.layers, weights.tolist(), strict=True))
-        return Choice(layer, tau, settings, scores, at)
-
-    def _select_layer(
-        self, seed: int, inner: Sequence[Episode], tick: Callable[[float, str], None]
-    ) -> tuple[str, float, dict[str, dict[str, float]], dict[str, float | None]]:
-        """The encoder layer that all arms share, its τ, logit adjustment's scores, and the layers' means.
-
-        Every layer has logit adjustment's best τ. Where there are several layers, the one with the lowest
-        mean score of the voters that train no generator is taken: under a shift of subdomains logit
-        adjustment alone is near chance at every layer, and says little of where adaptation works.
-        """
-        c = self.config
-        layers = [c.adapter.fm_layer] if c.adapter.fm_layer != "auto" else list(self.bank.layers)
-        scores: dict[str, dict[str, float]] = {}
-        means: dict[str, float | None] = {}
-        taus: dict[str, float] = {}
-        for place, layer in enumerate(layers):
-            file = self._file("select", seed, f"layer-{layer}.json")
-            if not file.is_file():
-                trials = [("logit-adjustment", {"tau": tau}) for tau in c.taus]
-                found = self._trials(inner, layer, 1.0, trials, seed)
-                by_tau = {f"{tau:g}": score for tau, score in zip(c.taus, found, strict=True)}
-                write_json(file, {"format": FORMAT, "scores": by_tau})
-            scores[layer] = read_json(file)["scores"]
-            by_tau = scores[layer]
-            best = min(by_tau, key=lambda t: _or_worst(by_tau[t]))
-            taus[layer], means[layer] = float(best), by_tau[best]
-            if len(layers) > 1:
-                pairs = [(m, dict(grid_of(m)[0])) for m in self._voters() if m in CHEAP]
-                key = content_key(taus[layer], [arm_key(c, m, layer, taus[layer], own) for m, own in pairs])
-                file = self._file("select", seed, f"layer-{layer}-votes-{key}.json")
-                if not file.is_file():
-                    votes = self._trials(inner, layer, taus[layer], pairs, seed)
-                    write_json(file, {"format": FORMAT, "votes": votes})
-                every = [means[layer], *read_json(file)["votes"]]
-                means[layer] = None if None in every else float(np.mean(every))
-            tick(0.2 * (place + 1) / len(layers), f"validating layer {layer}")
-        chosen = min(layers, key=lambda name: _or_worst(means[name]))
-        return chosen, taus[chosen], scores, means if len(layers) > 1 else {}
-
-    def _trials(
-        self,
-        inner: Sequence[Episode],
-        layer: str,
-        tau: float,
-        pairs: Sequence[tuple[str, Setting]],
-        seed: int,
-        at: int = 0,
-    ) -> list[float]:
-        """Scores of (arm, setting) pairs on the validation episodes."""
-        candidates = []
-        for number, episode in enumerate(inner):
-            for candidate in self._candidates(episode, layer, tau, pairs, at):
-                candidate.episode = number
-                candidates.append(candidate)
-        self._fit(candidates, seed)
-        return [
-            self._score(inner, [k for k in candidates if k.arm == m and k.setting == own]) for m, own in pairs
-        ]
-
-    def _voters(self) -> list[str]:
-        """One arm of each family that this bank gives something to do, whatever arms are compared."""
-        single = len(self.items.subdomain_names) < 2
-        return [m for m in VOTERS if not (single and class_of(m).needs_subdomains)]
-
-    def _select_adapter_layer(
-        self,
-        seed: int,
-        inner: Sequence[Episode],
-        layer: str,
-        tau: float,
-        tick: Callable[[float, str], None],
-    ) -> tuple[int, dict[str, float | None]]:
-        """The l that all arms share; for auto the one with the lowest mean score of VOTERS, and all means.
-
-        One arm of each family votes with its default setting and the same τ, whatever arms are compared: the
-        layer suits no single arm, and arms added later find it unchanged. Logit adjustment alone would not
-        do: at l ≥ 1 it goes on from an adapter that has converged on the same latents, so that its score
-        tells of over-fitting and says nothing of how well latents can be made there.
-        """
-        wanted = self.config.adapter_layer
-        if wanted != "auto":
-            return wanted, {}
-        voters = self._voters()
-        pairs: list[tuple[str, Setting]] = [
-            (m, {"tau": tau} if m == "logit-adjustment" else dict(grid_of(m)[0])) for m in voters
-        ]
-        means: dict[str, float | None] = {}
-        for at in range(len(self.config.adapter.hidden) + 1):
-            tick(0.2, f"validating adapter layer {at}")
-            key = content_key(*[arm_key(self.config, m, layer, tau, setting, at) for m, setting in pairs])
-            file = self._file("select", seed, f"adapter-layer-{at}-{key}.json")
-            if not file.is_file():
-                found = self._trials(inner, layer, tau, pairs, seed, at)
-                scored = dict(zip(voters, found, strict=True))
-                write_json(file, {"format": FORMAT, "scores": scored})
-            scores = list(read_json(file)["scores"].values())
-            means[str(at)] = None if None in scores else float(np.mean(scores))
-        best = min(means, key=lambda at: _or_worst(means[at]))
-        return int(best), means
 
     # -- final training and testing -------------------------------------------------------------
 
@@ -299,16 +145,6 @@ class Comparison(Workbench):
                 done[seed] = work(seed, tick)
         self.seconds[name] = round(time.perf_counter() - started, 2)
         return done
-
-    def _file(self, stage: str, seed: int, name: str) -> Any:
-        folder = self.state.path / "stages" / f"{stage}-{seed}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
-
-
-def _or_worst(score: float | None) -> float:
-    """A score for a minimum: one that is not finite (null in the file) is never the lowest."""
-    return np.inf if score is None or not np.isfinite(score) else score
 
 
 def _predicted(candidate: Candidate, classes: torch.Tensor) -> torch.Tensor:

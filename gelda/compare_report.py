@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gelda import protocols, report
-from gelda.arms import Setting, describe
+from gelda.arms import describe
+from gelda.choices import Choice
 from gelda.config import CompareConfig
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.report import SeedResult
 from gelda.runs import RunState
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What validation chose for a seed: layers, τ, a setting an arm; and every score it saw."""
-
-    layer: str
-    tau: float
-    settings: dict[str, Setting]
-    scores: dict[str, Any]
-    adapter_layer: int = 0
 
 
 def compared(
