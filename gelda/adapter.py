@@ -26,7 +26,11 @@ class Adapter(nn.Module):
     head: `linear`, or `cosine`: logits are 25 × the cosines of the last hidden features and the classes'
     weights, without a bias. class_vectors [C, width of the last hidden layer]: where those weights start
     (text embeddings of the class names, say).
+
+    compute: the dtype in which hidden layers are multiplied; weights, sums and all else stay in fp32.
     """
+
+    compute: torch.dtype = torch.float32
 
     def __init__(
         self,
@@ -90,6 +94,8 @@ class Adapter(nn.Module):
             weight, bias = weight[copies], bias[copies]
         if layer == self.layers and self.head == "cosine":
             return COSINE_SCALE * (F.normalize(z, dim=-1) @ F.normalize(weight, dim=1))
+        if layer < self.layers and self.compute != torch.float32:
+            return bias + torch.bmm(z.to(self.compute), weight.to(self.compute)).float()
         return torch.baddbmm(bias, z, weight)
 
     def _drop(self, z: torch.Tensor, layer: int, dropout: float, rng: torch.Generator | None) -> torch.Tensor:

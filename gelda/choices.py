@@ -17,7 +17,7 @@ from gelda.config import CompareConfig
 from gelda.layer_weights import WEIGHTED
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
-from gelda.workbench import Workbench
+from gelda.workbench import Trial, Workbench
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,25 @@ class Choosing(Workbench):
         super().__init__(config, bank, check)
         self.path = path
         self.methods = arms(config, bank)
+        self.shared = config.protocol != "longtail"  # one choice for all seeds
 
     def _select(self, seed: int, tick: Callable[[float, str], None]) -> Choice:
         """Layer, τ, then each arm's setting, by class-mean calibrated log-loss on validation.
 
+        Long tail: in every seed, inside its cut. Transfer: once for all seeds, on the pseudo-targets of the
+        first `selection_seeds`; nothing of the real target is read, in no seed, so none of its test labels.
         Every arm's choice is kept in a file of its own, keyed by what it depends on: arms added later, or
         a generator changed, leave the others' as they are.
         """
-        inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
+        if self.shared:
+            seed = self.config.first_seed
+        inner = [
+            episode
+            for one in range(seed, seed + (self.config.selection_seeds if self.shared else 1))
+            for episode in protocols.validation(
+                self.items, self.episodes(one)[0], self.config.validation_folds
+            )
+        ]
         layer, tau, layer_scores, layer_means = self._select_layer(seed, inner, tick)
         at, at_scores = self._select_adapter_layer(seed, inner, layer, tau, tick)
         settings = {m: dict(grid_of(m)[0]) for m in self.methods}
@@ -66,20 +77,18 @@ class Choosing(Workbench):
             files[m] = self._file("select", seed, f"{m}-{key}.json")
         for place, kind in enumerate(augmenters.KINDS):
             pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
-            candidates = []
-            for number, episode in enumerate(inner):
-                pairs = [(m, setting) for m in pending for setting in grid_of(m)]
-                for done, candidate in enumerate(self._candidates(episode, layer, tau, pairs, at)):
-                    candidate.episode = number
-                    candidates.append(candidate)
-                    share = (place + (number + (done + 1) / len(pairs)) / len(inner)) / len(augmenters.KINDS)
-                    tick(0.2 + 0.8 * share, f"validating {candidate.arm}, fold {number + 1} of {len(inner)}")
-            self._fit(candidates, seed)
+            pairs = [(m, setting) for m in pending for setting in grid_of(m)]
+
+            def told(share: float, text: str, place: int = place) -> None:
+                tick(0.2 + 0.8 * (place + share) / len(augmenters.KINDS), f"validating {text}")
+
+            found = self._trials(inner, layer, tau, pairs, seed, at, told)
             for m in pending:
-                rated = []
-                for setting in grid_of(m):
-                    own = [k for k in candidates if k.arm == m and k.setting == setting]
-                    rated.append({"setting": setting, "score": self._score(inner, own)})
+                rated = [
+                    {"setting": own, "score": score}
+                    for (name, own), score in zip(pairs, found, strict=True)
+                    if name == m
+                ]
                 write_json(files[m], {"format": FORMAT, "rated": rated})
         for m in tuned:
             rated = read_json(files[m])["rated"]
@@ -109,14 +118,7 @@ class Choosing(Workbench):
         means: dict[str, float | None] = {}
         taus: dict[str, float] = {}
         for place, layer in enumerate(layers):
-            file = self._file("select", seed, f"layer-{layer}.json")
-            if not file.is_file():
-                trials = [("logit-adjustment", {"tau": tau}) for tau in c.taus]
-                found = self._trials(inner, layer, 1.0, trials, seed)
-                by_tau = {f"{tau:g}": score for tau, score in zip(c.taus, found, strict=True)}
-                write_json(file, {"format": FORMAT, "scores": by_tau})
-            scores[layer] = read_json(file)["scores"]
-            by_tau = scores[layer]
+            by_tau = scores[layer] = self._rate_taus(seed, inner, layer)
             best = min(by_tau, key=lambda t: _or_worst(by_tau[t]))
             taus[layer], means[layer] = float(best), by_tau[best]
             if len(layers) > 1:
@@ -132,6 +134,16 @@ class Choosing(Workbench):
         chosen = min(layers, key=lambda name: _or_worst(means[name]))
         return chosen, taus[chosen], scores, means if len(layers) > 1 else {}
 
+    def _rate_taus(self, seed: int, inner: Sequence[Episode], layer: str) -> dict[str, float]:
+        """Logit adjustment's score at an encoder layer under every τ."""
+        file = self._file("select", seed, f"layer-{layer}.json")
+        if not file.is_file():
+            trials = [("logit-adjustment", {"tau": tau}) for tau in self.config.taus]
+            found = self._trials(inner, layer, 1.0, trials, seed)
+            rated = {f"{tau:g}": score for tau, score in zip(self.config.taus, found, strict=True)}
+            write_json(file, {"format": FORMAT, "scores": rated})
+        return read_json(file)["scores"]
+
     def _trials(
         self,
         inner: Sequence[Episode],
@@ -140,17 +152,21 @@ class Choosing(Workbench):
         pairs: Sequence[tuple[str, Setting]],
         seed: int,
         at: int = 0,
+        told: Callable[[float, str], None] = lambda share, text: None,
     ) -> list[float]:
-        """Scores of (arm, setting) pairs on the validation episodes."""
-        candidates = []
+        """Scores of (arm, setting) pairs on the validation episodes; `told` hears of every one."""
+        trials: list[list[Trial]] = [[] for _ in pairs]
         for number, episode in enumerate(inner):
+            candidates = []
             for candidate in self._candidates(episode, layer, tau, pairs, at):
-                candidate.episode = number
                 candidates.append(candidate)
-        self._fit(candidates, seed)
-        return [
-            self._score(inner, [k for k in candidates if k.arm == m and k.setting == own]) for m, own in pairs
-        ]
+                share = (number + len(candidates) / len(pairs)) / len(inner)
+                told(share, f"{candidate.arm}, fold {number + 1} of {len(inner)}")
+            self._fit(candidates, seed)
+            for own, candidate in zip(trials, candidates, strict=True):
+                assert candidate.logits is not None
+                own.append(Trial(number, candidate.logits))
+        return [self._score(inner, own) for own in trials]
 
     def _voters(self) -> list[str]:
         """One arm of each family that this bank gives something to do, whatever arms are compared."""

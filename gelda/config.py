@@ -338,6 +338,9 @@ class CompareConfig(Settings):
         description="Tried τ, as many as any method has settings.",
     )
     validation_folds: int = Field(3, ge=2, le=10)
+    selection_seeds: int = Field(
+        2, ge=1, le=100, description="Transfer: seeds whose validation makes the choice of all seeds."
+    )
     most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
     adapter: AdapterConfig = AdapterConfig()
     adapter_layer: Annotated[int, Field(ge=0, le=8)] | Literal["auto"] = Field(
@@ -351,7 +354,7 @@ class CompareConfig(Settings):
         learned_residual=False,  # the shuffled control then differs in nothing but the derangement
         class_balance=0.5,
     )
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: SamplingConfig = SamplingConfig(num_inference_steps=15)
 
     @field_validator("methods", "classes", "taus")
     @classmethod

@@ -27,6 +27,7 @@ def fit(
     weight_decay: float = 1e-2,
     dropout: float = 0.1,
     seed: int = 0,
+    dtype: torch.dtype = torch.float32,
     on_step: Callable[[int, int], None] = lambda step, total: None,
 ) -> Adapter:
     """Train the layers after `start` of every copy on its own data and by its own plan; those before stay.
@@ -35,7 +36,7 @@ def fit(
     expectation weights the loss; a recipe gives them other weights in every phase of the steps, and losses
     that know the class sizes those of the phase. Every copy gets the same number of steps: the same budget
     (`crt` then trains a fresh last layer, and nothing else, for as many again). No copy's result depends on
-    its neighbours.
+    its neighbours. dtype is that of the hidden layers' products while training; a trained head runs in fp32.
     """
     if len(data) != adapter.copies or len(plans) != adapter.copies:
         raise UserError(
@@ -64,6 +65,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     groups = [_Group(adapter, pool, plans, members, seed) for members in _members(plans)]
     rng = torch.Generator(device).manual_seed(derive(seed, "head-dropout"))
+    adapter.compute = dtype
     for step in range(steps):
         if pool.enter(step):
             for group in groups:
@@ -85,6 +87,7 @@ def fit(
         optimizer.step()
         schedule.step()
         on_step(step + 1, steps)
+    adapter.compute = torch.float32
     settings = {"batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay}
     _finish(adapter, data, plans, start, steps, seed, {**settings, "dropout": dropout})
     return adapter.eval()

@@ -26,7 +26,7 @@ from gelda.finetune import head_data
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.runs import Recorder, RunState
-from gelda.workbench import Candidate
+from gelda.workbench import Candidate, Trial
 
 ARMS = ("logit-adjustment", "gelda")
 NOTES = (
@@ -49,9 +49,10 @@ class LayerStudy(Comparison):
     def rows(self, seed: int, tell: Callable[[str], None] = lambda text: None) -> list[dict[str, Any]]:
         """One row for every encoder layer and adapter layer 0 … L."""
         inner = protocols.validation(self.items, self.episodes(seed)[0], self.config.validation_folds)
-        _, _, scores, _ = self._select_layer(seed, inner, lambda share, text: None)
+        named = self.config.adapter.fm_layer
         found = []
-        for layer, rated in scores.items():
+        for layer in [named] if named != "auto" else list(self.bank.layers):
+            rated = self._rate_taus(seed, inner, layer)
             known = {t: s for t, s in rated.items() if s is not None}
             tau = float(min(known or rated, key=lambda t: known.get(t, np.inf)))
             for at in range(len(self.config.adapter.hidden) + 1):
@@ -62,7 +63,7 @@ class LayerStudy(Comparison):
     def _row(self, seed: int, inner: list[Episode], layer: str, tau: float, at: int) -> dict[str, Any]:
         candidates: list[Candidate] = []
         probes, losses, floors, classes = [], [], [], []
-        for number, episode in enumerate(inner):
+        for episode in inner:
             space = self.space(episode, layer, tau, at)
             task = self.task(episode, layer, space=space)
             test, subdomain = self.test(episode, layer, space)
@@ -88,7 +89,6 @@ class LayerStudy(Comparison):
                         self._plan(one.plan(task), self.config.loss, tau),
                         seen if transform is None else space.restore(transform(test, subdomain)),
                         task.classes,
-                        number,
                         made,
                         space,
                     )
@@ -96,7 +96,12 @@ class LayerStudy(Comparison):
         self._fit(candidates, seed)
         every = np.concatenate(classes)
         loss, floor = (_class_mean(np.concatenate(part), every) for part in (losses, floors))
-        arms = {name: self._figures(inner, [k for k in candidates if k.arm == name]) for name in ARMS}
+        trials: dict[str, list[Trial]] = {name: [] for name in ARMS}
+        for candidate in candidates:  # of every fold in turn
+            own = trials[candidate.arm]
+            assert candidate.logits is not None
+            own.append(Trial(len(own), candidate.logits))
+        arms = {name: self._figures(inner, own) for name, own in trials.items()}
         return {
             "fm_layer": layer,
             "adapter_layer": at,
@@ -108,16 +113,15 @@ class LayerStudy(Comparison):
             "effect": {key: arms["gelda"][key] - arms[ARMS[0]][key] for key in arms["gelda"]},
         }
 
-    def _figures(self, inner: list[Episode], own: list[Candidate]) -> dict[str, float]:
+    def _figures(self, inner: list[Episode], own: list[Trial]) -> dict[str, float]:
         """tail and uar (%, classes weighing alike) and log_loss, pooled over the validation episodes."""
         true, predicted, tail = [], [], []
-        for candidate in own:
-            episode = inner[candidate.episode]
-            assert candidate.logits is not None
+        for trial in own:
+            episode = inner[trial.episode]
             rows = episode.test
             cells = set(episode.groups["tail"])
             true.append(self.items.label[rows])
-            predicted.append(np.array(episode.classes)[candidate.logits.argmax(-1).numpy()])
+            predicted.append(np.array(episode.classes)[trial.logits.argmax(-1).numpy()])
             pairs = zip(self.items.label[rows], self.items.subdomain[rows], strict=True)
             tail.append(np.array([(int(c), int(s)) in cells for c, s in pairs], bool))
         y, found, scarce = (np.concatenate(part) for part in (true, predicted, tail))

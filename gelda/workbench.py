@@ -37,10 +37,17 @@ class Candidate:
     plan: HeadPlan
     test: torch.Tensor  # test latents [M, D] as this arm's head takes them, at z^(l)
     classes: int
-    episode: int = 0
     made: Synthetic | None = None
     space: Space | None = None  # None: z^(0)
     logits: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Logits [M, C'] of a head on the test items of validation episode number `episode`."""
+
+    episode: int
+    logits: torch.Tensor
 
 
 class Workbench:
@@ -200,7 +207,7 @@ class Workbench:
         models: dict[str, Any] = {}
         for name, setting in pairs:
             arm = build(name, setting, self.config)
-            key = name + describe({k: v for k, v in setting.items() if k != "weight"})
+            key = arm.same_latents or name + describe({k: v for k, v in setting.items() if k != "weight"})
             if key not in made:
                 if arm.shares is not None:
                     arm.model = models.get(arm.shares)
@@ -242,6 +249,7 @@ class Workbench:
                 [k.plan for k in group],
                 start=at,
                 seed=seed + 1,
+                dtype=self.dtype,
                 on_step=lambda done, total: self.cancelled(),
                 **a.training(a.tune_steps),
             )
@@ -250,20 +258,19 @@ class Workbench:
                 candidate.logits = one.run(candidate.test.to(self.device), at)[0].cpu()
             start = stop
 
-    def _score(self, inner: Sequence[Episode], own: Sequence[Candidate]) -> float:
+    def _score(self, inner: Sequence[Episode], own: Sequence[Trial]) -> float:
         """Class-mean (cell-mean) calibrated log-loss of one setting on the validation episodes.
 
         Long tail: folds pooled. Transfer: the mean over pseudo-targets, each calibrated by itself, so that
         neither the largest nor the most hopeless one decides.
         """
         parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
-        for candidate in own:
-            episode = inner[candidate.episode]
-            assert candidate.logits is not None
+        for trial in own:
+            episode = inner[trial.episode]
             place = np.array([episode.classes.index(c) for c in self.items.label[episode.test]])
             strata = place * self.items.cells[1] + self.items.subdomain[episode.test]
-            parts.append((place, strata if episode.by_cell else place, candidate.logits.double().numpy()))
-        if inner[0].target is not None and len({e.target for e in inner}) == len(inner):
+            parts.append((place, strata if episode.by_cell else place, trial.logits.double().numpy()))
+        if inner[0].target is not None and inner[0].target != self.episodes(inner[0].seed)[0].target:
             losses = [metrics.calibrated_log_loss(y, logits, strata) for y, strata, logits in parts]
         else:
             y, strata, logits = (np.concatenate(column) for column in zip(*parts, strict=True))

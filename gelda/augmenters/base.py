@@ -141,6 +141,11 @@ class Augmenter:
         """Arms with the same text here may share one trained `model` on a task; None: nothing to share."""
         return None
 
+    @property
+    def same_latents(self) -> str | None:
+        """Arms with the same text here make the very same latents of a task; None: nobody else does."""
+        return None
+
     def value(self, key: str) -> float:
         """A setting as given, or its default."""
         return self.setting.get(key, self.grid[0][key])

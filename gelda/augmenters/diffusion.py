@@ -75,6 +75,19 @@ class Gelda(Augmenter):
         """All forms but the residual one sample the same model; guidance and weight come after training."""
         return ("residual " if self.form == "residual" else "plain ") + self.options.model_dump_json()
 
+    @property
+    def same_latents(self) -> str | None:
+        """The model, the scales of guidance and the start; weight and normalisation come after sampling."""
+        if self.sampling is None:
+            return None
+        scale, start = self.guidance, "moved" if self.form == "translate" else "noise"
+        at = (
+            (self.sampling.guidance_class, self.sampling.guidance_subdomain)
+            if scale is None
+            else (scale,) * 2
+        )
+        return f"{self.shares} {at} {start} {self.sampling.model_dump_json()}"
+
     def train(self, task: Task) -> Model:
         """Train the conditional denoiser on the task's real latents; the EMA weights are kept."""
         o = self.options

@@ -116,7 +116,7 @@ def _root(residual: Array, freedom: int) -> Array:
     if freedom < 1:
         return np.zeros((1, residual.shape[1]))
     scaled = residual / np.sqrt(freedom)
-    if len(scaled) <= scaled.shape[1]:
+    if len(scaled) <= 8 * scaled.shape[1]:  # multiplying by it costs less than finding a root
         return scaled
     values, vectors = np.linalg.eigh(scaled.T @ scaled)
     return np.sqrt(values.clip(0))[:, None] * vectors.T
