@@ -78,6 +78,8 @@ class Choosing(Workbench):
         for place, kind in enumerate(augmenters.KINDS):
             pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
             pairs = [(m, setting) for m in pending for setting in grid_of(m)]
+            if not pairs:
+                continue
 
             def told(share: float, text: str, place: int = place) -> None:
                 tick(0.2 + 0.8 * (place + share) / len(augmenters.KINDS), f"validating {text}")

@@ -282,11 +282,11 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         load={"pool": bank.load("pool"), "noise": torch.randn(len(bank.items), 6)}.__getitem__,
     )  # fmt: skip
     comparison = engine(config, bank, tmp_path)
-    rated, score_of, layer_of = [], Comparison._score, Comparison._select_layer
+    rated, votes, trials_of, layer_of = [], [], Comparison._trials, Comparison._select_layer
 
-    def score(self, inner, own):
-        rated.append((own[0].arm, dict(own[0].setting)))
-        return score_of(self, inner, own)
+    def trials(self, inner, layer, tau, pairs, *rest):
+        rated.extend((name, dict(setting)) for name, setting in pairs)
+        return trials_of(self, inner, layer, tau, pairs, *rest)
 
     def select_layer(self, *rest):
         found = layer_of(self, *rest)
@@ -294,8 +294,7 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         rated.clear()
         return found
 
-    votes: list = []
-    monkeypatch.setattr(Comparison, "_score", score)
+    monkeypatch.setattr(Comparison, "_trials", trials)
     monkeypatch.setattr(Comparison, "_select_layer", select_layer)
     choice = comparison._select(0, lambda share, text: None)
     assert choice.layer == "pool", "the layer without information is not chosen"
@@ -325,6 +324,30 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_transfer_is_chosen_once_and_a_long_tail_in_every_seed(protocol, tmp_path, monkeypatch):
+    """In a transfer the pseudo-targets of the first selection seeds decide for all seeds."""
+    seen, trials_of = [], Comparison._trials
+
+    def trials(self, inner, *rest):
+        seen.append({(e.seed, e.target) for e in inner})
+        return trials_of(self, inner, *rest)
+
+    monkeypatch.setattr(Comparison, "_trials", trials)
+    config = settings(protocol, methods=["logit-adjustment", "mean-shift"], seeds=3, selection_seeds=2)
+    comparison = engine(config, bank_of(protocol), tmp_path)
+    choices = [comparison._select(seed, lambda share, text: None) for seed in range(3)]
+    if "longtail" in protocol:
+        assert {seed for episodes in seen for seed, _ in episodes} == {0, 1, 2}
+        assert all(len({seed for seed, _ in episodes}) == 1 for episodes in seen)
+    else:
+        target = comparison.items.subdomain_names.index("polish")
+        assert all({seed for seed, _ in episodes} == {0, 1} for episodes in seen)
+        assert all(s != target for episodes in seen for _, s in episodes)
+        assert choices[0] == choices[1] == choices[2]
+        assert len(seen) == len(list((tmp_path / "stages").rglob("*.json"))), "later seeds compute nothing"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_score_is_the_calibrated_log_loss_of_folds_together_or_of_every_pseudo_target(protocol, tmp_path):
     bank = bank_of(protocol)
     comparison = engine(settings(protocol), bank, tmp_path)
@@ -336,7 +359,7 @@ def test_a_score_is_the_calibrated_log_loss_of_folds_together_or_of_every_pseudo
         true = np.array([episode.classes.index(c) for c in bank.items.label[episode.test]])
         classes = len(episode.classes)
         logits = (number + 1) * (rng.normal(size=(len(true), classes)) + np.eye(classes)[true])
-        own.append(SimpleNamespace(episode=number, logits=torch.from_numpy(logits)))
+        own.append(workbench.Trial(number, torch.from_numpy(logits)))
         cell = 10 * true + bank.items.subdomain[episode.test]
         parts.append((true, logits, cell if protocol == "longtail of cells" else true))
     if "longtail" in protocol:

@@ -59,6 +59,21 @@ def test_a_copy_does_not_depend_on_its_neighbours(together, name):
     assert all(torch.isfinite(p).all() for p in parts(alone, 0))
 
 
+def test_bf16_training_stays_near_fp32_and_leaves_an_fp32_head():
+    plans = [CE, HeadPlan("logit-adjustment", mix="mixup"), HeadPlan("ldam", 0.3, deferred=0.4)]
+    sets, z = [data(k) for k in range(3)], data(8).latents
+    exact, rounded = (
+        fit(Adapter((6, 5), 3, 3, seed=4), sets, plans, seed=5, dtype=dtype, **SETTINGS)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert rounded.compute == torch.float32 and rounded.run(z).dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in rounded.parameters())
+    assert not torch.equal(exact.run(z), rounded.run(z)), "bf16 was not used"
+    torch.testing.assert_close(exact.run(z).softmax(-1), rounded.run(z).softmax(-1), atol=0.03, rtol=0)
+    alone = fit(Adapter((6, 5), 3, 1, seed=4), sets[1:2], plans[1:2], seed=5, dtype=torch.bfloat16, **SETTINGS)
+    torch.testing.assert_close(alone.run(z)[0], rounded.run(z)[1], atol=0.05, rtol=0)
+
+
 def test_every_plan_leads_somewhere_else(together):
     z = data(3).latents
     out = [together.run(z)[2 * k].softmax(-1) for k in range(len(PLANS))]
