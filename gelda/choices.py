@@ -84,7 +84,7 @@ class Choosing(Workbench):
             def told(share: float, text: str, place: int = place) -> None:
                 tick(0.2 + 0.8 * (place + share) / len(augmenters.KINDS), f"validating {text}")
 
-            found = self._trials(inner, layer, tau, pairs, seed, at, told)
+            found = self._rate(inner, layer, tau, pairs, seed, at, told)
             for m in pending:
                 rated = [
                     {"setting": own, "score": score}
@@ -128,7 +128,7 @@ class Choosing(Workbench):
                 key = content_key(taus[layer], [arm_key(c, m, layer, taus[layer], own) for m, own in pairs])
                 file = self._file("select", seed, f"layer-{layer}-votes-{key}.json")
                 if not file.is_file():
-                    votes = self._trials(inner, layer, taus[layer], pairs, seed)
+                    votes = self._rate(inner, layer, taus[layer], pairs, seed)
                     write_json(file, {"format": FORMAT, "votes": votes})
                 every = [means[layer], *read_json(file)["votes"]]
                 means[layer] = None if None in every else float(np.mean(every))
@@ -141,12 +141,12 @@ class Choosing(Workbench):
         file = self._file("select", seed, f"layer-{layer}.json")
         if not file.is_file():
             trials = [("logit-adjustment", {"tau": tau}) for tau in self.config.taus]
-            found = self._trials(inner, layer, 1.0, trials, seed)
+            found = self._rate(inner, layer, 1.0, trials, seed)
             rated = {f"{tau:g}": score for tau, score in zip(self.config.taus, found, strict=True)}
             write_json(file, {"format": FORMAT, "scores": rated})
         return read_json(file)["scores"]
 
-    def _trials(
+    def _rate(
         self,
         inner: Sequence[Episode],
         layer: str,
@@ -156,7 +156,20 @@ class Choosing(Workbench):
         at: int = 0,
         told: Callable[[float, str], None] = lambda share, text: None,
     ) -> list[float]:
-        """Scores of (arm, setting) pairs on the validation episodes; `told` hears of every one."""
+        """Scores of (arm, setting) pairs on the validation episodes."""
+        return [self._score(inner, own) for own in self.trials(inner, layer, tau, pairs, seed, at, told)]
+
+    def trials(
+        self,
+        inner: Sequence[Episode],
+        layer: str,
+        tau: float,
+        pairs: Sequence[tuple[str, Setting]],
+        seed: int,
+        at: int = 0,
+        told: Callable[[float, str], None] = lambda share, text: None,
+    ) -> list[list[Trial]]:
+        """Heads of (arm, setting) pairs, trained on every validation episode; `told` hears of each."""
         trials: list[list[Trial]] = [[] for _ in pairs]
         for number, episode in enumerate(inner):
             candidates = []
@@ -168,7 +181,7 @@ class Choosing(Workbench):
             for own, candidate in zip(trials, candidates, strict=True):
                 assert candidate.logits is not None
                 own.append(Trial(number, candidate.logits))
-        return [self._score(inner, own) for own in trials]
+        return trials
 
     def _voters(self) -> list[str]:
         """One arm of each family that this bank gives something to do, whatever arms are compared."""
@@ -203,7 +216,7 @@ class Choosing(Workbench):
             key = content_key(*[arm_key(self.config, m, layer, tau, setting, at) for m, setting in pairs])
             file = self._file("select", seed, f"adapter-layer-{at}-{key}.json")
             if not file.is_file():
-                found = self._trials(inner, layer, tau, pairs, seed, at)
+                found = self._rate(inner, layer, tau, pairs, seed, at)
                 scored = dict(zip(voters, found, strict=True))
                 write_json(file, {"format": FORMAT, "scores": scored})
             scores = list(read_json(file)["scores"].values())

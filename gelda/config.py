@@ -376,6 +376,7 @@ COMPARE_PRESETS: dict[str, dict[str, Any]] = {
         "seeds": 2,
         "taus": (1.0, 1.5),
         "validation_folds": 2,
+        "selection_seeds": 1,
         "most_synthetic": 20,
         "adapter": {"steps": 20, "tune_steps": 20, "batch_size": 32, "hidden": [16]},
         "generator": {"steps": 20, "batch_size": 32, "width": 16, "depth": 1, "condition_dim": 8},

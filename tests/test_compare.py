@@ -282,7 +282,7 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         load={"pool": bank.load("pool"), "noise": torch.randn(len(bank.items), 6)}.__getitem__,
     )  # fmt: skip
     comparison = engine(config, bank, tmp_path)
-    rated, votes, trials_of, layer_of = [], [], Comparison._trials, Comparison._select_layer
+    rated, votes, trials_of, layer_of = [], [], Comparison._rate, Comparison._select_layer
 
     def trials(self, inner, layer, tau, pairs, *rest):
         rated.extend((name, dict(setting)) for name, setting in pairs)
@@ -294,7 +294,7 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         rated.clear()
         return found
 
-    monkeypatch.setattr(Comparison, "_trials", trials)
+    monkeypatch.setattr(Comparison, "_rate", trials)
     monkeypatch.setattr(Comparison, "_select_layer", select_layer)
     choice = comparison._select(0, lambda share, text: None)
     assert choice.layer == "pool", "the layer without information is not chosen"
@@ -326,13 +326,13 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_transfer_is_chosen_once_and_a_long_tail_in_every_seed(protocol, tmp_path, monkeypatch):
     """In a transfer the pseudo-targets of the first selection seeds decide for all seeds."""
-    seen, trials_of = [], Comparison._trials
+    seen, trials_of = [], Comparison._rate
 
     def trials(self, inner, *rest):
         seen.append({(e.seed, e.target) for e in inner})
         return trials_of(self, inner, *rest)
 
-    monkeypatch.setattr(Comparison, "_trials", trials)
+    monkeypatch.setattr(Comparison, "_rate", trials)
     config = settings(protocol, methods=["logit-adjustment", "mean-shift"], seeds=3, selection_seeds=2)
     comparison = engine(config, bank_of(protocol), tmp_path)
     choices = [comparison._select(seed, lambda share, text: None) for seed in range(3)]

@@ -70,7 +70,9 @@ def test_bf16_training_stays_near_fp32_and_leaves_an_fp32_head():
     assert all(p.dtype == torch.float32 for p in rounded.parameters())
     assert not torch.equal(exact.run(z), rounded.run(z)), "bf16 was not used"
     torch.testing.assert_close(exact.run(z).softmax(-1), rounded.run(z).softmax(-1), atol=0.03, rtol=0)
-    alone = fit(Adapter((6, 5), 3, 1, seed=4), sets[1:2], plans[1:2], seed=5, dtype=torch.bfloat16, **SETTINGS)
+    alone = fit(
+        Adapter((6, 5), 3, 1, seed=4), sets[1:2], plans[1:2], seed=5, dtype=torch.bfloat16, **SETTINGS
+    )
     torch.testing.assert_close(alone.run(z)[0], rounded.run(z)[1], atol=0.05, rtol=0)
 
 
