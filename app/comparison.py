@@ -28,6 +28,7 @@ PLACES = {
     "unseen": "cells never seen",
     "overall": "all items",
 }
+VOTE = "mean of five methods"  # of several layers, the one where it is lowest is taken
 LAYER = "layer"  # among the validation scores: the layer and τ, chosen before any method's own setting
 
 
@@ -150,6 +151,14 @@ def selection(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return report["config"].get("selection") or {}
 
 
+def choices(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What validation chose, by the words of a table's column: a seed, or all seeds where they share it."""
+    found = selection(report)
+    if report["config"].get("protocol", "longtail") != "longtail" and len(found) > 1:
+        return {"all seeds": next(iter(found.values()))}
+    return {f"seed {seed}": choice for seed, choice in found.items()}
+
+
 def tuned(report: Mapping[str, Any]) -> list[str]:
     """What validation chose something for: the layer with τ, then methods of more than one setting."""
     scored = {name for choice in selection(report).values() for name in choice["scores"]}
@@ -169,13 +178,14 @@ def describe(setting: Mapping[str, Any]) -> str:
 
 
 def scores(report: Mapping[str, Any], name: str) -> pd.DataFrame:
-    """Validation log-loss, one row a setting and one column a seed."""
+    """Validation log-loss, one row a setting and one column a choice."""
     columns: dict[str, dict[str, float]] = {}
-    for seed, choice in selection(report).items():
+    for title, choice in choices(report).items():
         found = choice["scores"].get(name, {})
         if name == LAYER:
             found = {f"{layer}, τ {tau}": v for layer, values in found.items() for tau, v in values.items()}
-        columns[seed] = found
+            found |= {f"{layer}, {VOTE}": v for layer, v in choice["scores"].get("fm_layer", {}).items()}
+        columns[title] = found
     return pd.DataFrame(columns)
 
 

@@ -168,7 +168,7 @@ def _mean(report: dict[str, Any], method: str, measure: str, best: bool) -> str:
 
 def _selection(report: dict[str, Any]) -> None:
     """Layer, τ and GeLDA's form in every seed; the scores behind a method's choice."""
-    choices = comparison.selection(report)
+    choices = comparison.choices(report)
     if not choices:
         return
     st.subheader("What validation chose")
@@ -177,15 +177,15 @@ def _selection(report: dict[str, Any]) -> None:
     with left:
         head = "".join(f"<th>{words.safe(t)}</th>" for t in ("layer", "τ", *map(comparison.title_of, ours)))
         rows = []
-        for seed, choice in choices.items():
+        for title, choice in choices.items():
             cells = [choice["fm_layer"], f"{choice['tau']:g}"]
             cells += [comparison.chosen(choice, m) or "–" for m in ours]
             rows.append(
-                f"<tr><td>{seed}</td>{''.join(f'<td class=wrap>{words.safe(c)}</td>' for c in cells)}</tr>"
+                f"<tr><td>{title}</td>{''.join(f'<td class=wrap>{words.safe(c)}</td>' for c in cells)}</tr>"
             )
-        _html_table("seed", head, rows)
+        _html_table("", head, rows)
         widgets.note(
-            "Chosen in each seed by class-mean log-loss, at each setting’s best temperature, on validation "
+            "Chosen by class-mean log-loss, at each setting’s best temperature, on validation "
             "that reads no test label. GeLDA’s two controls take the form that GeLDA was given."
         )
     names = comparison.tuned(report)
@@ -203,15 +203,20 @@ def _tuned_title(name: str) -> str:
 
 def _scores(report: dict[str, Any], name: str) -> None:
     frame = comparison.scores(report, name)
-    picked = {seed: comparison.chosen(c, name) for seed, c in comparison.selection(report).items()}
-    head = "".join(f"<th>seed {seed}</th>" for seed in frame.columns)
+    picked = {title: comparison.chosen(c, name) for title, c in comparison.choices(report).items()}
+    head = "".join(f"<th>{title}</th>" for title in frame.columns)
     rows = []
     for setting, values in frame.iterrows():
         cells = "".join(
-            f'<td class="best">{words.number(v, 3)}</td>' if picked[seed] == setting
+            f'<td class="best">{words.number(v, 3)}</td>' if picked[title] == setting
             else f"<td>{words.number(v, 3)}</td>"
-            for seed, v in values.items()
+            for title, v in values.items()
         )  # fmt: skip
         rows.append(f"<tr><td>{words.safe(setting)}</td>{cells}</tr>")
     _html_table("log-loss", head, rows)
-    widgets.note("Underlined: what the seed took. Lower is better.")
+    several = any(comparison.VOTE in str(row) for row in frame.index)
+    widgets.note(
+        "Underlined: what was taken. Lower is better."
+        + " Of the layers, the one with the lowest mean was taken; τ is logit adjustment’s best there."
+        * several
+    )

@@ -98,9 +98,14 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
         "Layer, τ and every method's own setting were chosen by class-mean calibrated log-loss on validation "
         "that reads no test label; each method had at most six settings."
     ]
-    if picked:
+    if picked and config.protocol == "longtail":
         texts = "; ".join(describe(p) for p in picked)
         notes.append(f"GeLDA's form, in the order of the seeds: {texts}.")
+    elif picked:
+        notes.append(
+            "All seeds share one choice, which the intervals take as given. GeLDA's form: "
+            f"{describe(picked[0])}."
+        )
     shared = protocols.shared_between_splits(bank.items) if config.protocol == "longtail" else 0
     if shared:
         notes.append(
