@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gelda import protocols, report
+from gelda import protocols, report, statistics
 from gelda.arms import Setting, describe
 from gelda.config import CompareConfig
 from gelda.protocols import Episode
@@ -80,7 +80,7 @@ def compared(
     other = [k for k in outcomes[seeds[0]] if k.startswith("other:")]
     if other:
         result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
-    result["countable"] = tested >= 8
+    result["countable"] = tested >= statistics.MIN_GROUPS
     return result
 
 
@@ -126,7 +126,7 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
         )
     if config.protocol != "longtail" and len(bank.items.subdomain_names) < 3:
         notes.append("Only one source subdomain: validation cannot let a source play the target.")
-    if tested < 8:
+    if tested < statistics.MIN_GROUPS:
         notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
     return notes
 
