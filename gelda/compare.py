@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from gelda import augmenters, device, protocols
-from gelda.adapter import HeadData, HeadPlan
+from gelda.adapter import HeadPlan
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.compare_check import arm_key, check, compare_key, episodes
 from gelda.compare_report import Choice, compared
 from gelda.config import CompareConfig
+from gelda.finetune import real_data
 from gelda.health import generator_health
 from gelda.layer_weights import WEIGHTED
 from gelda.protocols import Episode
@@ -122,7 +123,7 @@ class Comparison(Workbench):
                 candidates = []
                 for number, episode in enumerate(inner):
                     task, (test, _) = self.task(episode, layer), self.test(episode, layer)
-                    data = HeadData(task.latents, task.label, torch.ones(len(task.label)))
+                    data = real_data(task)
                     candidates += [
                         Candidate(
                             "τ",

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gelda import protocols, report, statistics
+from gelda import augmenters, protocols, report, statistics
 from gelda.arms import Setting, describe
 from gelda.config import CompareConfig
+from gelda.finetune import fitting_methods
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.report import SeedResult
@@ -117,6 +118,12 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
         notes.append(
             f"The bank's split tests groups that it trains on too: {shared} training items are left out."
         )
+    notes += config.adapter.remarks()
+    left_out = set(augmenters.AUGMENTERS) - set(
+        fitting_methods(augmenters.AUGMENTERS, config.adapter.head, named=False)
+    )
+    if left_out and not config.methods:
+        notes.append(f"Left out, since they need a linear last layer: {', '.join(sorted(left_out))}.")
     if any(ch.adapter_layer for ch in choices.values()):
         at = ", ".join(str(ch.adapter_layer) for ch in choices.values())
         notes.append(

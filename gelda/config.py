@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from gelda import schedulers
 from gelda.errors import UserError, nearest
@@ -43,6 +52,10 @@ class EncoderConfig(Settings):
     name: str = Field("mini-image", description="The frozen encoder.")
 
 
+# Settings of the adapter that were added after runs had been keyed by the others
+LATER = ("head", "class_start", "adversarial")
+
+
 class AdapterConfig(Settings):
     """The adapter, the heads after it, and their training."""
 
@@ -58,6 +71,51 @@ class AdapterConfig(Settings):
     dropout: float = Field(0.2, ge=0, lt=1)
     tau: float = Field(1.0, ge=0, le=10, description="Strength of logit adjustment.")
     validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
+    head: Literal["linear", "cosine"] = Field(
+        "linear",
+        title="Last layer",
+        description="linear, or cosine: 25 × the cosines of features and class weights, without a bias.",
+    )
+    class_start: str = Field(
+        "random",
+        title="Start of the class weights",
+        description="random; text (the shipped vectors of the class names); or a source, as for γ.",
+    )
+    adversarial: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        title="Domain-adversarial strength",
+        description="Hidden features are trained not to tell the subdomain (gradient reversal); 0 = off.",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_reverse(self) -> AdapterConfig:
+        if self.adversarial and not self.hidden:
+            raise UserError(
+                "adapter.adversarial trains hidden features, and adapter.hidden is empty: give it a width, "
+                "or set adapter.adversarial to 0."
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without LATER settings that say what was so before them: keys and specs stay what they were."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in LATER or getattr(self, name) != fields[name].default
+        }
+
+    def remarks(self) -> list[str]:
+        """What a reader of a report must know of heads that are not the usual ones."""
+        parts = ["a cosine last layer"] if self.head == "cosine" else []
+        if self.class_start != "random":
+            parts.append(f"class weights started from semantic vectors ({self.class_start})")
+        if self.adversarial:
+            parts.append(f"domain-adversarial training of strength {self.adversarial:g}")
+        return [f"Adapter and every method's head: {', '.join(parts)}."] if parts else []
 
     def training(self, steps: int) -> dict[str, Any]:
         """Keyword arguments of `gelda.heads.fit`, the same for adapters and heads."""

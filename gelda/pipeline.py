@@ -10,8 +10,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from gelda import __version__, augmenters, datasets, device, encoders, points, projection, report, semantics
-from gelda.adapter import Adapter, HeadData
+from gelda import (
+    __version__,
+    augmenters,
+    class_start,
+    datasets,
+    device,
+    encoders,
+    points,
+    projection,
+    report,
+    semantics,
+)
+from gelda.adapter import Adapter
 from gelda.artifacts import (
     FORMAT,
     content_key,
@@ -24,7 +35,8 @@ from gelda.artifacts import (
 )
 from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda, build_model
-from gelda.config import AdapterConfig, RunConfig
+from gelda.class_start import fresh
+from gelda.config import RunConfig
 from gelda.errors import UserError, unknown
 from gelda.experiment import Adapted, Experiment, check_names
 from gelda.finetune import finetune, keep, predict
@@ -108,12 +120,12 @@ class Pipeline:
     def _adapt(self, seed: int, tick: Callable[[float, str], None]) -> Adapted:
         exp, c = self.exp, self.config.adapter
         cut = exp.cut(seed)
-        key = content_key("adapt", FORMAT, exp.bank.path.name, self.config.data, _trained(c), seed)
+        key = content_key("adapt", FORMAT, exp.bank.path.name, self.config.data, _trained(self.config), seed)
         folder = self._folder("adapt", seed, key)
         classes = len(self.manifest.class_names)
         if (folder / "done.json").is_file():
             kept = read_json(folder / "done.json")
-            adapter = Adapter(exp.widths(kept["fm_layer"]), classes, 1, seed).to(self.device)
+            adapter = Adapter(exp.widths(kept["fm_layer"]), classes, 1, seed, c.head).to(self.device)
             adapter.load_state_dict(read_tensors(folder / "adapter.safetensors"))
             tick(1, "reused")
             return exp.adapted(cut, kept["fm_layer"], kept["scores"], adapter)
@@ -125,10 +137,8 @@ class Pipeline:
             raise unknown("layer", c.fm_layer, exp.latents)
         rows = cut.rows("train")
         raw = exp.latents[fm_layer][rows]
-        data = HeadData(
-            Standardizer.fit(raw).apply(raw), torch.from_numpy(exp.label[rows]), torch.ones(len(rows))
-        )
-        adapter = Adapter(exp.widths(fm_layer), classes, 1, seed).to(self.device)
+        data = exp.real_data(Standardizer.fit(raw).apply(raw), rows)
+        adapter = fresh([data], exp.widths(fm_layer), classes, seed, c.head).to(self.device)
         fit(adapter, [data], [exp.adapter_plan()], seed=seed, **c.training(c.steps))
         write_tensors(folder / "adapter.safetensors", adapter.state_dict())
         write_table(
@@ -348,7 +358,7 @@ class Pipeline:
             FORMAT,
             self.exp.bank.path.name,
             c.data,
-            _trained(c.adapter),
+            _trained(c),
             adapted.fm_layer,
             c.generator,
             [
@@ -371,9 +381,11 @@ class Pipeline:
         return folder
 
 
-def _trained(adapter: AdapterConfig) -> dict[str, Any]:
+def _trained(config: RunConfig) -> dict[str, Any]:
     """The settings that the adapter itself depends on: not those of the heads after it."""
-    return adapter.model_dump(exclude={"tune_steps"})
+    settings = config.adapter.model_dump(exclude={"tune_steps"})
+    reads = class_start.reads(config.adapter.class_start, config.generator.text_template)
+    return {**settings, **({"class_start_reads": reads} if reads else {})}
 
 
 def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[str, Any]:
