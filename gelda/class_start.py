@@ -36,9 +36,13 @@ def check(setting: str, inputs: SemanticInputs) -> None:
     """Refuse a start whose vectors cannot be had, before anything is trained; `inputs` holds any latents."""
     if setting == RANDOM:
         return
-    semantics.check(source(setting), "class", inputs.names)
-    semantics.check_template(inputs.template)
-    kernel(semantics.vectors(source(setting), inputs))
+    try:
+        semantics.check(source(setting), "class", inputs.names)
+        semantics.check_template(inputs.template)
+        kernel(semantics.vectors(source(setting), inputs))
+    except UserError as error:
+        own = str(error).replace(f"{inputs.flag} FILE", "adapter.class_start file:PATH")
+        raise UserError(f"adapter.class_start '{setting}': {own}") from error
 
 
 def kernel(table: torch.Tensor) -> torch.Tensor:
@@ -46,7 +50,7 @@ def kernel(table: torch.Tensor) -> torch.Tensor:
     centred = table.double() - table.double().mean(0)
     size = centred.square().sum(1).mean()
     if size < 1e-12:
-        raise UserError("adapter.class_start: these class vectors are all alike and tell no class apart.")
+        raise UserError("These class vectors are all alike and tell no class apart.")
     return centred @ centred.T / size
 
 

@@ -86,7 +86,7 @@ class AdapterConfig(Settings):
         ge=0,
         le=1000,
         title="Domain-adversarial strength",
-        description="Hidden features are trained not to tell the subdomain (gradient reversal); 0 = off.",
+        description="Trains hidden features not to tell the subdomain (gradient reversal); 0 = off.",
     )
 
     @model_validator(mode="after")
