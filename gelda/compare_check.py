@@ -68,6 +68,11 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
         check_widths(bank.layers)
     elif config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
         raise unknown("layer", config.adapter.fm_layer, [*bank.layers, WEIGHTED])
+    if config.adapter.low_rank:
+        raise UserError(
+            f"adapter.low_rank trains inside the encoder, and {bank.name} holds ready latents without the "
+            "inputs for that: leave it out, or use `gelda run`."
+        )
     hidden = len(config.adapter.hidden)
     if config.adapter_layer != "auto" and config.adapter_layer > hidden:
         raise UserError(

@@ -53,7 +53,14 @@ class EncoderConfig(Settings):
 
 
 # Settings of the adapter that were added after runs had been keyed by the others
-LATER = ("head", "class_start", "adversarial")
+LATER = (
+    "head",
+    "class_start",
+    "adversarial",
+    "low_rank",
+    "low_rank_steps",
+    "low_rank_learning_rate",
+)
 
 
 class AdapterConfig(Settings):
@@ -89,6 +96,16 @@ class AdapterConfig(Settings):
         description="Trains hidden features not to tell the subdomain (gradient reversal); 0 = off.",
     )
 
+    low_rank: int = Field(
+        0,
+        ge=0,
+        le=256,
+        title="Low-rank updates inside the encoder",
+        description="Rank of the updates (LoRA), trained per seed on its training inputs; 0 = frozen.",
+    )
+    low_rank_steps: int = Field(200, ge=1, le=100_000, description="Training steps of the low-rank updates.")
+    low_rank_learning_rate: float = Field(1e-3, gt=0, le=1)
+
     @model_validator(mode="after")
     def _something_to_reverse(self) -> AdapterConfig:
         if self.adversarial and not self.hidden:
@@ -115,7 +132,14 @@ class AdapterConfig(Settings):
             parts.append(f"class weights started from semantic vectors ({self.class_start})")
         if self.adversarial:
             parts.append(f"domain-adversarial training of strength {self.adversarial:g}")
-        return [f"Adapter and every method's head: {', '.join(parts)}."] if parts else []
+        remarks = [f"Adapter and every method's head: {', '.join(parts)}."] if parts else []
+        if self.low_rank:
+            remarks.append(
+                f"The encoder carries low-rank updates (rank {self.low_rank}), trained in every seed on its "
+                "training items, whose latents so lie closer to their class than those of new items; the "
+                "layer was chosen on the frozen latents."
+            )
+        return remarks
 
     def training(self, steps: int) -> dict[str, Any]:
         """Keyword arguments of `gelda.heads.fit`, the same for adapters and heads."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, class_start, datasets, device, encoders, recipes, semantics
+from gelda import augmenters, class_start, datasets, device, encoders, low_rank, recipes, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
@@ -42,6 +43,12 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
     dataset, ids = datasets.get(config.data.dataset), torch.arange(len(manifest.class_names))
     inputs = class_inputs(config, manifest, dataset, torch.eye(len(ids)), ids)
     class_start.check(config.adapter.class_start, inputs)
+    if config.adapter.low_rank:
+        low_rank.check_installed()
+        if not encoders.get(config.encoder.name).trainable:
+            raise UserError(
+                f"The encoder '{config.encoder.name}' cannot be trained inside: set adapter.low_rank to 0."
+            )
     if config.adapter.adversarial and len(manifest.subdomain_names) < 2:
         raise UserError(f"{dataset.title} has one subdomain: adapter.adversarial needs at least two.")
     wanted: list[tuple[str, str, Iterable[str]]] = [
@@ -89,6 +96,7 @@ class Adapted:
     adapter: Adapter  # one copy, trained on real latents with logit adjustment
     scores: dict[str, float]
     scale: Standardizer  # of z^(l); latents are generated standardised and restored for the suffix
+    bank: LatentBank | None = None  # the seed's own latents, where low-rank updates changed the encoder
 
 
 class Experiment:
@@ -99,6 +107,7 @@ class Experiment:
         self.device = device.resolve(config.device)
         self.dtype = device.resolve_precision(config.precision, self.device)
         self.latents = {layer: bank.load(layer) for layer in bank.layers}
+        self._tuned: dict[tuple[Path, str], torch.Tensor] = {}
         table = manifest.table
         self.label, self.subdomain = table["label"].to_numpy(), table["subdomain"].to_numpy()
         self.group = table["group"].to_numpy()
@@ -107,6 +116,17 @@ class Experiment:
     def layer(self) -> int:
         """l: latents are generated at z^(l)."""
         return self.config.generator.adapter_layer
+
+    def z(self, layer: str, bank: LatentBank | None = None) -> torch.Tensor:
+        """All latents of an encoder layer: the frozen encoder's, or those of a seed's own bank."""
+        if bank is None:
+            return self.latents[layer]
+        key = (bank.path, layer)
+        if key not in self._tuned:
+            if any(path != bank.path for path, _ in self._tuned):
+                self._tuned.clear()  # one seed's at a time
+            self._tuned[key] = bank.load(layer)
+        return self._tuned[key]
 
     def cut(self, seed: int) -> Cut:
         """The long-tailed cut of one seed."""
@@ -119,16 +139,23 @@ class Experiment:
             one_subdomain_a_group=d.one_subdomain_a_group,
         )
 
-    def adapted(self, cut: Cut, fm_layer: str, scores: dict[str, float], adapter: Adapter) -> Adapted:
+    def adapted(
+        self,
+        cut: Cut,
+        fm_layer: str,
+        scores: dict[str, float],
+        adapter: Adapter,
+        bank: LatentBank | None = None,
+    ) -> Adapted:
         """Bundle a seed's adapter with the standardisers that its training rows give."""
-        rows = cut.rows("train")
-        base = Standardizer.fit(self.latents[fm_layer][rows])
-        z = base.apply(self.latents[fm_layer][rows])
+        raw = self.z(fm_layer, bank)[cut.rows("train")]
+        base = Standardizer.fit(raw)
+        z = base.apply(raw)
         if self.layer:
             scale = Standardizer.fit(adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         else:  # z^(0) is standardised already
             scale = Standardizer(torch.zeros(z.shape[1]), torch.ones(z.shape[1]))
-        return Adapted(cut, fm_layer, base, adapter, scores, scale)
+        return Adapted(cut, fm_layer, base, adapter, scores, scale, bank)
 
     def choose_layer(
         self, cut: Cut, seed: int, tick: Callable[[float, str], None]
@@ -196,7 +223,7 @@ class Experiment:
 
     def at_layer(self, adapted: Adapted, rows: np.ndarray) -> torch.Tensor:
         """Standardised z^(l) of items [N, D], through the logit-adjusted adapter."""
-        z = adapted.standardizer.apply(self.latents[adapted.fm_layer][rows])
+        z = adapted.standardizer.apply(self.z(adapted.fm_layer, adapted.bank)[rows])
         if self.layer:
             z = adapted.scale.apply(adapted.adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         return z
