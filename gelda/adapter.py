@@ -126,6 +126,7 @@ class HeadData:
     counts [C] are the effective counts for losses that look at them: the sum of weights per class.
     subdomain [N] is needed for domain-adversarial training only; −1 is unknown. level int [N] is what
     recipes go by: 0 real, 1 … the noise level of a synthetic latent; None: no row is known to be synthetic.
+    class_vectors [C, d]: semantic vectors that the classes' weights start from (gelda.class_start).
     """
 
     latents: torch.Tensor
@@ -133,6 +134,7 @@ class HeadData:
     weight: torch.Tensor
     subdomain: torch.Tensor | None = None
     level: torch.Tensor | None = None
+    class_vectors: torch.Tensor | None = None
 
     def counts(self, classes: int, weight: torch.Tensor | None = None) -> torch.Tensor:
         """Effective counts [C], under other item weights [N] where given (those of a recipe's phase)."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-
 from gelda import augmenters
-from gelda.augmenters.base import Augmenter, Task
+from gelda.augmenters.base import NO_TASK, Augmenter
 from gelda.config import CompareConfig
+from gelda.finetune import fitting_methods
 from gelda.ready import ReadyBank
 
 CONTROLS = ("gelda-uncond", "gelda-shuffled")  # they take the form that validation chose for gelda
@@ -17,18 +15,18 @@ CONTROLS = ("gelda-uncond", "gelda-shuffled")  # they take the form that validat
 VOTERS = ("logit-adjustment", "smote", "mixup", "residual-transfer", "mean-shift", "gelda")
 CHEAP = VOTERS[1:-1]  # those that train no generator choose the encoder layer, beside logit adjustment
 Setting = dict[str, Any]
-_ZERO = torch.zeros(1, dtype=torch.int64)
-NO_TASK = Task(torch.zeros(1, 1), _ZERO, _ZERO, 1, 1, np.zeros((1, 1), np.int64), 0)  # to ask for a plan
+__all__ = ["CONTROLS", "NO_TASK", "VOTERS", "Setting", "arms", "build", "class_of", "describe", "grid_of"]
 
 
 def arms(config: CompareConfig, bank: ReadyBank) -> list[str]:
-    """The methods of a comparison: those named, else every one that the bank gives something to do."""
+    """The methods of a comparison: those named, else every one that bank and head give something to do."""
     for method in config.methods:
         augmenters.get(method)
     if config.methods:
-        return list(config.methods)
+        return fitting_methods(config.methods, config.adapter.head)
     single = len(bank.items.subdomain_names) < 2
-    return [m for m in augmenters.AUGMENTERS if not (single and class_of(m).needs_subdomains)]
+    fitting = fitting_methods(augmenters.AUGMENTERS, config.adapter.head, named=False)
+    return [m for m in fitting if not (single and class_of(m).needs_subdomains)]
 
 
 def class_of(method: str) -> type[Augmenter]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gelda import __version__, cli_compare, cli_layers
-from gelda.cli_options import check_writable, overrides
+from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
 from gelda.errors import UserError, nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -26,11 +26,12 @@ def demo(
     open_app: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the app on the finished run.")
     ] = True,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")] = None,
+    json_file: JsonFile = None,
+    seeds: Seeds = None,
     preset: Annotated[str | None, typer.Option(help="digits, or tiny for a quick look.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 …, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    set_: Set = None,
     port: Annotated[int, typer.Option(help="Port of the app.")] = 8501,
 ) -> None:
     """Run a demo from raw images to the comparison table, offline, then open the app on it."""
@@ -42,10 +43,11 @@ def demo(
         check_writable(json_file)
     from gelda.config import resolve_config
 
-    overrides: dict[str, Any] = {"device": device, "precision": precision}
+    flags: dict[str, Any] = {"device": device, "precision": precision}
     if seeds is not None:
-        overrides["seeds"] = seeds
-    config = resolve_config(preset=preset or os.environ.get("GELDA_DEMO_PRESET") or name, **overrides)
+        flags["seeds"] = seeds
+    chosen = preset or os.environ.get("GELDA_DEMO_PRESET") or name
+    config = resolve_config(flags, chosen, **overrides(set_ or []))
     run_id = _run_here(config, name, json_file)
     if open_app:
         launch(port, run_id)
@@ -58,10 +60,8 @@ def run(
     ] = None,
     preset: Annotated[str, typer.Option(help="Preset the settings start from.")] = "digits",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+    set_: Set = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Run a spec, or resume a run by its id."""
     from gelda import runs

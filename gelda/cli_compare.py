@@ -10,6 +10,27 @@ from typing import Annotated, Any
 
 import typer
 
+from gelda.cli_options import (
+    Bank,
+    Classes,
+    ClassSemantics,
+    ComparePreset,
+    Cut,
+    Device,
+    Imbalance,
+    JsonFile,
+    Keep,
+    Precision,
+    Protocol,
+    Seeds,
+    Set,
+    Shots,
+    SubdomainSemantics,
+    Target,
+    Unlabelled,
+    check_writable,
+    overrides,
+)
 from gelda.errors import UserError
 
 # flags that say nothing under another protocol
@@ -25,41 +46,31 @@ FITTING = {
 
 
 def compare(
-    bank: Annotated[Path, typer.Argument(help="An .npz of latents, or a bank folder.")],
-    protocol: Annotated[str, typer.Option(help="longtail, zero-shot or few-shot.")] = "longtail",
-    imbalance: Annotated[float | None, typer.Option(help="Largest ÷ smallest (longtail).")] = None,
-    cut: Annotated[str | None, typer.Option(help="Long tail over class or cell.")] = None,
-    target: Annotated[
-        str | None, typer.Option(help="The scarce subdomain, or `each` for one table a subdomain.")
-    ] = None,
-    keep: Annotated[str | None, typer.Option(help="The class that the target keeps (zero-shot).")] = None,
-    classes: Annotated[str | None, typer.Option(help="Compared classes, a,b,c.")] = None,
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Transductive: target latents may be read without labels.")
-    ] = False,
-    shots: Annotated[int | None, typer.Option(help="Training items a class in the target.")] = None,
+    bank: Bank,
+    protocol: Protocol = "longtail",
+    imbalance: Imbalance = None,
+    cut: Cut = None,
+    target: Target = None,
+    keep: Keep = None,
+    classes: Classes = None,
+    unlabelled: Unlabelled = False,
+    shots: Shots = None,
     fm_layer: Annotated[
         str | None, typer.Option(help="Encoder layer, auto, or weighted (a learned sum of all).")
     ] = None,
     adapter_layer: Annotated[str | None, typer.Option(help="Adapter layer l, or auto.")] = None,
-    class_semantics: Annotated[
-        str | None, typer.Option(help="A source's name, or a CSV or npz file.")
-    ] = None,
-    subdomain_semantics: Annotated[str | None, typer.Option(help="The same for subdomains.")] = None,
+    class_semantics: ClassSemantics = None,
+    subdomain_semantics: SubdomainSemantics = None,
     methods: Annotated[str, typer.Option(help="all, or a,b,c.")] = "all",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 …, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    seeds: Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")] = None,
-    preset: Annotated[str, typer.Option(help="default, or tiny for a quick look.")] = "default",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")
-    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seeds: Seeds = None,
+    preset: ComparePreset = "default",
+    json_file: JsonFile = None,
+    set_: Set = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what was computed before.")] = False,
 ) -> None:
     """Compare every method on ready latents; the same command again goes on where it stopped."""
-    from gelda import compare as engine
-    from gelda.config import resolve_compare
     from gelda.ready import open_bank
 
     opened = open_bank(bank)
@@ -77,16 +88,32 @@ def compare(
     )
     if adapter_layer is not None:
         values.setdefault("adapter_layer", _layer(adapter_layer))
-    targets = opened.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
-    configs = [resolve_compare({**values, **({"target": one} if one else {})}, preset) for one in targets]
-    for config in configs:
-        engine.check(config, opened)
-    results = {one: _one(config, opened, fresh) for one, config in zip(targets, configs, strict=True)}
-    if json_file:
+    configs = by_target(values, preset, opened)
+    results = {one: _one(config, opened, fresh) for one, config in configs.items()}
+    write_results(json_file, results, "Report")
+
+
+def by_target(values: dict[str, Any], preset: str, bank: Any) -> dict[Any, Any]:
+    """A checked CompareConfig for the target that was named, or for every subdomain where it is `each`."""
+    from gelda import compare as engine
+    from gelda.config import resolve_compare
+
+    targets = bank.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
+    configs = {
+        one: resolve_compare({**values, **({"target": one} if one else {})}, preset) for one in targets
+    }
+    for config in configs.values():
+        engine.check(config, bank)
+    return configs
+
+
+def write_results(file: Path | None, results: dict[Any, Any], what: str) -> None:
+    """One target's result as it is, those of several under "targets"."""
+    if file:
         from gelda.artifacts import write_json
 
-        write_json(json_file, results[targets[0]] if len(targets) == 1 else {"targets": results})
-        typer.echo(f"Report written to {json_file}.")
+        write_json(file, next(iter(results.values())) if len(results) == 1 else {"targets": results})
+        typer.echo(f"{what} written to {file}.")
 
 
 def settings(
@@ -101,7 +128,6 @@ def settings(
     always: dict[str, Any],
 ) -> dict[str, Any]:
     """CompareConfig's values from flags: those that were given, in the config's form; --set goes last."""
-    from gelda.cli_options import check_writable, overrides
     from gelda.config import PROTOCOLS, merged
     from gelda.errors import unknown
 

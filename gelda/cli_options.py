@@ -1,13 +1,37 @@
-"""What several commands do with their options."""
+"""Options that several commands have, and what they do with them."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from gelda.errors import UserError
+
+Bank = Annotated[Path, typer.Argument(help="An .npz of latents, or a bank folder.")]
+Protocol = Annotated[str, typer.Option(help="longtail, zero-shot or few-shot.")]
+Imbalance = Annotated[float | None, typer.Option(help="Largest ÷ smallest (longtail).")]
+Cut = Annotated[str | None, typer.Option(help="Long tail over class or cell.")]
+Target = Annotated[
+    str | None, typer.Option(help="The scarce subdomain, or `each` for one table a subdomain.")
+]
+Keep = Annotated[str | None, typer.Option(help="The class that the target keeps (zero-shot).")]
+Classes = Annotated[str | None, typer.Option(help="Compared classes, a,b,c.")]
+Unlabelled = Annotated[
+    bool, typer.Option("--unlabelled", help="Transductive: target latents may be read without labels.")
+]
+Shots = Annotated[int | None, typer.Option(help="Training items a class in the target.")]
+ClassSemantics = Annotated[str | None, typer.Option(help="A source's name, or a CSV or npz file.")]
+SubdomainSemantics = Annotated[str | None, typer.Option(help="The same for subdomains.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 …, mps.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Seeds = Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")]
+ComparePreset = Annotated[str, typer.Option(help="default, or tiny for a quick look.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")]
 
 
 def check_writable(file: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gelda import __version__, augmenters, device, protocols, recipes, semantics
+import numpy as np
+import torch
+
+from gelda import __version__, augmenters, class_start, device, protocols, recipes, semantics
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
 from gelda.config import CompareConfig
@@ -33,8 +36,9 @@ def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
 def compare_key(config: CompareConfig, bank: ReadyBank) -> str:
     """What every arm of a comparison depends on: the same command, with any arms, finds its run again."""
     apart = {"name", "device", "bank", "methods", "generator", "sampling", "seeds", "first_seed"}
+    reads = class_start.reads(config.adapter.class_start, config.generator.text_template)
     return content_key(
-        "compare", FORMAT, __version__, bank.key, config.model_dump(mode="json", exclude=apart)
+        "compare", FORMAT, __version__, bank.key, config.model_dump(mode="json", exclude=apart), *reads
     )
 
 
@@ -64,6 +68,11 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
         check_widths(bank.layers)
     elif config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
         raise unknown("layer", config.adapter.fm_layer, [*bank.layers, WEIGHTED])
+    if config.adapter.low_rank:
+        raise UserError(
+            f"adapter.low_rank trains inside the encoder, and {bank.name} holds ready latents without the "
+            "inputs for that: leave it out, or use `gelda run`."
+        )
     hidden = len(config.adapter.hidden)
     if config.adapter_layer != "auto" and config.adapter_layer > hidden:
         raise UserError(
@@ -95,6 +104,18 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)
     if "text:" in g.class_semantics + g.subdomain_semantics:
         semantics.check_template(g.text_template)
+    count = len(items.class_names)
+    inputs = semantics.SemanticInputs(
+        torch.eye(count),
+        torch.arange(count),
+        count,
+        names=items.class_names,
+        given=bank.class_semantics,
+        template=g.text_template,
+    )
+    class_start.check(config.adapter.class_start, inputs)
+    if config.adapter.adversarial and len(np.unique(items.subdomain)) < 2:
+        raise UserError(f"{bank.name} has one subdomain: adapter.adversarial needs at least two.")
     for seed in range(config.first_seed, config.first_seed + config.seeds):
         outer = episodes(config, items, seed)
         if len(outer[0].classes) < 2:

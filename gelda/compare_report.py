@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gelda import protocols, report
+from gelda import augmenters, protocols, report, statistics
 from gelda.arms import describe
 from gelda.choices import Choice
 from gelda.config import CompareConfig
+from gelda.finetune import fitting_methods
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.report import SeedResult
@@ -69,7 +70,7 @@ def compared(
     other = [k for k in outcomes[seeds[0]] if k.startswith("other:")]
     if other:
         result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
-    result["countable"] = tested >= 8
+    result["countable"] = tested >= statistics.MIN_GROUPS
     return result
 
 
@@ -111,6 +112,12 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
         notes.append(
             f"The bank's split tests groups that it trains on too: {shared} training items are left out."
         )
+    notes += config.adapter.remarks()
+    left_out = set(augmenters.AUGMENTERS) - set(
+        fitting_methods(augmenters.AUGMENTERS, config.adapter.head, named=False)
+    )
+    if left_out and not config.methods:
+        notes.append(f"Left out, since they need a linear last layer: {', '.join(sorted(left_out))}.")
     if any(ch.adapter_layer for ch in choices.values()):
         at = ", ".join(str(ch.adapter_layer) for ch in choices.values())
         notes.append(
@@ -120,7 +127,7 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
         )
     if config.protocol != "longtail" and len(bank.items.subdomain_names) < 3:
         notes.append("Only one source subdomain: validation cannot let a source play the target.")
-    if tested < 8:
+    if tested < statistics.MIN_GROUPS:
         notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
     return notes
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from gelda import schedulers
 from gelda.errors import UserError, nearest
@@ -43,6 +52,17 @@ class EncoderConfig(Settings):
     name: str = Field("mini-image", description="The frozen encoder.")
 
 
+# Settings of the adapter that were added after runs had been keyed by the others
+LATER = (
+    "head",
+    "class_start",
+    "adversarial",
+    "low_rank",
+    "low_rank_steps",
+    "low_rank_learning_rate",
+)
+
+
 class AdapterConfig(Settings):
     """The adapter, the heads after it, and their training."""
 
@@ -58,6 +78,68 @@ class AdapterConfig(Settings):
     dropout: float = Field(0.2, ge=0, lt=1)
     tau: float = Field(1.0, ge=0, le=10, description="Strength of logit adjustment.")
     validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
+    head: Literal["linear", "cosine"] = Field(
+        "linear",
+        title="Last layer",
+        description="linear, or cosine: 25 × the cosines of features and class weights, without a bias.",
+    )
+    class_start: str = Field(
+        "random",
+        title="Start of the class weights",
+        description="random; text (the shipped vectors of the class names); or a source, as for γ.",
+    )
+    adversarial: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        title="Domain-adversarial strength",
+        description="Trains hidden features not to tell the subdomain (gradient reversal); 0 = off.",
+    )
+
+    low_rank: int = Field(
+        0,
+        ge=0,
+        le=256,
+        title="Low-rank updates inside the encoder",
+        description="Rank of the updates (LoRA), trained per seed on its training inputs; 0 = frozen.",
+    )
+    low_rank_steps: int = Field(200, ge=1, le=100_000, description="Training steps of the low-rank updates.")
+    low_rank_learning_rate: float = Field(1e-3, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _something_to_reverse(self) -> AdapterConfig:
+        if self.adversarial and not self.hidden:
+            raise UserError(
+                "adapter.adversarial trains hidden features, and adapter.hidden is empty: give it a width, "
+                "or set adapter.adversarial to 0."
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without LATER settings that say what was so before them: keys and specs stay what they were."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in LATER or getattr(self, name) != fields[name].default
+        }
+
+    def remarks(self) -> list[str]:
+        """What a reader of a report must know of heads that are not the usual ones."""
+        parts = ["a cosine last layer"] if self.head == "cosine" else []
+        if self.class_start != "random":
+            parts.append(f"class weights started from semantic vectors ({self.class_start})")
+        if self.adversarial:
+            parts.append(f"domain-adversarial training of strength {self.adversarial:g}")
+        remarks = [f"Adapter and every method's head: {', '.join(parts)}."] if parts else []
+        if self.low_rank:
+            remarks.append(
+                f"The encoder carries low-rank updates (rank {self.low_rank}), trained in every seed on its "
+                "training items, whose latents so lie closer to their class than those of new items; the "
+                "layer was chosen on the frozen latents."
+            )
+        return remarks
 
     def training(self, steps: int) -> dict[str, Any]:
         """Keyword arguments of `gelda.heads.fit`, the same for adapters and heads."""

@@ -33,6 +33,11 @@ class DomainHeads(nn.Module):
     Its gradient reaches the features reversed, times strength·(2/(1 + e^(−10p)) − 1) at progress p (the
     paper's schedule). Only subdomains that the copy's own rows hold are guessed between, so that a copy does
     not depend on its neighbours; rows of subdomain −1 are left out.
+
+    Planted subdomains of one dimension were told less by a fresh linear probe with it (0.94 → 0.83, balanced
+    accuracy), those of several, or under long training, sometimes *better*: the features move past a rival
+    that is a step behind. A faster rival did not mend that, nor one to be confused in place of misled
+    (arXiv 1510.02192). So a strength is tried, never assumed to work.
     """
 
     def __init__(

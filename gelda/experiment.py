@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, device, encoders, recipes, semantics
+from gelda import augmenters, class_start, datasets, device, encoders, low_rank, recipes, semantics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
+from gelda.class_start import fresh
 from gelda.conditions import CONTROLS
 from gelda.config import RunConfig
 from gelda.datasets import DatasetSpec
 from gelda.errors import UserError, unknown
-from gelda.finetune import FILTERS, predict
+from gelda.finetune import FILTERS, adversarial, fitting_methods, predict
 from gelda.heads import fit
 from gelda.latents import LatentBank, Standardizer
 from gelda.manifest import Manifest
@@ -37,6 +39,18 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
     semantics.check(g.class_semantics, "class", manifest.class_names)
     semantics.check(g.subdomain_semantics, "subdomain", manifest.subdomain_names)
     semantics.check_template(g.text_template)
+    fitting_methods(config.methods, config.adapter.head)
+    dataset, ids = datasets.get(config.data.dataset), torch.arange(len(manifest.class_names))
+    inputs = class_inputs(config, manifest, dataset, torch.eye(len(ids)), ids)
+    class_start.check(config.adapter.class_start, inputs)
+    if config.adapter.low_rank:
+        low_rank.check_installed()
+        if not encoders.get(config.encoder.name).trainable:
+            raise UserError(
+                f"The encoder '{config.encoder.name}' cannot be trained inside: set adapter.low_rank to 0."
+            )
+    if config.adapter.adversarial and len(manifest.subdomain_names) < 2:
+        raise UserError(f"{dataset.title} has one subdomain: adapter.adversarial needs at least two.")
     wanted: list[tuple[str, str, Iterable[str]]] = [
         ("condition control", g.condition_control, CONTROLS),
     ]
@@ -58,6 +72,20 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
         )
 
 
+def class_inputs(
+    config: RunConfig, manifest: Manifest, dataset: DatasetSpec, z: torch.Tensor, label: torch.Tensor
+) -> semantics.SemanticInputs:
+    """What a source of class vectors may see: names, the data's own table, and (training) latents [N, D]."""
+    return semantics.SemanticInputs(
+        z,
+        label,
+        len(manifest.class_names),
+        attributes=torch.from_numpy(dataset.class_attributes()),
+        names=manifest.class_names,
+        template=config.generator.text_template,
+    )
+
+
 @dataclass
 class Adapted:
     """What the adapt stage leaves behind for one seed."""
@@ -68,6 +96,7 @@ class Adapted:
     adapter: Adapter  # one copy, trained on real latents with logit adjustment
     scores: dict[str, float]
     scale: Standardizer  # of z^(l); latents are generated standardised and restored for the suffix
+    bank: LatentBank | None = None  # the seed's own latents, where low-rank updates changed the encoder
 
 
 class Experiment:
@@ -78,6 +107,7 @@ class Experiment:
         self.device = device.resolve(config.device)
         self.dtype = device.resolve_precision(config.precision, self.device)
         self.latents = {layer: bank.load(layer) for layer in bank.layers}
+        self._tuned: dict[tuple[Path, str], torch.Tensor] = {}
         table = manifest.table
         self.label, self.subdomain = table["label"].to_numpy(), table["subdomain"].to_numpy()
         self.group = table["group"].to_numpy()
@@ -86,6 +116,17 @@ class Experiment:
     def layer(self) -> int:
         """l: latents are generated at z^(l)."""
         return self.config.generator.adapter_layer
+
+    def z(self, layer: str, bank: LatentBank | None = None) -> torch.Tensor:
+        """All latents of an encoder layer: the frozen encoder's, or those of a seed's own bank."""
+        if bank is None:
+            return self.latents[layer]
+        key = (bank.path, layer)
+        if key not in self._tuned:
+            if any(path != bank.path for path, _ in self._tuned):
+                self._tuned.clear()  # one seed's at a time
+            self._tuned[key] = bank.load(layer)
+        return self._tuned[key]
 
     def cut(self, seed: int) -> Cut:
         """The long-tailed cut of one seed."""
@@ -98,16 +139,23 @@ class Experiment:
             one_subdomain_a_group=d.one_subdomain_a_group,
         )
 
-    def adapted(self, cut: Cut, fm_layer: str, scores: dict[str, float], adapter: Adapter) -> Adapted:
+    def adapted(
+        self,
+        cut: Cut,
+        fm_layer: str,
+        scores: dict[str, float],
+        adapter: Adapter,
+        bank: LatentBank | None = None,
+    ) -> Adapted:
         """Bundle a seed's adapter with the standardisers that its training rows give."""
-        rows = cut.rows("train")
-        base = Standardizer.fit(self.latents[fm_layer][rows])
-        z = base.apply(self.latents[fm_layer][rows])
+        raw = self.z(fm_layer, bank)[cut.rows("train")]
+        base = Standardizer.fit(raw)
+        z = base.apply(raw)
         if self.layer:
             scale = Standardizer.fit(adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         else:  # z^(0) is standardised already
             scale = Standardizer(torch.zeros(z.shape[1]), torch.ones(z.shape[1]))
-        return Adapted(cut, fm_layer, base, adapter, scores, scale)
+        return Adapted(cut, fm_layer, base, adapter, scores, scale, bank)
 
     def choose_layer(
         self, cut: Cut, seed: int, tick: Callable[[float, str], None]
@@ -120,7 +168,6 @@ class Experiment:
         rows = cut.rows("train")
         label = self.label[rows]
         fold = folds(label, self.group[rows], c.validation_folds, seed)
-        target = torch.from_numpy(label)
         scores = {}
         for number, layer in enumerate(self.latents):
             raw = self.latents[layer][rows]
@@ -128,9 +175,9 @@ class Experiment:
             for k in range(c.validation_folds):
                 inside = torch.from_numpy(fold != k)
                 standardizers.append(Standardizer.fit(raw[inside]))
-                ones = torch.ones(int(inside.sum()))
-                data.append(HeadData(standardizers[-1].apply(raw[inside]), target[inside], ones))
-            heads = Adapter(self.widths(layer), len(self.manifest.class_names), c.validation_folds, seed)
+                z = standardizers[-1].apply(raw[inside])
+                data.append(self.real_data(z, rows[inside.numpy()]))
+            heads = fresh(data, self.widths(layer), len(self.manifest.class_names), seed, c.head)
             fit(
                 heads.to(self.device),
                 data,
@@ -154,7 +201,7 @@ class Experiment:
         rows = adapted.cut.rows("train")
         settings = getattr(self.config, sampling)
         extra = {"on_step": on_step} if on_step else {}
-        return Task(
+        task = Task(
             latents=self.at_layer(adapted, rows),
             label=torch.from_numpy(self.label[rows].astype(np.int64)),
             subdomain=torch.from_numpy(self.subdomain[rows].astype(np.int64)),
@@ -171,17 +218,33 @@ class Experiment:
             dtype=self.dtype,
             **extra,
         )
+        vectors = self.class_vectors(task.latents, task.label)
+        return task if vectors is None else replace(task, class_start=vectors)
 
     def at_layer(self, adapted: Adapted, rows: np.ndarray) -> torch.Tensor:
         """Standardised z^(l) of items [N, D], through the logit-adjusted adapter."""
-        z = adapted.standardizer.apply(self.latents[adapted.fm_layer][rows])
+        z = adapted.standardizer.apply(self.z(adapted.fm_layer, adapted.bank)[rows])
         if self.layer:
             z = adapted.scale.apply(adapted.adapter.run(z.to(self.device), 0, self.layer)[0].cpu())
         return z
 
     def adapter_plan(self) -> HeadPlan:
         """Adapters learn by logit adjustment at the run's τ."""
-        return HeadPlan("logit-adjustment", self.config.adapter.tau)
+        c = self.config.adapter
+        return adversarial(HeadPlan("logit-adjustment", c.tau), c, 0)
+
+    def real_data(self, z: torch.Tensor, rows: np.ndarray) -> HeadData:
+        """Items [N] with their standardised z^(0) [N, D], each of weight 1, for an adapter to learn from."""
+        label, subdomain = (
+            torch.from_numpy(part[rows].astype(np.int64)) for part in (self.label, self.subdomain)
+        )
+        vectors = self.class_vectors(z, label)
+        return HeadData(z, label, torch.ones(len(rows)), subdomain, class_vectors=vectors)
+
+    def class_vectors(self, z: torch.Tensor, label: torch.Tensor) -> torch.Tensor | None:
+        """What the class weights of fresh heads start from; training latents [N, D] may be looked at."""
+        inputs = class_inputs(self.config, self.manifest, self.dataset, z, label)
+        return class_start.vectors(self.config.adapter.class_start, inputs)
 
     def widths(self, fm_layer: str) -> tuple[int, ...]:
         """Widths of z^(0) … z^(L)."""
@@ -229,6 +292,7 @@ class Experiment:
             self.layer_reason(adapted),
             "Every method has the same latents, adapter, training budget and seeds. Logit adjustment "
             f"has τ = {self.config.adapter.tau:g}; a larger τ moves accuracy from other classes to the tail.",
+            *self.config.adapter.remarks(),
         ]
         if any(augmenters.get(m).generative for m in self.config.methods):
             notes.append(

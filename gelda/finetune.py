@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from gelda.adapter import Adapter, HeadData
-from gelda.augmenters.base import Augmenter, Synthetic, Task, Transform
+from gelda import augmenters
+from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.augmenters.base import NO_TASK, Augmenter, Synthetic, Task, Transform
+from gelda.class_start import fresh
 from gelda.config import AdapterConfig
-from gelda.errors import unknown
-from gelda.heads import fit
+from gelda.errors import UserError, unknown
+from gelda.heads import fit, linear_only
 
 Restore = Callable[[torch.Tensor], torch.Tensor]  # standardised z^(l) → what the layers after l take
 
@@ -74,6 +76,33 @@ def keep(
     return kept
 
 
+def fitting_methods(methods: Iterable[str], head: str, named: bool = True) -> list[str]:
+    """The methods that work with this kind of last layer; others are refused where they were `named`."""
+    methods = list(methods)
+    if head == "linear":
+        return methods
+    plans = {m: s.build().plan(NO_TASK) for m in methods if not (s := augmenters.get(m)).generative}
+    unfit = [m for m, plan in plans.items() if linear_only(plan)]
+    if unfit and named:
+        raise UserError(
+            f"{', '.join(unfit)} can only be had with a linear last layer: leave "
+            f"{'it' if len(unfit) == 1 else 'them'} out of the methods, or set adapter.head to linear."
+        )
+    return [m for m in methods if m not in unfit]
+
+
+def adversarial(plan: HeadPlan, config: AdapterConfig, start: int) -> HeadPlan:
+    """A plan with the run's domain-adversarial training, where a hidden layer after `start` is trained."""
+    there = config.adversarial > 0 and start < len(config.hidden)
+    return replace(plan, adversarial=config.adversarial) if there else plan
+
+
+def real_data(task: Task) -> HeadData:
+    """A task's real rows alone, of weight 1."""
+    ones = torch.ones(len(task.label))
+    return HeadData(task.latents, task.label, ones, task.subdomain, class_vectors=task.class_start)
+
+
 def head_data(
     task: Task,
     arm: Augmenter,
@@ -102,6 +131,7 @@ def head_data(
         torch.cat([arm.real_weight(task), torch.full((len(made),), arm.weight / levels)]),
         torch.cat([task.subdomain, made.subdomain]),
         torch.cat([torch.zeros_like(task.label), level]),
+        task.class_start,
     )
 
 
@@ -122,20 +152,23 @@ def finetune(
     loss, recipe: the run's, for arms that name none of their own.
 
     At l ≥ 1 every arm starts from the logit-adjusted `adapter`, whose z^(l) it is.
-    At l = 0 nothing is frozen and every arm starts from one fresh initialisation: going on from an
+    At l = 0 nothing is frozen and every arm starts from one fresh initialisation (class weights that start
+    from semantic vectors do so on the arm's real rows, as it transforms them): going on from an
     adapter that has converged on the real latents over-fits them, which costs the real-only
     baselines most (benchmarks/LOG.md) and would flatter whoever adds data. `restore` undoes the
     standardisation of z^(l).
     """
+    real = restore(task.latents)
+    data = [head_data(task, arm, made, restore, real) for arm, made in arms.values()]
+    plans = [arm.plan(task).resolved(loss, config.tau, recipe, recipe_strength) for arm, _ in arms.values()]
     if layer == 0:
-        heads = Adapter(adapter.widths, adapter.classes, len(arms), task.seed, adapter.head)
+        heads = fresh(data, adapter.widths, adapter.classes, task.seed, adapter.head)
     else:
         heads = adapter.gather([0] * len(arms))
-    real = restore(task.latents)
     return fit(
         heads.to(adapter.weights[0].device),
-        [head_data(task, arm, made, restore, real) for arm, made in arms.values()],
-        [arm.plan(task).resolved(loss, config.tau, recipe, recipe_strength) for arm, _ in arms.values()],
+        data,
+        [adversarial(plan, config, layer) for plan in plans],
         start=layer,
         seed=task.seed + 1,
         on_step=on_step,

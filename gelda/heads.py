@@ -248,12 +248,14 @@ def _finish(
     weights[list(again)], biases[list(again)] = heads.weights[last].detach(), heads.biases[last].detach()
 
 
+def linear_only(plan: HeadPlan) -> str | None:
+    """The loss or decoupled head of a plan that is defined for linear last layers alone, or None."""
+    return next((n for n in (plan.loss, plan.post) if n in ("isda", "tau-norm", "ncm")), None)
+
+
 def _refuse_for_cosines(plans: Sequence[HeadPlan]) -> None:
-    """What is defined for linear last layers only."""
-    for plan in plans:
-        if plan.loss == "isda" or plan.post in ("tau-norm", "ncm"):
-            name = plan.loss if plan.loss == "isda" else plan.post
-            raise UserError(f"'{name}' needs a linear last layer: use the adapter's head 'linear' with it.")
+    for name in filter(None, map(linear_only, plans)):
+        raise UserError(f"'{name}' needs a linear last layer: use the adapter's head 'linear' with it.")
 
 
 def _domain_heads(

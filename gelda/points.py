@@ -80,7 +80,8 @@ def layer_stacks(
     """(name, title, latents [N, D], is it the generation layer?) of every layer, in depth order."""
     layer, train = experiment.layer, adapted.cut.rows("train")
     adapter, device = adapted.adapter, experiment.device
-    for name, raw in experiment.latents.items():
+    for name in experiment.latents:
+        raw = experiment.z(name, adapted.bank)
         here = name == adapted.fm_layer and layer == 0
         yield (
             name,
@@ -92,6 +93,6 @@ def layer_stacks(
         if i >= layer:
             z = adapter.run(adapted.scale.invert(generated_at).to(device), layer, i)[0].cpu()
         else:
-            z0 = adapted.standardizer.apply(experiment.latents[adapted.fm_layer][rows])
+            z0 = adapted.standardizer.apply(experiment.z(adapted.fm_layer, adapted.bank)[rows])
             z = adapter.run(z0.to(device), 0, i)[0].cpu()
         yield f"adapter.{i}", f"Adapter layer {i}", Standardizer.fit(z[: len(train)]).apply(z), i == layer

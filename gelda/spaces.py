@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.class_start import fresh
 from gelda.config import AdapterConfig
+from gelda.finetune import adversarial
 from gelda.heads import fit
 from gelda.latents import Standardizer
 
@@ -47,35 +49,40 @@ class Space:
 
 
 def train_adapter(
-    latents: torch.Tensor,
-    label: torch.Tensor,
+    data: HeadData,
     classes: int,
     config: AdapterConfig,
     plan: HeadPlan,
     seed: int,
     device: torch.device,
 ) -> Adapter:
-    """One adapter on standardised latents [N, D] by a plan: its hidden layers are what l counts."""
-    widths = (latents.shape[1], *config.hidden)
+    """One adapter on standardised latents by a plan: its hidden layers are what l counts."""
+    widths = (data.latents.shape[1], *config.hidden)
     return fit(
-        Adapter(widths, classes, 1, seed).to(device),
-        [HeadData(latents, label, torch.ones(len(label)))],
-        [plan],
+        fresh([data], widths, classes, seed, config.head).to(device),
+        [data],
+        [adversarial(plan, config, 0)],
         seed=seed,
         **config.training(config.steps),
     )
 
 
 def heads_from(
-    spaces: Sequence[Space | None], widths: tuple[int, ...], classes: int, seed: int
+    spaces: Sequence[Space | None],
+    data: Sequence[HeadData],
+    widths: tuple[int, ...],
+    classes: int,
+    seed: int,
+    head: str = "linear",
 ) -> tuple[Adapter, int]:
-    """Untuned heads, one a space, and the layer they are tuned after.
+    """Untuned heads, one a space and its data, and the layer they are tuned after.
 
-    At l = 0 all start alike, from one fresh initialisation; at l ≥ 1 each goes on from its space's adapter.
+    At l = 0 all start from one fresh initialisation (gelda.class_start); at l ≥ 1 each goes on from its
+    space's adapter.
     """
     adapters = [space.adapter for space in spaces if space is not None and space.adapter is not None]
     if not adapters:
-        return Adapter(widths, classes, len(spaces), seed), 0
+        return fresh(data, widths, classes, seed, head), 0
     heads = Adapter(adapters[0].widths, classes, len(spaces), seed, adapters[0].head)
     with torch.no_grad():
         for mine, *theirs in zip(heads.parameters(), *(a.parameters() for a in adapters), strict=True):

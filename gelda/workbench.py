@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gelda import compare_check, device, metrics
+from gelda import class_start, compare_check, device, metrics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.arms import Setting, build, describe
 from gelda.artifacts import content_key
 from gelda.augmenters.base import Synthetic, Task
+from gelda.augmenters.diffusion import semantic_inputs
 from gelda.config import CompareConfig
-from gelda.finetune import head_data
+from gelda.finetune import adversarial, head_data, real_data
 from gelda.heads import fit
 from gelda.latents import Standardizer
 from gelda.layer_weights import WEIGHTED, learn_weights, weighted_sum
@@ -114,7 +115,7 @@ class Workbench:
             task = self.task(episode, layer)
             plan = HeadPlan().resolved(self.config.loss, tau)
             self.adapters[key] = train_adapter(
-                task.latents, task.label, task.classes, self.config.adapter, plan, episode.seed, self.device
+                real_data(task), task.classes, self.config.adapter, plan, episode.seed, self.device
             )
         return Space.at(at, base, self.adapters[key], train)
 
@@ -138,7 +139,7 @@ class Workbench:
         if len(episode.unlabelled):
             target = torch.from_numpy(np.searchsorted(played, items.subdomain[episode.unlabelled]))
             unlabelled = (scale.apply(z[torch.from_numpy(episode.unlabelled)]), target)
-        return Task(
+        task = Task(
             latents=scale.apply(z[rows]),
             label=torch.from_numpy(number[items.label[episode.train]]),
             subdomain=torch.from_numpy(np.searchsorted(played, items.subdomain[episode.train])),
@@ -158,6 +159,9 @@ class Workbench:
             target=None if episode.target is None else int(np.searchsorted(played, episode.target)),
             unlabelled=unlabelled,
         )
+        inputs = semantic_inputs(task, "class", self.config.generator.text_template)
+        table = class_start.vectors(self.config.adapter.class_start, inputs)
+        return task if table is None else replace(task, class_start=table)
 
     def test(
         self, episode: Episode, layer: str, space: Space | None = None
@@ -242,11 +246,12 @@ class Workbench:
                 stop += 1
             group = candidates[start:stop]
             widths = (group[0].data.latents.shape[1], *a.hidden)
-            untuned, at = heads_from([k.space for k in group], widths, group[0].classes, seed)
+            spaces, data = [k.space for k in group], [k.data for k in group]
+            untuned, at = heads_from(spaces, data, widths, group[0].classes, seed, a.head)
             heads = fit(
                 untuned.to(self.device),
-                [k.data for k in group],
-                [k.plan for k in group],
+                data,
+                [adversarial(k.plan, a, at) for k in group],
                 start=at,
                 seed=seed + 1,
                 dtype=self.dtype,

@@ -134,6 +134,23 @@ def test_the_command(gelda, path, tmp_path, protocol):
     assert "no test label" in done.stdout and result["kind"] == "layers"
 
 
+def test_a_table_for_every_subdomain(gelda, path, tmp_path):
+    base = ["layers", path, "--protocol", "zero-shot", "--keep", "a", "--preset", "tiny", "--seeds", "1"]
+    base += ["--fm-layer", "flat"]
+    files = {target: tmp_path / f"{target}.json" for target in ("each", "one", "two")}
+    for target, file in files.items():
+        done = gelda(*base, "--target", target, "--json", file)
+        assert done.returncode == 0, done.stderr
+        shown = [f"{name} keeps a only" in done.stdout for name in ("one", "two")]
+        assert shown == [target in ("each", name) for name in ("one", "two")]
+    both = json.loads(files["each"].read_text())
+    assert list(both) == ["targets"] and list(both["targets"]) == ["one", "two"]
+    for name, result in both["targets"].items():
+        alone = json.loads(files[name].read_text())
+        assert {**result, "seconds": 0} == {**alone, "seconds": 0}
+    assert both["targets"]["one"]["rows"] != both["targets"]["two"]["rows"]
+
+
 def test_two_seeds_are_averaged(path):
     both = run(path, seeds=2)["rows"][0]
     ones = list(both["seeds"].values())
@@ -143,7 +160,7 @@ def test_two_seeds_are_averaged(path):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--protocol", "zero-shot", "--target", "each"], "one subdomain at a time"),
+    (["--protocol", "zero-shot", "--target", "each"], "zero-shot needs --keep, one of: a, b, c, d"),
     (["--protocol", "zeroshot"], "no protocol called 'zeroshot'. Did you mean 'zero-shot'"),
     (["--fm-layer", "falt"], "no layer called 'falt'. Did you mean 'flat'"),
 ])  # fmt: skip

@@ -614,3 +614,15 @@ def test_thumbnails_are_bytes(name):
 def test_encoders_have_a_revision_that_stays(name):
     spec = encoders.get(name)
     assert spec.revision() == spec.revision() and spec.revision()
+
+
+@pytest.mark.parametrize("name", [n for n, spec in ENCODERS.items() if spec.trainable])
+def test_what_is_trained_inside_an_encoder_is_what_it_encodes(name):
+    encoder, points = encoders.get(name).load(), datasets.get("digits").manifest().table.iloc[:6]
+    images = torch.from_numpy(datasets.get("digits").read(list(points["uri"])))
+    assert isinstance(encoder.network, torch.nn.Module)
+    assert not any(p.requires_grad for p in encoder.network.parameters()), "it comes frozen"
+    pooled = encoder.pooled(images.requires_grad_())
+    assert list(pooled) == list(encoder.layers)
+    for layer, latents in encoder.encode(images).items():
+        assert pooled[layer].requires_grad and torch.equal(pooled[layer].detach(), latents)

@@ -57,8 +57,8 @@ def adapter_and_rows():
     base = Standardizer.fit(raw)
     config = AdapterConfig(hidden=(6, 5), steps=30)
     plan = HeadPlan("logit-adjustment", 1.0)
-    cpu = torch.device("cpu")
-    return raw, label, base, train_adapter(base.apply(raw), label, 3, config, plan, 1, cpu)
+    cpu, data = torch.device("cpu"), HeadData(base.apply(raw), label, torch.ones(80))
+    return raw, label, base, train_adapter(data, 3, config, plan, 1, cpu)
 
 
 @pytest.mark.parametrize("layer", [1, 2])
@@ -85,12 +85,13 @@ def test_layer_0_is_the_standardised_latent_and_nothing_else():
 
 def test_heads_start_fresh_at_layer_0_and_go_on_from_their_adapter_after():
     raw, label, base, adapter = adapter_and_rows()
-    heads, at = heads_from([None, Space(0, base)], (7, 6, 5), 3, 4)
+    plain = [HeadData(base.apply(raw), label, torch.ones(80))] * 2
+    heads, at = heads_from([None, Space(0, base)], plain, (7, 6, 5), 3, 4)
     fresh = Adapter((7, 6, 5), 3, 2, 4)
     assert at == 0 and all(map(torch.equal, heads.parameters(), fresh.parameters()))
     other = Adapter((7, 6, 5), 3, 1, 9)
     spaces = [Space.at(1, base, one, raw) for one in (adapter, other)]
-    heads, at = heads_from(spaces, (6, 6, 5), 3, 4)
+    heads, at = heads_from(spaces, plain, (6, 6, 5), 3, 4)
     assert at == 1
     for k, one in enumerate((adapter, other)):
         assert all(torch.equal(a[k], b[0]) for a, b in zip(heads.parameters(), one.parameters(), strict=True))
@@ -101,7 +102,7 @@ def test_heads_start_fresh_at_layer_0_and_go_on_from_their_adapter_after():
     assert torch.equal(heads.weights[0], frozen[0]) and torch.equal(heads.biases[0], frozen[1])
     assert not torch.equal(heads.weights[1], moved)
     with pytest.raises(ValueError, match="must be at one layer"):
-        heads_from([spaces[0], Space(0, base)], (6, 6, 5), 3, 4)
+        heads_from([spaces[0], Space(0, base)], plain, (6, 6, 5), 3, 4)
 
 
 def test_all_arms_of_a_comparison_are_at_the_layer(bank):

@@ -25,7 +25,8 @@ class Task:
     synthetic latents wanted per cell; attributes: the data set's γ and κ tables or None. group int64 [N]:
     originals or speakers. Zero-shot: target is the subdomain to be learned, kept the one class it keeps.
     unlabelled: latents [M, D] and subdomains [M] of rows that are not in `latents`, in the transductive
-    setting only; they are in the same standardised space.
+    setting only; they are in the same standardised space. class_start [C, d]: what the class weights of
+    fresh heads start from, or None (gelda.class_start).
     """
 
     latents: torch.Tensor
@@ -49,6 +50,7 @@ class Task:
     kept: int | None = None
     target: int | None = None
     unlabelled: tuple[torch.Tensor, torch.Tensor] | None = None
+    class_start: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.latents.ndim != 2 or len(self.latents) == 0:
@@ -188,3 +190,7 @@ def _refuse_not_finite(kind: str, latents: torch.Tensor) -> None:
     if not finite.all():
         row = int((~finite).nonzero()[0])
         raise UserError(f"{kind} latent in row {row} holds NaN or infinity: remove it or extract again.")
+
+
+_ZERO = torch.zeros(1, dtype=torch.int64)
+NO_TASK = Task(torch.zeros(1, 1), _ZERO, _ZERO, 1, 1, np.zeros((1, 1), np.int64), 0)  # to ask for a plan

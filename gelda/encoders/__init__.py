@@ -33,12 +33,16 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """load() gives the model; revision() is the hash of its weights, part of every bank's key."""
+    """load() gives the model; revision() is the hash of its weights, part of every bank's key.
+
+    trainable: the model has `network`, an nn.Module, and `pooled(inputs)`, which is `encode` with gradients.
+    """
 
     title: str
     note: str
     load: Callable[[], Encoder]
     revision: Callable[[], str]
+    trainable: bool = False
 
 
 def _load_mini_image() -> Encoder:
@@ -58,6 +62,7 @@ ENCODERS: dict[str, EncoderSpec] = {
         note="A small ConvNet pre-trained on letters of many scripts, without digits; ships with GeLDA.",
         load=_load_mini_image,
         revision=_mini_image_revision,
+        trainable=True,
     ),
 }
 

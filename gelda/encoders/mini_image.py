@@ -67,6 +67,10 @@ class MiniImage:
     @torch.no_grad()
     def encode(self, images: Tensor) -> dict[str, Tensor]:
         """Averages ``[B, D]`` a layer, of ``images`` ``[B, 1, 32, 32]``, float32 in [0, 1], paper 1."""
+        return self.pooled(images)
+
+    def pooled(self, images: Tensor) -> dict[str, Tensor]:
+        """The same with gradients."""
         if images.ndim != 4 or images.shape[1:] != (1, SIZE, SIZE):
             raise ValueError(f"mini-image takes [B, 1, {SIZE}, {SIZE}], not {list(images.shape)}")
         network = self.network
