@@ -28,7 +28,7 @@ PLACES = {
     "unseen": "cells never seen",
     "overall": "all items",
 }
-VOTE = "mean of five methods"  # of several layers, the one where it is lowest is taken
+VOTE = "mean vote"  # of several layers, the one where it is lowest is taken
 LAYER = "layer"  # among the validation scores: the layer and τ, chosen before any method's own setting
 
 
@@ -154,8 +154,9 @@ def selection(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def choices(report: Mapping[str, Any]) -> dict[str, Any]:
     """What validation chose, by the words of a table's column: a seed, or all seeds where they share it."""
     found = selection(report)
-    if report["config"].get("protocol", "longtail") != "longtail" and len(found) > 1:
-        return {"all seeds": next(iter(found.values()))}
+    first = next(iter(found.values()), None)
+    if len(found) > 1 and all(choice == first for choice in found.values()):
+        return {"all seeds": first}
     return {f"seed {seed}": choice for seed, choice in found.items()}
 
 

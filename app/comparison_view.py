@@ -185,8 +185,8 @@ def _selection(report: dict[str, Any]) -> None:
             )
         _html_table("", head, rows)
         widgets.note(
-            "Chosen by class-mean log-loss, at each setting’s best temperature, on validation "
-            "that reads no test label. GeLDA’s two controls take the form that GeLDA was given."
+            "Chosen on validation that reads no test label; how, the notes say. GeLDA’s two controls take "
+            "the form that GeLDA was given."
         )
     names = comparison.tuned(report)
     if names:

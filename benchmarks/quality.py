@@ -108,15 +108,12 @@ def report_of(row: Row, arguments: argparse.Namespace) -> Report | None:
     config = resolve_compare(values, arguments.preset)
     bank = open_bank(config.bank)
     compare.check(config, bank)
-    path = runs.home() / "runs" / compare_runs.run_id(config, bank)
-    state = runs.read_state(path) if path.is_dir() else None
-    if state is not None and state.status == "done":
-        return load_report(path)
-    if arguments.no_run or (state is not None and state.status in runs.ALIVE):
+    state = compare_runs.finished(config, bank)
+    if state is not None:
+        return load_report(state.path)
+    if arguments.no_run:
         return None
-    if state is not None and state.status == "broken":
-        raise UserError(str(state.error))
-    state = state or compare_runs.create(config, bank)
+    state, _ = compare_runs.prepared(config, bank)
     runs.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         compare.execute(config, bank, state, listener)

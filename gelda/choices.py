@@ -97,6 +97,7 @@ class Choosing(Workbench):
             # a score that is not finite (null in the file) is never the best; the first of equals is taken
             settings[m] = min(rated, key=lambda r: _or_worst(r["score"]))["setting"]
             scores[m] = {describe(r["setting"]): r["score"] for r in rated}
+        settings |= {m: settings["gelda"] for m in CONTROLS if m in settings and "gelda" in settings}
         tick(1, "")
         if layer == WEIGHTED and layer not in self.bank.layers:
             episode = self.episodes(seed)[0]

@@ -41,13 +41,13 @@ def demo(
         check_port(port)
     if json_file:
         check_writable(json_file)
-    from gelda.config import resolve_config
+    from gelda.config import merged, resolve_config
 
     flags: dict[str, Any] = {"device": device, "precision": precision}
     if seeds is not None:
         flags["seeds"] = seeds
     chosen = preset or os.environ.get("GELDA_DEMO_PRESET") or name
-    config = resolve_config(flags, chosen, **overrides(set_ or []))
+    config = resolve_config(merged(flags, overrides(set_ or [])), chosen)
     run_id = _run_here(config, name, json_file)
     if open_app:
         launch(port, run_id)
@@ -66,8 +66,10 @@ def run(
     """Run a spec, or resume a run by its id."""
     from gelda import runs
     from gelda.artifacts import check_format, read_json
-    from gelda.config import resolve_config
+    from gelda.config import merged, resolve_config
 
+    if json_file:
+        check_writable(json_file)
     if spec is not None and not spec.suffix and not spec.is_file():
         state = runs.read_state(runs.find_run(str(spec)))
         work = _stored(state)
@@ -79,7 +81,10 @@ def run(
         raise UserError(f"{spec} is not a spec: it must hold one JSON object of settings.")
     if spec is not None and "config" in values:
         check_format(values, spec)
-    config = resolve_config(values.get("config", values), preset, **overrides(set_ or []))
+    given = values.get("config", values)
+    if not isinstance(given, dict):
+        raise UserError(f"{spec} is not a spec: its config must be one JSON object of settings.")
+    config = resolve_config(merged(given, overrides(set_ or [])), preset)
     if dry_run:
         _check(config)
         typer.echo(config.model_dump_json(indent=1))

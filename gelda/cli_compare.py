@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -173,20 +172,15 @@ def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     run_id = compare_runs.run_id(config, bank)
     path = runs.home() / "runs" / run_id
     if fresh and path.is_dir():
+        if runs.read_state(path).status in runs.ALIVE:
+            raise UserError(f"The run '{run_id}' is going: cancel it before --fresh.")
         shutil.rmtree(path)
-    if path.is_dir():
-        state = runs.read_state(path)
-        if state.status == "broken":
-            raise UserError(f"{state.error} Or use --fresh to compute it again.")
-        same = runs.read_spec(path) == json.loads(config.model_dump_json())
-        if state.status == "done" and same:
-            result = load_report(path)
-            terminal.print_report(result)
-            typer.echo(f"This comparison was finished before ({run_id}); --fresh computes it again.")
-            return result
-        runs.write_spec(path, config.model_dump(mode="json"))
-    else:
-        state = compare_runs.create(config, bank)
+    state, done = compare_runs.prepared(config, bank)
+    if done:
+        result = load_report(path)
+        terminal.print_report(result)
+        typer.echo(f"This comparison was finished before ({run_id}); --fresh computes it again.")
+        return result
     runs.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = engine.execute(config, bank, state, listener)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -54,6 +56,7 @@ def layers(
     from gelda.ready import open_bank
 
     opened = open_bank(bank)
+    opened = replace(opened, load=cache(opened.load))  # read once for every target
     values = settings(
         bank,
         protocol,

@@ -13,6 +13,7 @@ import torch
 from gelda import augmenters, device
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, read_json, read_tensors, write_json, write_tensors
+from gelda.augmenters.diffusion import semantic_inputs
 from gelda.choices import Choice, Choosing
 from gelda.compare_check import arm_key, check, compare_key, episodes
 from gelda.compare_report import compared
@@ -21,6 +22,7 @@ from gelda.health import generator_health
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.runs import Recorder, RunState, StageState, tracked
+from gelda.semantics import resolve
 from gelda.workbench import Candidate
 
 STAGES = {
@@ -49,11 +51,29 @@ class Comparison(Choosing):
         outcomes = self._stage("train", lambda seed, tick: self._train(seed, choices[seed], tick))
         with self.recorder.stage("report", 1):
             result = compared(
-                self.config, self.bank, self.methods, choices, outcomes, self.health, self.seconds, self.state
+                self.config,
+                self.bank,
+                self.methods,
+                choices,
+                outcomes,
+                self.health,
+                self.seconds,
+                self.state,
+                self._sources(choices),
+                str(self.dtype).removeprefix("torch."),
             )
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
         return result
+
+    def _sources(self, choices: dict[int, Choice]) -> dict[str, str]:
+        """What γ and κ were read from in the first episode: what `auto` stood for; {} without a generator."""
+        if not any(augmenters.get(m).generative for m in self.methods):
+            return {}
+        seed, g = self.seeds[0], self.config.generator
+        task = self.task(self.episodes(seed)[0], choices[seed].layer)
+        named = (("class", g.class_semantics), ("subdomain", g.subdomain_semantics))
+        return {axis: resolve(name, semantic_inputs(task, axis, g.text_template)) for axis, name in named}
 
     # -- final training and testing -------------------------------------------------------------
 

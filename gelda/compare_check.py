@@ -10,6 +10,7 @@ import torch
 from gelda import __version__, augmenters, class_start, device, protocols, recipes, semantics
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
+from gelda.conditions import CONTROLS as CONDITION_CONTROLS
 from gelda.config import CompareConfig
 from gelda.errors import UserError, unknown
 from gelda.layer_weights import WEIGHTED, check_widths
@@ -33,13 +34,31 @@ def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
     return protocols.few_shot(items, seed, shots=c.shots, **shared)
 
 
+# Settings of `gelda run` that a comparison has its own way of choosing, and does not read
+UNREAD = {
+    "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),
+    "generator": ("adapter_layer",),
+    "adapter": ("validation_folds",),
+}
+
+
+def _refuse_unread(config: CompareConfig) -> None:
+    for section, names in UNREAD.items():
+        given = getattr(config, section)
+        for name in names:
+            if getattr(given, name) != type(given).model_fields[name].default:
+                raise UserError(
+                    f"{section}.{name} is read by `gelda run` only and changes nothing here: leave it out."
+                )
+
+
 def compare_key(config: CompareConfig, bank: ReadyBank) -> str:
     """What every arm of a comparison depends on: the same command, with any arms, finds its run again."""
-    apart = {"name", "device", "bank", "methods", "generator", "sampling", "seeds", "first_seed"}
+    apart = {"name", "device", "precision", "bank", "methods", "generator", "sampling", "seeds", "first_seed"}
+    dtype = device.resolve_precision(config.precision, device.resolve(config.device))
     reads = class_start.reads(config.adapter.class_start, config.generator.text_template)
-    return content_key(
-        "compare", FORMAT, __version__, bank.key, config.model_dump(mode="json", exclude=apart), *reads
-    )
+    settings = config.model_dump(mode="json", exclude=apart)
+    return content_key("compare", FORMAT, __version__, str(dtype), bank.key, settings, *reads)
 
 
 def arm_key(
@@ -116,7 +135,11 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     class_start.check(config.adapter.class_start, inputs)
     if config.adapter.adversarial and len(np.unique(items.subdomain)) < 2:
         raise UserError(f"{bank.name} has one subdomain: adapter.adversarial needs at least two.")
-    for seed in range(config.first_seed, config.first_seed + config.seeds):
+    if g.condition_control not in CONDITION_CONTROLS:
+        raise unknown("condition control", g.condition_control, CONDITION_CONTROLS)
+    _refuse_unread(config)
+    most = config.seeds if config.protocol == "longtail" else max(config.seeds, config.selection_seeds)
+    for seed in range(config.first_seed, config.first_seed + most):
         outer = episodes(config, items, seed)
         if len(outer[0].classes) < 2:
             raise UserError(f"{bank.name} has fewer than two classes to train on: nothing can be compared.")

@@ -10,6 +10,7 @@ import numpy as np
 from gelda import augmenters, protocols, report, statistics
 from gelda.arms import describe
 from gelda.choices import Choice
+from gelda.compare_check import episodes
 from gelda.config import CompareConfig
 from gelda.finetune import fitting_methods
 from gelda.protocols import Episode
@@ -27,8 +28,14 @@ def compared(
     health: Sequence[dict[str, float]],
     seconds: Mapping[str, float],
     state: RunState,
+    semantics: Mapping[str, str],
+    dtype: str,
 ) -> dict[str, Any]:
-    """The JSON document; outcomes: by seed the `episodes`, tested `rows` [M] and predicted ids [M] by arm."""
+    """The JSON document.
+
+    outcomes: by seed the `episodes`, tested `rows` [M] and predicted ids [M] by arm. semantics: the sources
+    that γ and κ were read from. dtype: in which generators and heads were trained.
+    """
     items, seeds = bank.items, list(choices)
 
     def results(prefix: str) -> list[SeedResult]:
@@ -59,8 +66,13 @@ def compared(
         class_names=items.class_names,
         subdomain_names=items.subdomain_names,
         health=list(health),
-        notes=_notes(config, bank, choices, tested),
-        config={**config.model_dump(mode="json"), "selection": selection(choices)},
+        notes=_notes(config, bank, choices, tested) + _sources(semantics),
+        config={
+            **config.model_dump(mode="json"),
+            "selection": selection(choices),
+            "semantics": dict(semantics),
+            "dtype": dtype,
+        },
         seconds=dict(seconds),
         run=state.id,
         name=state.name,
@@ -125,11 +137,20 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
             "adapter has seen the training rows: going on from it over-fits arms without synthetic "
             "latents most, so hold the table of --adapter-layer 0 beside this one."
         )
-    if config.protocol != "longtail" and len(bank.items.subdomain_names) < 3:
-        notes.append("Only one source subdomain: validation cannot let a source play the target.")
+    if config.protocol != "longtail":
+        first = episodes(config, bank.items, config.first_seed)[0]
+        if protocols.validation(bank.items, first, config.validation_folds)[0].target is None:
+            notes.append(
+                "No source subdomain can play the target: choices were made on folds inside the sources, "
+                "which know nothing of a shift between subdomains."
+            )
     if tested < statistics.MIN_GROUPS:
         notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
     return notes
+
+
+def _sources(semantics: Mapping[str, str]) -> list[str]:
+    return [f"γ comes from {semantics['class']}, κ from {semantics['subdomain']}."] if semantics else []
 
 
 def class_groups(episode: Episode) -> dict[str, tuple[int, ...]]:

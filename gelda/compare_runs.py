@@ -25,10 +25,45 @@ def run_id(config: CompareConfig, bank: ReadyBank) -> str:
 
 
 def create(config: CompareConfig, bank: ReadyBank) -> RunState:
-    """A new run folder; its spec holds the bank's full path, so that it resumes from anywhere."""
-    full = config.model_copy(update={"bank": str(Path(config.bank).expanduser().resolve())})
+    """A new run folder."""
     name = f"{bank.name}, {what(config).replace('-', ' ')}"
-    return runs.create_run(full.model_dump(mode="json"), name, runs.COMPARISON, run_id(config, bank))
+    return runs.create_run(_spec(config), name, runs.COMPARISON, run_id(config, bank))
+
+
+def prepared(config: CompareConfig, bank: ReadyBank) -> tuple[RunState, bool]:
+    """The comparison's run, new or found again under these settings; whether it is finished with all of them.
+
+    Seeds, arms and generator are no part of a run's id: a run that is found takes the spec that is asked for
+    now, and computes what is missing. One that is going elsewhere is refused.
+    """
+    path = runs.home() / "runs" / run_id(config, bank)
+    if not path.is_dir():
+        return create(config, bank), False
+    state = runs.read_state(path)
+    if state.status in runs.ALIVE:
+        raise UserError(f"The run '{state.id}' is already going.")
+    if state.status == "broken":
+        raise UserError(f"{state.error} Or use --fresh to compute it again.")
+    spec = _spec(config)
+    if runs.read_spec(path) == spec:
+        return state, state.status == "done"
+    runs.write_spec(path, spec)
+    return state, False
+
+
+def finished(config: CompareConfig, bank: ReadyBank) -> RunState | None:
+    """The comparison's run if it is finished under these very settings; nothing is changed."""
+    path = runs.home() / "runs" / run_id(config, bank)
+    if not path.is_dir():
+        return None
+    state = runs.read_state(path)
+    return state if state.status == "done" and runs.read_spec(path) == _spec(config) else None
+
+
+def _spec(config: CompareConfig) -> dict[str, Any]:
+    """The settings as they are stored, with the bank's full path, so that a run resumes from anywhere."""
+    full = config.model_copy(update={"bank": str(Path(config.bank).expanduser().resolve())})
+    return full.model_dump(mode="json")
 
 
 def reopen(state: RunState) -> tuple[CompareConfig, ReadyBank]:

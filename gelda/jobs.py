@@ -47,14 +47,12 @@ def start_comparison(values: dict[str, Any], preset: str = "default") -> str:
     config = resolve_compare(values, preset)
     bank = open_bank(Path(config.bank).expanduser())
     compare.check(config, bank)
-    run_id = compare_runs.run_id(config, bank)
-    if (runs.home() / "runs" / run_id).is_dir():
-        status = runs.read_state(runs.find_run(run_id)).status
-        if status != "done":
-            resume(run_id)
-        return run_id
-    state = compare_runs.create(config, bank)
-    _spawn(["run-stored", state.id], state.path / "log.txt")
+    state, done = compare_runs.prepared(config, bank)
+    if not done:
+        runs.forget_cancel(state.path)
+        state.status, state.error = "queued", None
+        runs.save_state(state)
+        _spawn(["run-stored", state.id], state.path / "log.txt")
     return state.id
 
 

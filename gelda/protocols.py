@@ -177,7 +177,8 @@ def validation(items: Items, episode: Episode, count: int = 3) -> list[Episode]:
     Long tail: group-wise stratified folds inside the cut; classes (or cells) of one group are
     trained on and never scored. Transfer: each source subdomain in turn plays the target, on half of
     its groups, with as many of the shots as it has; nothing of the real target is read, so all rotations of
-    a seed share the choice. Where no source can play it (there is one only), folds inside the training set.
+    a seed share the choice. Where no source can play it (there is one only), folds inside the sources,
+    without a target: the target's own training items are tested in other rotations.
     Raises UserError where nothing can be held out.
     """
     found = []
@@ -209,7 +210,11 @@ def validation(items: Items, episode: Episode, count: int = 3) -> list[Episode]:
                 )
             except UserError:  # too few groups of its own, or none of the kept class: the others play it
                 continue
-    found = found or _validation_folds(items, episode, count)
+        if not found and len(inside):
+            alone = replace(episode, kind="longtail", train=inside, target=None, kept=None, unlabelled=NOBODY)
+            found = _validation_folds(items, alone, count)
+    else:
+        found = _validation_folds(items, episode, count)
     if not found:
         raise UserError(
             "Nothing can be held out for validation: no class has training items of two groups or more."

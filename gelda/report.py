@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gelda.artifacts import FORMAT, check_format, read_json
 from gelda.augmenters import AUGMENTERS
 from gelda.errors import UserError, nearest
-from gelda.metrics import confusion, macro_f1, recalls
+from gelda.metrics import classification_figures, confusion, per_subdomain, recalls
 from gelda.statistics import cluster_interval, grouped_mean_variance, seed_interval
 
 METHOD_TITLES = {name: spec.title for name, spec in AUGMENTERS.items()}
@@ -29,6 +29,8 @@ MEASURES = {
     "unseen": "Unseen cells",
     "worst": "Worst class",
     "macro_f1": "Macro F1",
+    "harmonic": "Harmonic mean recall",
+    "geometric": "Geometric mean recall",
 }
 PAIRED = ("overall", "tail", "uar", "unseen")
 BASELINE, OURS = "logit-adjustment", "gelda"
@@ -122,6 +124,7 @@ def build(
             ]
             for m in methods
         },
+        "subdomain_figures": {m: _by_subdomain(results, m, subdomain_names, classes) for m in methods},
         "generator": {key: _nanmean([h.get(key) for h in health]) for key in (health[0] if health else {})},
         "notes": list(notes),
         "seconds": dict(seconds),
@@ -292,12 +295,27 @@ def _method(results: Sequence[SeedResult], method: str, classes: int) -> dict[st
     for measure in ("overall", "head", "medium", "tail", "uar", "unseen"):
         hits = [(r.predicted[method] == r.true).astype(float) for r in results]
         value[measure] = _interval(results, measure, hits)
-    worst = [100 * float(np.nanmin(recalls(r.true, r.predicted[method], classes))) for r in results]
-    f1 = [100 * macro_f1(r.true, r.predicted[method], classes) for r in results]
-    # no closed form for the items' variance of these two: the interval is over seeds alone
-    for measure, values in (("worst", worst), ("macro_f1", f1)):
+    every = [classification_figures(r.true, r.predicted[method], classes) for r in results]
+    # no closed form for the items' variance of these: the interval is over seeds alone
+    for measure in ("worst", "macro_f1", "harmonic", "geometric"):
+        values = [100 * figures[measure] for figures in every]
         value[measure] = {**seed_interval(values, [0.0], 0.0).as_json(), "seeds": values}
     return value
+
+
+def _by_subdomain(
+    results: Sequence[SeedResult], method: str, names: Sequence[str], classes: int
+) -> dict[str, dict[str, float]]:
+    """overall (WA), uar and macro_f1 in percent, means over seeds, of every subdomain that is tested."""
+    every = [per_subdomain(r.true, r.predicted[method], r.subdomain, classes) for r in results]
+    return {
+        name: {
+            k: 100 * _nanmean([one[s][k] for one in every if s in one])
+            for k in ("overall", "uar", "macro_f1")
+        }
+        for s, name in enumerate(names)
+        if any(s in one for one in every)
+    }
 
 
 def _paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:

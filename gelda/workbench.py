@@ -69,9 +69,10 @@ class Workbench:
 
     def subdomains(self, episode: Episode) -> NDArray[np.int64]:
         """Subdomains in play [S']: all, but in a validation episode of a transfer not the real target."""
-        if episode.target is None:
+        if self.config.protocol == "longtail":
             return np.arange(self.items.cells[1])
-        return np.union1d(self.items.subdomain[episode.train], [episode.target])
+        there = self.items.subdomain[episode.train]
+        return np.unique(there if episode.target is None else np.append(there, episode.target))
 
     def z(self, layer: str) -> torch.Tensor:
         """All latents of an encoder layer, read once."""
@@ -269,18 +270,19 @@ class Workbench:
         Long tail: folds pooled. Transfer: the mean over pseudo-targets, each calibrated by itself, so that
         neither the largest nor the most hopeless one decides.
         """
-        parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+        parts: dict[object, list[tuple[NDArray, NDArray, NDArray]]] = {}
         for trial in own:
             episode = inner[trial.episode]
             place = np.array([episode.classes.index(c) for c in self.items.label[episode.test]])
             strata = place * self.items.cells[1] + self.items.subdomain[episode.test]
-            parts.append((place, strata if episode.by_cell else place, trial.logits.double().numpy()))
-        if inner[0].target is not None and inner[0].target != self.episodes(inner[0].seed)[0].target:
-            losses = [metrics.calibrated_log_loss(y, logits, strata) for y, strata, logits in parts]
-        else:
-            y, strata, logits = (np.concatenate(column) for column in zip(*parts, strict=True))
-            losses = [metrics.calibrated_log_loss(y, logits, strata)]
-        return float(np.mean([loss for loss, _ in losses]))
+            key = None if episode.target is None else trial.episode
+            own_strata = strata if episode.by_cell else place
+            parts.setdefault(key, []).append((place, own_strata, trial.logits.double().numpy()))
+        losses = []
+        for together in parts.values():
+            y, strata, logits = (np.concatenate(column) for column in zip(*together, strict=True))
+            losses.append(metrics.calibrated_log_loss(y, logits, strata)[0])
+        return float(np.mean(losses))
 
     def _plan(self, plan: HeadPlan, loss: str, tau: float) -> HeadPlan:
         """An arm's plan with the comparison's loss, τ and recipe where it names none."""

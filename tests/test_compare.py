@@ -26,6 +26,7 @@ from gelda.config import resolve_compare
 from gelda.errors import UserError
 from gelda.metrics import calibrated_log_loss
 from gelda.protocols import validation
+from gelda.runs import create_run
 
 PROTOCOLS = {
     "longtail": {"protocol": "longtail", "imbalance": 6},
@@ -321,6 +322,42 @@ def test_every_arm_has_at_most_six_trials_and_the_best_recorded_one_is_chosen(tm
         assert comparison._final(control, choice) == choice.settings["gelda"]
     again = engine(config, bank, tmp_path)._select(0, lambda share, text: None)
     assert again == choice, "read from the files that were kept"
+
+
+@pytest.mark.parametrize("protocol", ["zero-shot", "few-shot", "transductive"])
+def test_a_transfer_from_one_source_ends_and_says_how_it_chose(protocol, tmp_path):
+    bank = bank_of(protocol, items=speech_items(subdomains=("german", "polish")))
+    config = settings(protocol, methods=[*METHODS, "gelda-shuffled"], selection_seeds=2)
+    state = create_run({}, "test", "compare", "t")
+    result = compare.execute(config, bank, state)
+    assert any("No source subdomain can play the target" in note for note in result["notes"])
+    choice = result["config"]["selection"]["0"]["settings"]
+    assert choice["gelda-shuffled"] == choice["gelda"], "the control is shown with the form it was given"
+    assert result["config"]["semantics"].keys() == {"class", "subdomain"}
+    assert result["config"]["dtype"] in ("float32", "bfloat16")
+    figures = result["subdomain_figures"]["ce"]
+    assert list(figures) == ["polish"] and figures["polish"]["uar"] == pytest.approx(
+        result["methods"]["ce"]["uar"]["mean"]
+    )
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"sampling": {"filter": "confidence"}}, "sampling.filter is read by `gelda run` only"),
+        ({"generator": {"adapter_layer": 1}}, "generator.adapter_layer is read by `gelda run` only"),
+        ({"generator": {"condition_control": "shufled"}}, "There is no condition control called 'shufled'"),
+    ],
+)
+def test_settings_that_a_comparison_does_not_read_are_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        check(settings("longtail", **change), bank_of("longtail"))
+
+
+def test_the_key_knows_the_precision(monkeypatch):
+    bank = bank_of("longtail")
+    keys = {compare.compare_key(settings("longtail", precision=p), bank) for p in ("fp32", "bf16")}
+    assert len(keys) == 2 and compare.compare_key(settings("longtail"), bank) in keys
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

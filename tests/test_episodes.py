@@ -194,14 +194,20 @@ def test_a_source_that_cannot_play_the_target_is_left_to_the_others():
         validation(none, replace(episode, train=np.flatnonzero((items.subdomain == 0) & (items.label < 2))))
 
 
-def test_one_source_validates_by_folds_of_the_training_set():
+@pytest.mark.parametrize("shots", [0, 2])
+def test_one_source_validates_by_folds_of_itself_and_reads_nothing_of_the_target(shots):
+    """The target's own training items are tested in other rotations, and one choice serves all seeds."""
     items = speech_items(subdomains=("german", "polish"))
-    (episode, _) = zero_shot(items, 0, target=TARGET, kept=KEPT, rotations=2)
-    inner = validation(items, episode, 3)
-    assert len(inner) == 3
-    for one in inner:
-        assert leaks(items, one) == ""
-        assert np.isin(np.r_[one.train, one.test], episode.train).all()
+    how = {"target": TARGET, "rotations": 2}
+    every = few_shot(items, 0, shots=shots, **how) if shots else zero_shot(items, 0, kept=KEPT, **how)
+    for episode in every:
+        inner = validation(items, episode, 3)
+        assert len(inner) == 3
+        for one in inner:
+            assert leaks(items, one) == ""
+            rows = np.r_[one.train, one.test, one.unlabelled]
+            assert np.isin(rows, episode.train).all() and (items.subdomain[rows] != TARGET).all()
+            assert one.target is None and one.kept is None
 
 
 def test_a_speaker_of_two_languages_is_no_source_for_either():

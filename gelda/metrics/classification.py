@@ -114,7 +114,7 @@ def calibrated_log_loss(true: Labels, logits: Array, strata: Labels | None = Non
 
     # convex in 1/T, hence with one minimum in log T
     found = minimize_scalar(loss, bounds=(-3.0, 9.0), method="bounded", options={"xatol": 1e-4})
-    return float(found.fun), float(np.exp(found.x))
+    return min(float(found.fun), float(np.log(logits.shape[1]))), float(np.exp(found.x))
 
 
 def shot_groups(counts: Labels, many: int = 100, few: int = 20) -> dict[str, tuple[int, ...]]:
