@@ -24,8 +24,7 @@ class Adapter(nn.Module):
     in one batched matrix product; K is the arms or folds trained together.
 
     head: `linear`, or `cosine`: logits are 25 × the cosines of the last hidden features and the classes'
-    weights, without a bias. class_vectors [C, width of the last hidden layer]: where those weights start
-    (text embeddings of the class names, say).
+    weights, without a bias.
 
     compute: the dtype in which hidden layers are multiplied; weights, sums and all else stay in fp32.
     """
@@ -39,7 +38,6 @@ class Adapter(nn.Module):
         copies: int = 1,
         seed: int = 0,
         head: str = "linear",
-        class_vectors: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         if head not in HEADS:
@@ -51,11 +49,6 @@ class Adapter(nn.Module):
         for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             rng = generator(seed, "adapter", i)
             one = torch.randn(fan_in, fan_out, generator=rng) / fan_in**0.5
-            if class_vectors is not None and i == len(widths) - 1:
-                if class_vectors.shape != (classes, fan_in):
-                    shape = list(class_vectors.shape)
-                    raise UserError(f"Initial class vectors must be [{classes}, {fan_in}], not {shape}.")
-                one = class_vectors.T.float()
             self.weights.append(nn.Parameter(one.repeat(copies, 1, 1)))  # same start in every arm
             self.biases.append(nn.Parameter(torch.zeros(copies, 1, fan_out)))
 

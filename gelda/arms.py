@@ -7,6 +7,7 @@ from typing import Any
 from gelda import augmenters
 from gelda.augmenters.base import NO_TASK, Augmenter
 from gelda.config import CompareConfig
+from gelda.errors import UserError
 from gelda.finetune import fitting_methods
 from gelda.ready import ReadyBank
 
@@ -20,11 +21,15 @@ __all__ = ["CONTROLS", "NO_TASK", "VOTERS", "Setting", "arms", "build", "class_o
 
 def arms(config: CompareConfig, bank: ReadyBank) -> list[str]:
     """The methods of a comparison: those named, else every one that bank and head give something to do."""
+    single = len(bank.items.subdomain_names) < 2
     for method in config.methods:
         augmenters.get(method)
+        if method in CONTROLS and "gelda" not in config.methods:
+            raise UserError(f"'{method}' is a control of 'gelda' and takes its form: name 'gelda' too.")
+        if single and class_of(method).needs_subdomains:
+            raise UserError(f"'{method}' needs two subdomains, and {bank.name} has one: leave it out.")
     if config.methods:
         return fitting_methods(config.methods, config.adapter.head)
-    single = len(bank.items.subdomain_names) < 2
     fitting = fitting_methods(augmenters.AUGMENTERS, config.adapter.head, named=False)
     return [m for m in fitting if not (single and class_of(m).needs_subdomains)]
 
@@ -35,8 +40,11 @@ def class_of(method: str) -> type[Augmenter]:
     return type(spec.build(None) if spec.generative else spec.build())
 
 
-def grid_of(method: str) -> tuple[Setting, ...]:
-    """The settings that validation tries for a method."""
+def grid_of(method: str, config: CompareConfig | None = None) -> tuple[Setting, ...]:
+    """The settings that validation tries for a method; under generator.form, GeLDA tries weights alone."""
+    form = "auto" if config is None else config.generator.form
+    if form != "auto" and method in ("gelda", *CONTROLS):
+        return tuple({"form": form, "weight": weight} for weight in (0.3, 0.1, 1.0))
     return class_of(method).grid
 
 

@@ -62,7 +62,7 @@ class Choosing(Workbench):
         ]
         layer, tau, layer_scores, layer_means = self._select_layer(seed, inner, tick)
         at, at_scores = self._select_adapter_layer(seed, inner, layer, tau, tick)
-        settings = {m: dict(grid_of(m)[0]) for m in self.methods}
+        settings = {m: dict(grid_of(m, self.config)[0]) for m in self.methods}
         if "logit-adjustment" in settings:
             settings["logit-adjustment"] = {"tau": tau}
         scores: dict[str, Any] = {"layer": layer_scores}
@@ -70,14 +70,18 @@ class Choosing(Workbench):
             scores["fm_layer"] = layer_means
         if at_scores:
             scores["adapter_layer"] = at_scores
-        tuned = [m for m in self.methods if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m)) > 1]
+        tuned = [
+            m
+            for m in self.methods
+            if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m, self.config)) > 1
+        ]
         files = {}
         for m in tuned:
             key = arm_key(self.config, m, layer, tau, at=at)
             files[m] = self._file("select", seed, f"{m}-{key}.json")
         for place, kind in enumerate(augmenters.KINDS):
             pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
-            pairs = [(m, setting) for m in pending for setting in grid_of(m)]
+            pairs = [(m, setting) for m in pending for setting in grid_of(m, self.config)]
             if not pairs:
                 continue
 
@@ -125,7 +129,7 @@ class Choosing(Workbench):
             best = min(by_tau, key=lambda t: _or_worst(by_tau[t]))
             taus[layer], means[layer] = float(best), by_tau[best]
             if len(layers) > 1:
-                pairs = [(m, dict(grid_of(m)[0])) for m in self._voters() if m in CHEAP]
+                pairs = [(m, dict(grid_of(m, self.config)[0])) for m in self._voters() if m in CHEAP]
                 key = content_key(taus[layer], [arm_key(c, m, layer, taus[layer], own) for m, own in pairs])
                 file = self._file("select", seed, f"layer-{layer}-votes-{key}.json")
                 if not file.is_file():
@@ -209,7 +213,7 @@ class Choosing(Workbench):
             return wanted, {}
         voters = self._voters()
         pairs: list[tuple[str, Setting]] = [
-            (m, {"tau": tau} if m == "logit-adjustment" else dict(grid_of(m)[0])) for m in voters
+            (m, {"tau": tau} if m == "logit-adjustment" else dict(grid_of(m, self.config)[0])) for m in voters
         ]
         means: dict[str, float | None] = {}
         for at in range(len(self.config.adapter.hidden) + 1):

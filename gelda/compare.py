@@ -148,7 +148,7 @@ class Comparison(Choosing):
     def _final(self, method: str, choice: Choice) -> Setting:
         """An arm's chosen setting; the controls have gelda's."""
         if method in CONTROLS:
-            return choice.settings.get("gelda", dict(grid_of("gelda")[0]))
+            return choice.settings.get("gelda", dict(grid_of("gelda", self.config)[0]))
         return choice.settings[method]
 
     # -- helpers --------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def arm_key(
     # what is as it always was stays out, so that arms computed before are found again
     further: list[Any] = [] if recipe == ["joint", None] else [recipe]
     further += [{"adapter_layer": at, "adapter": config.adapter}] if at else []
-    return content_key(method, layer, tau, setting or list(grid_of(method)), made_by, *further)
+    return content_key(method, layer, tau, setting or list(grid_of(method, config)), made_by, *further)
 
 
 def check(config: CompareConfig, bank: ReadyBank) -> None:

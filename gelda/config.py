@@ -52,8 +52,9 @@ class EncoderConfig(Settings):
     name: str = Field("mini-image", description="The frozen encoder.")
 
 
-# Settings of the adapter that were added after runs had been keyed by the others
+# Settings that were added after runs had been keyed by the others
 LATER = (
+    "form",
     "head",
     "class_start",
     "adversarial",
@@ -61,6 +62,16 @@ LATER = (
     "low_rank_steps",
     "low_rank_learning_rate",
 )
+
+
+def as_before(model: BaseModel, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Without LATER settings that say what was so before them: keys and specs stay what they were."""
+    fields = type(model).model_fields
+    return {
+        name: value
+        for name, value in dump(model).items()
+        if name not in LATER or getattr(model, name) != fields[name].default
+    }
 
 
 class AdapterConfig(Settings):
@@ -116,14 +127,8 @@ class AdapterConfig(Settings):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without LATER settings that say what was so before them: keys and specs stay what they were."""
-        fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in dump(self).items()
-            if name not in LATER or getattr(self, name) != fields[name].default
-        }
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return as_before(self, dump)
 
     def remarks(self) -> list[str]:
         """What a reader of a report must know of heads that are not the usual ones."""
@@ -160,6 +165,12 @@ class GeneratorConfig(Settings):
     """The conditional generator: diffusion, or a flow."""
 
     adapter_layer: int = Field(0, ge=0, le=8, description="Layer l: latents are generated at z^(l).")
+    form: Literal["auto", "plain", "residual", "aligned", "translate"] = Field(
+        "auto",
+        title="Form of GeLDA",
+        description="What is diffused: the latent (plain), its distance to a prototype (residual) …; "
+        "auto: plain in a run, chosen by validation in a comparison.",
+    )
     size: Literal["custom", "demo", "small", "base", "reference"] = Field(
         "custom",
         title="Size of the denoiser",
@@ -223,6 +234,10 @@ class GeneratorConfig(Settings):
     def _named_size(cls, values: Any) -> Any:
         named = SIZES.get(str(values.get("size"))) if isinstance(values, dict) else None
         return {**values, **named} if named else values
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return as_before(self, dump)
 
     @model_validator(mode="after")
     def _fits(self) -> GeneratorConfig:

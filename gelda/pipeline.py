@@ -35,7 +35,7 @@ from gelda.artifacts import (
     write_tensors,
 )
 from gelda.augmenters.base import Augmenter, Synthetic
-from gelda.augmenters.diffusion import Gelda, build_model
+from gelda.augmenters.diffusion import Gelda
 from gelda.class_start import fresh
 from gelda.config import RunConfig
 from gelda.errors import UserError, unknown
@@ -205,7 +205,7 @@ class Pipeline:
         folder = self._folder("generate", seed, self._generate_key(seed, adapted))
         arm = Gelda(g)
         if (folder / "done.json").is_file():
-            arm.model = build_model(g, task)
+            arm.model = arm.untrained(task)
             arm.model.load_state_dict(read_tensors(folder / "model.safetensors"))
             arm.model.to(self.device).eval()
             tick(1, "reused")
@@ -231,7 +231,11 @@ class Pipeline:
             task = self.exp.task(seed, adapted, setting)
             arm: Augmenter
             if method in SAMPLED and trained is not None:
-                arm = Gelda(self.config.generator, trained.model, sampling, weight=sampling.weight)
+                g = self.config.generator
+                form = {"form": "plain"} if method == "gelda-paper" else {}
+                arm = Gelda(g, None, sampling, weight=sampling.weight, **form)
+                if arm.shares == trained.shares:  # else the paper's form has a model of its own
+                    arm.model = trained.model
             elif augmenters.get(method).generative:  # a control: it has a model of its own
                 arm = augmenters.get(method).build(
                     self.config.generator, None, sampling, weight=sampling.weight

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from bank_fixtures import (
 from gelda import augmenters, compare, protocols, workbench
 from gelda.arms import CHEAP
 from gelda.artifacts import read_json
+from gelda.augmenters.diffusion import FORMS
 from gelda.compare import Comparison, arms, check, class_of, grid_of
-from gelda.config import resolve_compare
+from gelda.config import GeneratorConfig, resolve_compare
 from gelda.errors import UserError
 from gelda.metrics import calibrated_log_loss
 from gelda.protocols import validation
@@ -339,6 +341,21 @@ def test_a_transfer_from_one_source_ends_and_says_how_it_chose(protocol, tmp_pat
     assert list(figures) == ["polish"] and figures["polish"]["uar"] == pytest.approx(
         result["methods"]["ce"]["uar"]["mean"]
     )
+
+
+def test_a_form_that_is_asked_for_is_the_form_of_gelda_and_its_controls(tmp_path):
+    config = settings("longtail", methods=[*METHODS, "gelda-shuffled"], generator={"form": "residual"})
+    comparison = engine(config, bank_of("longtail"), tmp_path)
+    choice = comparison._select(0, lambda share, text: None)
+    assert choice.settings["gelda"]["form"] == "residual" == choice.settings["gelda-shuffled"]["form"]
+    assert len(choice.scores["gelda"]) == 3 and choice.settings["gelda-paper"]["form"] == "plain"
+    named = get_args(GeneratorConfig.model_fields["form"].annotation)
+    assert set(named) == {"auto", *FORMS}
+    assert (
+        settings("longtail").generator.model_dump()
+        == settings("longtail", generator={"form": "auto"}).generator.model_dump()
+    ), "keys of what was computed before hold"
+    assert "form" not in settings("longtail").generator.model_dump()
 
 
 @pytest.mark.parametrize(

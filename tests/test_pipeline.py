@@ -340,3 +340,24 @@ def test_no_arm_makes_a_difference_to_another(finished, gelda_home):
             assert fewer["methods"][method][measure]["seeds"] == pytest.approx(
                 result["methods"][method][measure]["seeds"], abs=0.6
             )
+
+
+@pytest.mark.parametrize("form", ["residual", "aligned", "translate"])
+def test_a_run_in_another_form_ends_and_is_reused(form):
+    """The paper's form stays plain beside it; stored weights fit the form's model again."""
+    generator = {**SETTINGS["generator"], "form": form}
+    settings, state = start(f"form-{form}", seeds=1, generator=generator)
+    first = execute(settings, state)
+    assert all(np.isfinite(m["overall"]["mean"]) for m in first["methods"].values())
+    made = {m: read_tensors(next(state.path.glob(f"stages/sample-*/{m}.safetensors")))["z"]
+            for m in ("gelda", "gelda-paper")}  # fmt: skip
+    before = written(state.path, "generate", "adapt")
+    for file in state.path.glob("stages/sample-*/*.safetensors"):
+        file.unlink()
+    again = execute(settings, state)
+    assert written(state.path, "generate", "adapt") == before
+    for method, found in first["methods"].items():
+        assert again["methods"][method]["overall"]["mean"] == found["overall"]["mean"]
+    for m, z in made.items():
+        again_z = read_tensors(next(state.path.glob(f"stages/sample-*/{m}.safetensors")))["z"]
+        torch.testing.assert_close(again_z, z)

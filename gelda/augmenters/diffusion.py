@@ -1,4 +1,4 @@
-"""GeLDA: latents from a small conditional diffusion model, steered by γ and κ, in three forms."""
+"""GeLDA: latents from a small conditional diffusion model, steered by γ and κ, in one of FORMS."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Gelda(Augmenter):
     def __init__(
         self, options: Any, model: Model | None = None, sampling: Any = None, **setting: Any
     ) -> None:
-        self.form = str(setting.pop("form", self.grid[0].get("form", "plain")))
+        asked = getattr(options, "form", "auto")
+        self.form = str(setting.pop("form", self.grid[0]["form"] if asked == "auto" else asked))
         if self.form not in FORMS:
             raise unknown("form", self.form, FORMS)
         weight = setting.pop("weight", self.grid[0]["weight"])
@@ -93,7 +94,7 @@ class Gelda(Augmenter):
         o = self.options
         anchors = self.anchors(task)
         self.model = train(
-            build_model(o, task, extra=0 if anchors is None else anchors.features).to(task.device),
+            self.untrained(task).to(task.device),
             TrainingData(
                 task.latents.to(task.device),
                 task.label.to(task.device),
@@ -127,6 +128,11 @@ class Gelda(Augmenter):
     def transform(self, task: Task) -> Transform | None:
         """Subdomain normalisation of all latents, real and synthetic, in the aligned form."""
         return SubdomainNorm().transform(task) if self.form == "aligned" else None
+
+    def untrained(self, task: Task) -> Model:
+        """The model that `train` starts from, into which stored weights fit."""
+        anchors = self.anchors(task)
+        return build_model(self.options, task, extra=0 if anchors is None else anchors.features)
 
     def anchors(self, task: Task) -> Anchors | None:
         """What the residual form takes off; None for the others."""
