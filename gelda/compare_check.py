@@ -82,7 +82,6 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     """Refuse names and combinations that cannot work before a run folder exists."""
     items = bank.items
     device.resolve_precision(config.precision, device.resolve(config.device))
-    arms(config, bank)
     if config.adapter.fm_layer == WEIGHTED and WEIGHTED not in bank.layers:
         check_widths(bank.layers)
     elif config.adapter.fm_layer != "auto" and config.adapter.fm_layer not in bank.layers:
@@ -117,6 +116,7 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
             raise UserError(f"zero-shot needs --keep, one of: {', '.join(items.class_names)}.")
         if config.keep not in items.class_names:
             raise unknown("class", config.keep, items.class_names)
+    arms(config, bank)
     recipes.strength(config.sampling.recipe, config.sampling.recipe_strength)
     g = config.generator
     semantics.check(g.class_semantics, "class", items.class_names)
