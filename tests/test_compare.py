@@ -748,7 +748,7 @@ def test_killed_with_sigkill_it_goes_on(planted, tmp_path):
         )  # fmt: skip
 
     assert call("whole", "", "whole.json").returncode == 0
-    places = ("select-0/layer-", "select-1/gelda-", "train-0/1-mean-shift", "train-1/0-gelda", "report.json")
+    places = ("select-0/layer-", "select-0/gelda-", "train-0/1-mean-shift", "train-1/0-gelda", "report.json")
     for place in (*places, ""):
         done = call("killed", place, "resumed.json")
         assert done.returncode == (-signal.SIGKILL if place else 0), (place, done.stdout, done.stderr)
