@@ -271,7 +271,7 @@ def test_markdown_has_a_row_a_method(tmp_path, seeds):
 
 def test_csv_has_a_row_a_method_and_measure(tmp_path):
     table = pd.read_csv(io.StringIO(report.render(stored(tmp_path), "csv")))
-    assert len(table) == 3 * 8 and set(table["seeds"]) == {2}
+    assert len(table) == 3 * len(report.MEASURES) and set(table["seeds"]) == {2}
     row = table.set_index(["method", "measure"]).loc[("gelda", "tail")]
     assert row["mean"] == pytest.approx(87.5) and row["minus_logit_adjustment"] == pytest.approx(37.5)
     assert row["low"] < 87.5 < row["high"]
