@@ -118,6 +118,9 @@ def finding(report: Mapping[str, Any]) -> str:
         verdicts.BEHIND: f"GeLDA is behind {best} by {behind} points on {where}",
         verdicts.UNKNOWN: f"GeLDA on {where}: one seed allows no verdict",
     }[found.standing]
+    paper = verdicts.paired(report, verdicts.PAPER, main)
+    if paper.high < 0:
+        said += "; the paper’s form is ahead of it"
     return said if found.counted or found.standing == verdicts.UNKNOWN else f"{said}: shown, not counted"
 
 

@@ -13,6 +13,7 @@ from gelda.report import OURS, PAIRED, interval_text
 from gelda.statistics import Interval, ahead_of_every
 
 FEWEST_SEEDS = 5
+PAPER = "gelda-paper"
 EVERY, BEST, INSIDE, BEHIND, UNKNOWN = "every", "best", "inside", "behind", "unknown"
 
 
@@ -103,12 +104,12 @@ def clear_best(report: Mapping[str, Any], measure: str) -> str | None:
     """The one method that the intervals allow to be called best on a measure; None where they do not.
 
     GeLDA: every paired interval to the others lies above zero. Another method: its own interval lies above
-    every other's, for its paired differences to all others are not in the report. Controls are left out, and
-    so are measures whose interval is over seeds alone (worst class, macro F1).
+    every other's, for its paired differences to all others are not in the report. The two controls are left
+    out, and so are measures whose interval is over seeds alone (worst class, macro F1).
     """
     if not counts(report) or measure in ("worst", "macro_f1"):
         return None
-    methods = [m for m in report["methods"] if m == OURS or m in baselines(report)]
+    methods = [m for m in report["methods"] if m in (OURS, PAPER) or m in baselines(report)]
     found = {m: interval(report["methods"][m].get(measure)) for m in methods}
     found = {m: i for m, i in found.items() if np.isfinite(i.mean)}
     if len(found) < 2:

@@ -170,19 +170,27 @@ def test_a_verdict_says_what_the_paired_intervals_allow(ce, smote, standing, wor
 
 
 def test_few_groups_or_few_seeds_are_never_counted():
-    pairs = {"ce": (10, 8, 12), "smote": (2, 1, 3)}
-    assert not verdicts.verdict(made(pairs, MEANS, countable=False), "tail").counted
-    assert not verdicts.verdict(made(pairs, MEANS, seeds=[0, 1]), "tail").counted
-    assert verdicts.clear_best(made(pairs, MEANS, countable=False), "tail") is None
-    assert verdicts.clear_best(made(pairs, MEANS), "tail") == "gelda"
+    pairs = {"ce": (10, 8, 12), "smote": (2, 1, 3), "gelda-paper": (5, 3, 7)}
+    means = MEANS | {"gelda-paper": 55.0}
+    assert not verdicts.verdict(made(pairs, means, countable=False), "tail").counted
+    assert not verdicts.verdict(made(pairs, means, seeds=[0, 1]), "tail").counted
+    assert verdicts.clear_best(made(pairs, means, countable=False), "tail") is None
+    assert verdicts.clear_best(made(pairs, means), "tail") == "gelda"
 
 
 def test_the_best_is_marked_only_where_an_interval_allows():
-    pairs = {"ce": (10, 8, 12), "smote": (2, -0.1, 4.1)}
-    assert verdicts.clear_best(made(pairs, MEANS), "tail") is None
-    other = copy.deepcopy(MEANS) | {"smote": 63.0}
+    pairs = {"ce": (10, 8, 12), "smote": (2, -0.1, 4.1), "gelda-paper": (5, 3, 7)}
+    means = MEANS | {"gelda-paper": 55.0}
+    assert verdicts.clear_best(made(pairs, means), "tail") is None
+    other = copy.deepcopy(means) | {"smote": 63.0}
     assert verdicts.clear_best(made(pairs, other), "tail") == "smote"  # 62 to 64 against 59 to 61
-    assert verdicts.clear_best(made(pairs, MEANS | {"smote": 61.5}), "tail") is None  # 60.5 is under 61
+    assert verdicts.clear_best(made(pairs, means | {"smote": 61.5}), "tail") is None  # 60.5 is under 61
+    ahead = {"ce": (10, 8, 12), "smote": (2, 1, 3), "gelda-paper": (-10, -12, -8)}
+    assert verdicts.clear_best(made(ahead, MEANS), "tail") == "gelda-paper", (
+        "the paper's form is a method, too"
+    )
+    near = ahead | {"gelda-paper": (0.2, -1, 1.4)}
+    assert verdicts.clear_best(made(near, means | {"gelda-paper": 59.8}), "tail") is None
     alone = made(pairs, other)
     for value in alone["methods"].values():
         value["worst"] = value["tail"]

@@ -265,3 +265,15 @@ def test_the_protocol_in_words() -> None:
         "few-shot, night has 5 items a class, 5 seeds"
     )
     assert np.isnan(verdicts.interval(None).mean)
+
+
+def test_a_paper_form_that_is_ahead_is_in_the_title(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+    assert "paper’s form is ahead" not in open_page("results", run=RUN).title[0].value
+
+    def change(found: dict) -> None:
+        found["paired"]["gelda-paper"]["tail"] = {"mean": -3.0, "ci95": [-5.0, -1.0], "seeds": []}
+
+    edited(path, change)
+    page = open_page("results", run=RUN)
+    assert "; the paper’s form is ahead of it" in page.title[0].value and not warnings(page)
