@@ -1,4 +1,4 @@
-"""What validation chooses in every seed: encoder layer, τ, adapter layer, and every arm's own setting."""
+"""What validation chooses: encoder layer, τ, adapter layer, and every arm's own setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gelda.workbench import Trial, Workbench
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose for a seed: layers, τ, a setting an arm; and every score it saw."""
+    """What validation chose: layers, τ, a setting an arm; and every score it saw."""
 
     layer: str
     tau: float
