@@ -151,18 +151,9 @@ class Choosing(Workbench):
             write_json(file, {"format": FORMAT, "scores": rated})
         return read_json(file)["scores"]
 
-    def _rate(
-        self,
-        inner: Sequence[Episode],
-        layer: str,
-        tau: float,
-        pairs: Sequence[tuple[str, Setting]],
-        seed: int,
-        at: int = 0,
-        told: Callable[[float, str], None] = lambda share, text: None,
-    ) -> list[float]:
-        """Scores of (arm, setting) pairs on the validation episodes."""
-        return [self._score(inner, own) for own in self.trials(inner, layer, tau, pairs, seed, at, told)]
+    def _rate(self, inner: Sequence[Episode], *asked: Any) -> list[float]:
+        """Scores of the heads of `trials`, which takes the same arguments."""
+        return [self._score(inner, own) for own in self.trials(inner, *asked)]
 
     def trials(
         self,

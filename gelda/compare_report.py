@@ -10,7 +10,6 @@ import numpy as np
 from gelda import augmenters, protocols, report, statistics
 from gelda.arms import describe
 from gelda.choices import Choice
-from gelda.compare_check import episodes
 from gelda.config import CompareConfig
 from gelda.finetune import fitting_methods
 from gelda.protocols import Episode
@@ -66,7 +65,7 @@ def compared(
         class_names=items.class_names,
         subdomain_names=items.subdomain_names,
         health=list(health),
-        notes=_notes(config, bank, choices, tested) + _sources(semantics),
+        notes=_notes(config, bank, choices, tested, outcomes[seeds[0]]["episodes"][0]) + _sources(semantics),
         config={
             **config.model_dump(mode="json"),
             "selection": selection(choices),
@@ -105,7 +104,9 @@ def setting(config: CompareConfig, bank: ReadyBank, episodes: Sequence[Episode],
     )
 
 
-def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice], tested: int) -> list[str]:
+def _notes(
+    config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice], tested: int, first: Episode
+) -> list[str]:
     picked = [ch.settings["gelda"] for ch in choices.values() if "gelda" in ch.settings]
     notes = [
         "Layer, τ and every method's own setting were chosen by class-mean calibrated log-loss on validation "
@@ -138,7 +139,6 @@ def _notes(config: CompareConfig, bank: ReadyBank, choices: Mapping[int, Choice]
             "latents most, so hold the table of --adapter-layer 0 beside this one."
         )
     if config.protocol != "longtail":
-        first = episodes(config, bank.items, config.first_seed)[0]
         if protocols.validation(bank.items, first, config.validation_folds)[0].target is None:
             notes.append(
                 "No source subdomain can play the target: choices were made on folds inside the sources, "

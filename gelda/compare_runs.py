@@ -36,6 +36,9 @@ def prepared(config: CompareConfig, bank: ReadyBank) -> tuple[RunState, bool]:
     Seeds, arms and generator are no part of a run's id: a run that is found takes the spec that is asked for
     now, and computes what is missing. One that is going elsewhere is refused.
     """
+    done = finished(config, bank)
+    if done is not None:
+        return done, True
     path = runs.home() / "runs" / run_id(config, bank)
     if not path.is_dir():
         return create(config, bank), False
@@ -44,10 +47,7 @@ def prepared(config: CompareConfig, bank: ReadyBank) -> tuple[RunState, bool]:
         raise UserError(f"The run '{state.id}' is already going.")
     if state.status == "broken":
         raise UserError(f"{state.error} Or use --fresh to compute it again.")
-    spec = _spec(config)
-    if runs.read_spec(path) == spec:
-        return state, state.status == "done"
-    runs.write_spec(path, spec)
+    runs.write_spec(path, _spec(config))
     return state, False
 
 

@@ -18,11 +18,32 @@ from pydantic import (
 from gelda import schedulers
 from gelda.errors import UserError, nearest
 
+# Settings that were added after runs had been keyed by the others
+LATER = (
+    "form",
+    "head",
+    "class_start",
+    "adversarial",
+    "low_rank",
+    "low_rank_steps",
+    "low_rank_learning_rate",
+)
+
 
 class Settings(BaseModel):
     """Frozen, and refusing unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without LATER settings that say what was so before them: keys and specs stay what they were."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in LATER or getattr(self, name) != fields[name].default
+        }
 
 
 class DataConfig(Settings):
@@ -50,28 +71,6 @@ class EncoderConfig(Settings):
     """The frozen foundation model."""
 
     name: str = Field("mini-image", description="The frozen encoder.")
-
-
-# Settings that were added after runs had been keyed by the others
-LATER = (
-    "form",
-    "head",
-    "class_start",
-    "adversarial",
-    "low_rank",
-    "low_rank_steps",
-    "low_rank_learning_rate",
-)
-
-
-def as_before(model: BaseModel, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Without LATER settings that say what was so before them: keys and specs stay what they were."""
-    fields = type(model).model_fields
-    return {
-        name: value
-        for name, value in dump(model).items()
-        if name not in LATER or getattr(model, name) != fields[name].default
-    }
 
 
 class AdapterConfig(Settings):
@@ -125,10 +124,6 @@ class AdapterConfig(Settings):
                 "or set adapter.adversarial to 0."
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return as_before(self, dump)
 
     def remarks(self) -> list[str]:
         """What a reader of a report must know of heads that are not the usual ones."""
@@ -234,10 +229,6 @@ class GeneratorConfig(Settings):
     def _named_size(cls, values: Any) -> Any:
         named = SIZES.get(str(values.get("size"))) if isinstance(values, dict) else None
         return {**values, **named} if named else values
-
-    @model_serializer(mode="wrap")
-    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return as_before(self, dump)
 
     @model_validator(mode="after")
     def _fits(self) -> GeneratorConfig:

@@ -39,8 +39,7 @@ class Gelda(Augmenter):
     of FORMS), `weight` of a synthetic latent, `guidance` (w_γ = w_κ; from `sampling` where not given).
     """
 
-    # six at most; on no validation was translation the best form, nor another weight of the aligned one
-    # (benchmarks/LOG.md)
+    # six at most; translation is left out: on no validation was it the best form (benchmarks/LOG.md)
     grid = tuple(
         {"form": form, "weight": weight}
         for form, weights in (("plain", (0.3, 0.1)), ("residual", (0.3, 0.1, 1.0)), ("aligned", (0.1,)))
