@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gelda.allocation import ALLOCATIONS
-from gelda.config import CompareConfig
+from gelda.compare_config import CompareConfig
 from gelda.recipes import RECIPES
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.

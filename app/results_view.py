@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import charts, loading, state, widgets, words
 from gelda import report as reports
-from gelda import runs
+from gelda import report_text, runs
 
 REFERENCE = "logit-adjustment"
 LEADING = ("tail", "uar", "unseen", "overall")
@@ -280,9 +280,9 @@ def _seconds(run: runs.RunState, report: dict[str, Any]) -> None:
 def _exports(run: runs.RunState, report: dict[str, Any]) -> None:
     with st.container(horizontal=True):
         for label, suffix, mime, make in (
-            ("CSV", "csv", "text/csv", lambda: reports.to_frame(report).to_csv(index=False)),
-            ("Markdown", "md", "text/markdown", lambda: reports.to_markdown(report)),
-            ("LaTeX", "tex", "text/plain", lambda: reports.to_latex(report)),
+            ("CSV", "csv", "text/csv", lambda: report_text.to_frame(report).to_csv(index=False)),
+            ("Markdown", "md", "text/markdown", lambda: report_text.to_markdown(report)),
+            ("LaTeX", "tex", "text/plain", lambda: report_text.to_latex(report)),
             ("JSON", "json", "application/json", lambda: json.dumps(report, indent=1)),
         ):
             st.download_button(label, make(), f"{run.id}.{suffix}", mime, on_click="ignore")

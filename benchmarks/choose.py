@@ -19,12 +19,13 @@ from gelda.augmenters.baselines import LogitAdjustment
 from gelda.augmenters.diffusion import Gelda
 from gelda.augmenters.moments import ResidualTransfer
 from gelda.augmenters.resampling import Smote
-from gelda.config import AdapterConfig, RunConfig, resolve_config
+from gelda.config import RunConfig, resolve_config
 from gelda.experiment import Experiment
 from gelda.finetune import finetune, predict
 from gelda.latents import LatentBank, bank_key, extract
 from gelda.report import SeedResult
 from gelda.runs import home
+from gelda.settings import AdapterConfig
 
 LAYER = "stage3.0"  # one layer for all variants; seeds choose this one or stage3.1
 BASE = {"adapter": {"fm_layer": LAYER}}

@@ -26,10 +26,11 @@ import numpy as np
 
 from gelda import compare, compare_runs, runs, terminal, verdicts
 from gelda.cli import overrides
-from gelda.config import resolve_compare
+from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 from gelda.ready import open_bank
-from gelda.report import METHOD_TITLES, OURS, interval_text, load_report
+from gelda.report import METHOD_TITLES, OURS, load_report
+from gelda.report_text import interval_text
 from gelda.statistics import family
 
 Report = Mapping[str, Any]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gelda import metrics, protocols
 from gelda.arms import Setting, describe
 from gelda.choices import Choosing
-from gelda.config import resolve_compare
+from gelda.compare_config import resolve_compare
 from gelda.ready import open_bank
 
 TRIALS: list[tuple[str, Setting]] = [

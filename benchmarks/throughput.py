@@ -32,11 +32,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from gelda import device as devices
 from gelda import metrics
 from gelda.conditions import ConditionEncoder, ConditionSpace
-from gelda.config import SIZES
 from gelda.denoiser import Denoiser, time_features
 from gelda.diffusion import Model, TrainingData, cosine_alphas_cumprod, train
 from gelda.sampler import sample
 from gelda.seeds import generator
+from gelda.settings import SIZES
 
 CLASSES, SUBDOMAINS = 10, 4
 TARGETS = {"train": 2.0, "sample": 12.0}

@@ -6,7 +6,7 @@ from typing import Any
 
 from gelda import augmenters
 from gelda.augmenters.base import NO_TASK, Augmenter
-from gelda.config import CompareConfig
+from gelda.compare_config import CompareConfig
 from gelda.errors import UserError
 from gelda.finetune import fitting_methods
 from gelda.ready import ReadyBank

@@ -13,7 +13,7 @@ from gelda import augmenters, protocols
 from gelda.arms import CHEAP, CONTROLS, VOTERS, Setting, arms, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, write_json
 from gelda.compare_check import arm_key
-from gelda.config import CompareConfig
+from gelda.compare_config import CompareConfig
 from gelda.layer_weights import WEIGHTED
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank

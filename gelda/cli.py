@@ -124,7 +124,8 @@ def report(
 ) -> None:
     """Print a finished run's report."""
     from gelda import runs
-    from gelda.report import load_report, render
+    from gelda.report import load_report
+    from gelda.report_text import render
 
     if run_id == "latest":
         finished = [s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done"]

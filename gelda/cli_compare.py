@@ -95,7 +95,7 @@ def compare(
 def by_target(values: dict[str, Any], preset: str, bank: Any) -> dict[Any, Any]:
     """A checked CompareConfig for the target that was named, or for every subdomain where it is `each`."""
     from gelda import compare as engine
-    from gelda.config import resolve_compare
+    from gelda.compare_config import resolve_compare
 
     targets = bank.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
     configs = {
@@ -127,7 +127,8 @@ def settings(
     always: dict[str, Any],
 ) -> dict[str, Any]:
     """CompareConfig's values from flags: those that were given, in the config's form; --set goes last."""
-    from gelda.config import PROTOCOLS, merged
+    from gelda.compare_config import PROTOCOLS
+    from gelda.config import merged
     from gelda.errors import unknown
 
     if protocol not in PROTOCOLS:

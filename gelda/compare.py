@@ -16,8 +16,8 @@ from gelda.artifacts import FORMAT, read_json, read_tensors, write_json, write_t
 from gelda.augmenters.diffusion import semantic_inputs
 from gelda.choices import Choice, Choosing
 from gelda.compare_check import arm_key, check, compare_key, episodes
+from gelda.compare_config import CompareConfig
 from gelda.compare_report import compared
-from gelda.config import CompareConfig
 from gelda.health import generator_health
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank

@@ -10,8 +10,8 @@ import torch
 from gelda import __version__, augmenters, class_start, device, protocols, recipes, semantics
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
+from gelda.compare_config import CompareConfig
 from gelda.conditions import CONTROLS as CONDITION_CONTROLS
-from gelda.config import CompareConfig
 from gelda.errors import UserError, unknown
 from gelda.layer_weights import WEIGHTED, check_widths
 from gelda.protocols import Episode

@@ -10,7 +10,7 @@ import numpy as np
 from gelda import augmenters, protocols, report, statistics
 from gelda.arms import describe
 from gelda.choices import Choice
-from gelda.config import CompareConfig
+from gelda.compare_config import CompareConfig
 from gelda.finetune import fitting_methods
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gelda import compare, runs
-from gelda.config import CompareConfig, resolve_compare
+from gelda.compare_config import CompareConfig, resolve_compare
 from gelda.errors import UserError
 from gelda.ready import ReadyBank, open_bank
 from gelda.runs import RunState

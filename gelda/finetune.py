@@ -12,9 +12,9 @@ from gelda import augmenters
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.augmenters.base import NO_TASK, Augmenter, Synthetic, Task, Transform
 from gelda.class_start import fresh
-from gelda.config import AdapterConfig
 from gelda.errors import UserError, unknown
 from gelda.heads import fit, linear_only
+from gelda.settings import AdapterConfig
 
 Restore = Callable[[torch.Tensor], torch.Tensor]  # standardised z^(l) → what the layers after l take
 

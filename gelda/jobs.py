@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gelda import projection, runs
-from gelda.config import ProjectionConfig, resolve_compare, resolve_config
+from gelda.compare_config import resolve_compare
+from gelda.config import resolve_config
 from gelda.errors import UserError
+from gelda.settings import ProjectionConfig
 
 
 def start_demo(

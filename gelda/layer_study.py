@@ -19,8 +19,8 @@ from gelda.artifacts import FORMAT
 from gelda.augmenters.base import Task
 from gelda.augmenters.diffusion import Gelda
 from gelda.compare import Comparison
+from gelda.compare_config import CompareConfig
 from gelda.compare_report import setting
-from gelda.config import CompareConfig
 from gelda.diffusion import Model, NoisePath, held_out_loss, target
 from gelda.finetune import head_data
 from gelda.protocols import Episode

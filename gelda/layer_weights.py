@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from gelda.adapter import Adapter
-from gelda.config import AdapterConfig
 from gelda.errors import UserError
 from gelda.latents import Standardizer
 from gelda.seeds import derive
+from gelda.settings import AdapterConfig
 
 WEIGHTED = "weighted"  # the name of the sum, where a layer's name is asked for
 RATE = 10.0  # the few weights learn faster than the many of the adapter

@@ -14,11 +14,11 @@ from torch import nn
 from gelda import device as devices
 from gelda import losses
 from gelda.adapter import Adapter, HeadData, HeadPlan
-from gelda.config import AdapterConfig
 from gelda.errors import UserError
 from gelda.heads import fit
 from gelda.latents import Standardizer
 from gelda.seeds import derive, generator
+from gelda.settings import AdapterConfig
 
 # What updates depend on beside the data and the encoder
 SETTINGS = {"low_rank", "low_rank_steps", "low_rank_learning_rate", "tau", "batch_size", "weight_decay"}

@@ -19,10 +19,10 @@ from gelda.artifacts import (
     write_json,
     write_tensors,
 )
-from gelda.config import ProjectionConfig
 from gelda.errors import UserError
 from gelda.metrics import nearest
 from gelda.seeds import numpy_generator
+from gelda.settings import ProjectionConfig
 
 SCOPES = ("all", "class", "subdomain")
 NEIGHBOURS = 8

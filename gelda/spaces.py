@@ -9,10 +9,10 @@ import torch
 
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.class_start import fresh
-from gelda.config import AdapterConfig
 from gelda.finetune import adversarial
 from gelda.heads import fit
 from gelda.latents import Standardizer
+from gelda.settings import AdapterConfig
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from gelda.report import METHOD_TITLES, interval_text
+from gelda.report import METHOD_TITLES
+from gelda.report_text import interval_text
 from gelda.runs import RunState
 
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "reused": "✓", "failed": "✗"}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gelda.augmenters import AUGMENTERS
-from gelda.report import OURS, PAIRED, interval_text
+from gelda.report import OURS, PAIRED
+from gelda.report_text import interval_text
 from gelda.statistics import Interval, ahead_of_every
 
 FEWEST_SEEDS = 5

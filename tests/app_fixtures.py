@@ -11,7 +11,8 @@ import torch
 from gelda import projection, report, runs
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.augmenters import AUGMENTERS
-from gelda.config import resolve_compare, resolve_config
+from gelda.compare_config import resolve_compare
+from gelda.config import resolve_config
 from gelda.datasets import digits
 from gelda.pipeline import STAGES
 

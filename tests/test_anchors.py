@@ -10,7 +10,7 @@ from conftest import planted_task
 from gelda.augmenters.anchors import MOST, Anchors, subdomain_centres
 from gelda.augmenters.diffusion import Gelda, transported
 from gelda.augmenters.subdomains import MeanShift
-from gelda.config import GeneratorConfig, SamplingConfig
+from gelda.settings import GeneratorConfig, SamplingConfig
 
 
 def class_task(sizes, latents=None, dim=4, seed=0):

@@ -10,8 +10,8 @@ from conftest import planted_task
 from gelda import augmenters
 from gelda.adapter import Adapter
 from gelda.augmenters.base import Synthetic
-from gelda.config import AdapterConfig
 from gelda.finetune import finetune, predict
+from gelda.settings import AdapterConfig
 
 
 def make(name, **setting):

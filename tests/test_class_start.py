@@ -17,13 +17,15 @@ from gelda.artifacts import content_key
 from gelda.augmenters import AUGMENTERS
 from gelda.class_start import fresh, predicted_prototypes
 from gelda.compare import Comparison, check, compare_key
-from gelda.config import LATER, AdapterConfig, resolve_compare, resolve_config
+from gelda.compare_config import resolve_compare
+from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
 from gelda.finetune import fitting_methods
 from gelda.pipeline import Pipeline
 from gelda.runs import Recorder
+from gelda.settings import LATER, AdapterConfig
 
 LINEAR_ONLY = {"isda", "tau-norm", "ncm"}
 DEFAULT = {  # the adapter's settings as keys and specs have held them from the first release on

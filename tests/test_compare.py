@@ -24,11 +24,12 @@ from gelda.arms import CHEAP
 from gelda.artifacts import read_json
 from gelda.augmenters.diffusion import FORMS
 from gelda.compare import Comparison, arms, check, class_of, grid_of
-from gelda.config import GeneratorConfig, resolve_compare
+from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 from gelda.metrics import calibrated_log_loss
 from gelda.protocols import validation
 from gelda.runs import create_run
+from gelda.settings import GeneratorConfig
 
 PROTOCOLS = {
     "longtail": {"protocol": "longtail", "imbalance": 6},

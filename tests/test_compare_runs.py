@@ -125,7 +125,7 @@ def test_a_comparison_makes_no_map(workspace, spawned):
 
 def test_a_name_of_any_length_and_letters_keeps_its_key(workspace):
     bank = open_bank(write_bank(workspace / f"ä (new) {'long ' * 40}.npz"))
-    from gelda.config import resolve_compare
+    from gelda.compare_config import resolve_compare
 
     ids = {
         compare_runs.run_id(resolve_compare({"bank": "b.npz", "imbalance": i}), bank) for i in (10.0, 20.0)

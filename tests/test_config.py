@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from gelda.config import PRESETS, RunConfig, resolve_compare, resolve_config
+from gelda.compare_config import resolve_compare
+from gelda.config import PRESETS, RunConfig, resolve_config
 from gelda.errors import UserError
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from gelda.config import SIZES, resolve_config
+from gelda.config import resolve_config
 from gelda.denoiser import Denoiser, time_features
+from gelda.settings import SIZES
 
 SHAPES = [(5, 4, 8, 1), (16, 12, 32, 3)]
 

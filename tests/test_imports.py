@@ -9,18 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# design.md's order, and our additions: errors model_card pretrain npz ready texts semantic_tables
-# semantic_files mixers posts recipes domains schedulers config allocation pool heads class_start low_rank
-# splits verdicts points experiment health terminal spaces layer_weights arms compare_check workbench
-# choices compare_report compare compare_runs layer_study shipping cli_options cli_compare cli_layers.
+# design.md's order, with our additions.
 ORDER = (
-    "__init__ errors artifacts seeds device manifest datasets encoders model_card pretrain latents npz "
-    "ready texts semantic_tables semantic_files semantics conditions losses mixers posts recipes domains "
-    "metrics statistics schedulers config allocation adapter pool heads class_start low_rank denoiser "
-    "diffusion sampler augmenters finetune splits protocols projection report verdicts runs experiment "
-    "points health terminal pipeline spaces layer_weights arms compare_check workbench choices "
-    "compare_report compare compare_runs layer_study jobs shipping ablation executors sklearn cli_options "
-    "cli_compare cli_layers cli __main__"
+    "__init__ errors artifacts seeds device manifest media datasets encoders model_card pretrain latents "
+    "extraction npz ready texts semantic_tables semantic_files semantics conditions losses mixers posts "
+    "recipes domains metrics statistics schedulers settings config compare_config allocation adapter pool "
+    "heads class_start low_rank denoiser diffusion sampler augmenters finetune splits protocols projection "
+    "report report_text verdicts runs experiment points health terminal adapting pipeline spaces "
+    "layer_weights arms compare_check workbench choices compare_report compare compare_runs layer_study "
+    "jobs shipping ablation executors sklearn cli_options cli_compare cli_layers cli_extract cli __main__"
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from gelda.compare import Comparison
-from gelda.config import AdapterConfig, resolve_compare
+from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 from gelda.layer_weights import check_widths, learn_weights, weighted_sum
 from gelda.ready import open_bank
 from gelda.runs import Recorder, create_run
+from gelda.settings import AdapterConfig
 
 CPU = torch.device("cpu")
 

@@ -12,11 +12,12 @@ from torch import nn
 
 from gelda import encoders, low_rank, pipeline, report, runs
 from gelda.artifacts import read_tensors
-from gelda.config import AdapterConfig, resolve_config
+from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS, EncoderSpec
 from gelda.errors import UserError
 from gelda.pipeline import execute
+from gelda.settings import AdapterConfig
 
 CPU = torch.device("cpu")
 

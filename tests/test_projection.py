@@ -8,8 +8,8 @@ from sklearn.manifold import trustworthiness
 
 from gelda import projection
 from gelda.artifacts import FORMAT, read_json, write_json, write_table, write_tensors
-from gelda.config import ProjectionConfig
 from gelda.errors import UserError
+from gelda.settings import ProjectionConfig
 
 CONFIG = ProjectionConfig(n_neighbors=8, fit_on=70)
 CENTRES = 6 * np.eye(3, 5)

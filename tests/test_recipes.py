@@ -16,7 +16,7 @@ from gelda.augmenters import get as augmenter
 from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda
 from gelda.augmenters.starts import own_or_transported
-from gelda.config import GeneratorConfig, SamplingConfig, resolve_config
+from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
@@ -25,6 +25,7 @@ from gelda.heads import _Group, fit
 from gelda.pipeline import Pipeline, execute
 from gelda.pool import Pool, draws
 from gelda.recipes import LEVELS, RECIPES
+from gelda.settings import GeneratorConfig, SamplingConfig
 
 SETTINGS = dict(steps=20, batch_size=32, learning_rate=5e-3, weight_decay=0.05, dropout=0.2)
 REAL, WEIGHT = (40, 12, 4), 0.5

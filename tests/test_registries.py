@@ -14,7 +14,6 @@ from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters import AUGMENTERS
 from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import FORMS, Gelda
-from gelda.config import GeneratorConfig, SamplingConfig
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
@@ -25,6 +24,7 @@ from gelda.posts import POSTS
 from gelda.recipes import RECIPES
 from gelda.sampler import SCHEDULERS
 from gelda.semantics import SEMANTICS, SemanticInputs, check, resolve, vectors
+from gelda.settings import GeneratorConfig, SamplingConfig
 
 REGISTRIES = {
     "augmenters": AUGMENTERS,

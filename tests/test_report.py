@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gelda import report
+from gelda import report, report_text
 from gelda.artifacts import write_json
 from gelda.errors import UserError
 from gelda.statistics import cluster_interval
@@ -215,7 +215,7 @@ def test_one_seed_has_no_interval_and_says_so():
     made = build(SEEDS[:1])
     assert all(np.isnan(made["methods"]["gelda"]["tail"]["ci95"]))
     assert "one seed, no interval" in made["headline"]
-    assert report.interval_text(made["methods"]["gelda"]["tail"]) == "75.0"
+    assert report_text.interval_text(made["methods"]["gelda"]["tail"]) == "75.0"
 
 
 def test_the_headline_is_as_modest_as_its_intervals():
@@ -236,15 +236,15 @@ def test_the_headline_is_as_modest_as_its_intervals():
 def test_a_run_without_logit_adjustment_or_without_a_generator_still_reports():
     made = build([result(0, ce=[1], gelda=[2]), result(1, ce=[], gelda=[])], health=[])
     assert made["generator"] == {} and made["paired_to_la"] == {} and set(made["paired"]) == {"ce"}
-    for form in report.FORMATS:
-        assert report.render(made, form)
+    for form in report_text.FORMATS:
+        assert report_text.render(made, form)
 
 
 def test_no_unseen_cells_gives_dashes_not_numbers():
     results = [report.SeedResult(**{**r.__dict__, "empty": ()}) for r in SEEDS]
     made = build(results)
     assert np.isnan(made["methods"]["gelda"]["unseen"]["mean"])
-    assert report.interval_text(made["methods"]["gelda"]["unseen"]) == "–"
+    assert report_text.interval_text(made["methods"]["gelda"]["unseen"]) == "–"
     assert "never seen" not in made["headline"]
 
 
@@ -256,7 +256,7 @@ def stored(tmp_path, made=MADE):
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_markdown_has_a_row_a_method(tmp_path, seeds):
-    text = report.render(stored(tmp_path, build(SEEDS[:seeds])), "md")
+    text = report_text.render(stored(tmp_path, build(SEEDS[:seeds])), "md")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert len(lines) == 2 + 3 and len({len(row) for row in cells}) == 1
@@ -270,7 +270,7 @@ def test_markdown_has_a_row_a_method(tmp_path, seeds):
 
 
 def test_csv_has_a_row_a_method_and_measure(tmp_path):
-    table = pd.read_csv(io.StringIO(report.render(stored(tmp_path), "csv")))
+    table = pd.read_csv(io.StringIO(report_text.render(stored(tmp_path), "csv")))
     assert len(table) == 3 * len(report.MEASURES) and set(table["seeds"]) == {2}
     row = table.set_index(["method", "measure"]).loc[("gelda", "tail")]
     assert row["mean"] == pytest.approx(87.5) and row["minus_logit_adjustment"] == pytest.approx(37.5)
@@ -278,7 +278,7 @@ def test_csv_has_a_row_a_method_and_measure(tmp_path):
 
 
 def test_latex_is_a_whole_table(tmp_path):
-    text = report.render(stored(tmp_path), "latex")
+    text = report_text.render(stored(tmp_path), "latex")
     lines = text.splitlines()
     assert lines[0].startswith(r"\begin{tabular}{l") and lines[-1] == r"\end{tabular}"
     body = [line for line in lines if line.endswith(r"\\")]
@@ -291,13 +291,13 @@ def test_json_is_strict_json(tmp_path):
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
 
-    text = report.render(stored(tmp_path, build(SEEDS[:1])), "json")
+    text = report_text.render(stored(tmp_path, build(SEEDS[:1])), "json")
     assert json.loads(text, parse_constant=refuse)["methods"]["gelda"]["tail"]["ci95"] == [None, None]
 
 
 def test_wrong_calls_are_sentences(tmp_path):
     with pytest.raises(UserError, match="no report format 'html'.*csv, json, latex, md"):
-        report.render(MADE, "html")
+        report_text.render(MADE, "html")
     with pytest.raises(UserError, match="has no report yet: let it finish or resume it"):
         report.load_report(tmp_path)
     (tmp_path / "report.json").write_text('{"format": 99}')

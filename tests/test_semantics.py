@@ -13,10 +13,10 @@ from scipy.spatial.distance import cosine
 
 from gelda import semantic_tables, semantics
 from gelda.augmenters.diffusion import condition_space, semantic_inputs
-from gelda.config import GeneratorConfig
 from gelda.errors import UserError
 from gelda.semantic_files import read_texts, read_vectors
 from gelda.semantics import SemanticInputs, resolve, similarity, vectors
+from gelda.settings import GeneratorConfig
 from gelda.texts import embed
 
 FLAG = "--class-semantics"

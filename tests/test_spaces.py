@@ -11,11 +11,12 @@ from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.artifacts import content_key, read_json
 from gelda.compare import VOTERS, Comparison, compare_key, grid_of
 from gelda.compare_check import arm_key
-from gelda.config import AdapterConfig, resolve_compare
+from gelda.compare_config import resolve_compare
 from gelda.heads import fit
 from gelda.latents import Standardizer
 from gelda.ready import open_bank
 from gelda.runs import Recorder, create_run, home
+from gelda.settings import AdapterConfig
 from gelda.spaces import Space, heads_from, train_adapter
 
 CLASSES, SUBDOMAINS, ITEMS = 4, 2, 24

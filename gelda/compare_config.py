@@ -1,0 +1,103 @@
+"""CompareConfig: every setting of a comparison, and its presets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from gelda import schedulers
+from gelda.config import explain, merged
+from gelda.errors import UserError, nearest
+from gelda.settings import AdapterConfig, GeneratorConfig, SamplingConfig, Settings
+
+PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+
+
+class CompareConfig(Settings):
+    """A comparison of all methods on one bank of ready latents (`gelda compare`)."""
+
+    name: str = Field("comparison", max_length=120)
+    bank: str = Field(description="An .npz of latents or a bank folder.")
+    protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
+    imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
+    cut: Literal["class", "cell"] = Field("class", description="What the long tail runs over.")
+    target: str = Field("", description="The scarce subdomain (zero-shot, few-shot).")
+    keep: str = Field("", description="The one class that the target keeps (zero-shot).")
+    shots: int = Field(5, ge=1, le=1000, description="Training items a class in the target (few-shot).")
+    classes: tuple[str, ...] = Field((), description="Compared classes; empty = those in every subdomain.")
+    unlabelled: bool = Field(
+        False, description="Transductive: the target's training latents, without labels."
+    )
+    rotations: int = Field(2, ge=2, le=100, description="Folds over the target's groups, each tested once.")
+    methods: tuple[str, ...] = Field((), description="Arms; empty = all.")
+    seeds: int = Field(5, ge=1, le=100)
+    first_seed: int = Field(0, ge=0)
+    device: str = "auto"
+    precision: str = "auto"
+    loss: Literal["logit-adjustment", "ce"] = Field(
+        "logit-adjustment", description="The loss of arms that name none; the other is shown beside it."
+    )
+    taus: tuple[Annotated[float, Field(ge=0, le=10)], ...] = Field(
+        (0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
+        min_length=1,
+        max_length=6,
+        description="Tried τ, as many as any method has settings.",
+    )
+    validation_folds: int = Field(3, ge=2, le=10)
+    selection_seeds: int = Field(
+        2, ge=1, le=100, description="Transfer: seeds whose validation makes the choice of all seeds."
+    )
+    most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
+    adapter: AdapterConfig = AdapterConfig()
+    adapter_layer: Annotated[int, Field(ge=0, le=8)] | Literal["auto"] = Field(
+        0, description="Layer l: latents are generated at z^(l); auto chooses by validation."
+    )
+    generator: GeneratorConfig = GeneratorConfig(
+        class_semantics="auto",
+        subdomain_semantics="auto",
+        class_rank=4,
+        subdomain_rank=3,
+        learned_residual=False,  # the shuffled control then differs in nothing but the derangement
+        class_balance=0.5,
+    )
+    sampling: SamplingConfig = SamplingConfig(num_inference_steps=15)
+
+    @field_validator("methods", "classes", "taus")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("something is named twice")
+        return values
+
+    @model_validator(mode="after")
+    def _scheduler_fits(self) -> CompareConfig:
+        schedulers.check(self.sampling.scheduler, self.generator.prediction_type, "sampling.scheduler")
+        return self
+
+
+COMPARE_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Every stage at its smallest: for tests and for a first look.
+    "tiny": {
+        "seeds": 2,
+        "taus": (1.0, 1.5),
+        "validation_folds": 2,
+        "selection_seeds": 1,
+        "most_synthetic": 20,
+        "adapter": {"steps": 20, "tune_steps": 20, "batch_size": 32, "hidden": [16]},
+        "generator": {"steps": 20, "batch_size": 32, "width": 16, "depth": 1, "condition_dim": 8},
+        "sampling": {"num_inference_steps": 10},
+    },
+}
+
+
+def resolve_compare(values: dict[str, Any], preset: str = "default") -> CompareConfig:
+    """A validated CompareConfig from a preset and given settings; an unknown key names the nearest one."""
+    if preset not in COMPARE_PRESETS:
+        raise UserError(f"There is no preset called '{preset}'.{nearest(preset, COMPARE_PRESETS)}")
+    defaults = {"generator": CompareConfig.model_fields["generator"].default.model_dump()}
+    try:
+        return CompareConfig.model_validate(merged(merged(defaults, COMPARE_PRESETS[preset]), values))
+    except ValidationError as error:
+        raise UserError(explain(error, CompareConfig)) from error
