@@ -18,7 +18,8 @@ SPLITS = ("train", "dev", "test")
 class Manifest:
     """Items with a label, a subdomain and a group (what must not be split apart: an image, a speaker).
 
-    `table` columns: id str (unique), uri str, label int [0, C), subdomain int [0, S), group str.
+    `table` columns: id str (unique), uri str, label int [0, C), subdomain int [0, S), group str; and where
+    the data come with a split of their own, split str: "train", "valid", "test" or "" (not said).
     """
 
     table: pd.DataFrame
@@ -47,7 +48,8 @@ class Manifest:
 
     def key(self) -> str:
         """Content key over rows and names."""
-        rows = self.table[list(COLUMNS)].to_csv(index=False)
+        own = [name for name in ("split",) if name in self.table.columns]
+        rows = self.table[[*COLUMNS, *own]].to_csv(index=False)
         return content_key(rows, self.class_names, self.subdomain_names, self.dataset)
 
     def save(self, folder: Path) -> None:

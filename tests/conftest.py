@@ -118,7 +118,9 @@ def planted_read(uris: list[str]) -> np.ndarray:
 class PlantedEncoder:
     """Stands in for a downloaded encoder: `blind` sees one pixel's noise, `deep` a view of all of them."""
 
+    media, even = "image", False
     layers = {"blind": 5, "deep": 12}
+    prepare = staticmethod(np.asarray)
 
     def __init__(self) -> None:
         rng = np.random.default_rng(9)

@@ -12,7 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL.Image import Resampling
 from torch import Tensor, nn
 
 from gelda.errors import UserError
@@ -50,6 +52,7 @@ class MiniImage:
     their stored statistics, so that no image's latents depend on the others of its batch.
     """
 
+    media, even = "image", False
     layers: dict[str, int] = {
         f"stage{stage}.{block}": width
         for stage, (depth, width) in enumerate(zip(DEPTHS, DIMS, strict=True))
@@ -58,6 +61,14 @@ class MiniImage:
 
     def __init__(self, network: Any):
         self.network = network.float().eval().requires_grad_(False)
+
+    @staticmethod
+    def prepare(item: Any) -> Any:
+        """A picture as gray values [1, 32, 32] in [0, 1], the whole of it; a drawn one as it is."""
+        if isinstance(item, np.ndarray):
+            return item.astype(np.float32)
+        small = item.convert("L").resize((SIZE, SIZE), Resampling.BICUBIC)
+        return np.asarray(small, np.float32)[None] / 255
 
     def to(self, device: torch.device | str) -> MiniImage:
         """Move the weights; returns itself."""
