@@ -22,16 +22,20 @@ def assets() -> Path:
 class Encoder(Protocol):
     """A frozen encoder: `layers` maps each layer's name to its width, in depth order.
 
-    media: one of `media.KINDS`. prepare(item): what a Source decodes (an RGB PIL image, a `media.Clip`, a str)
-    or, for drawn data, a float32 array that is passed on -> the model's input as a float32 array, an image
-    [channels, height, width], sound [T] at the model's rate; it is picklable and holds no weights, since
-    decode workers run it. even: whether a batch must hold items of one length (a norm over time sees padding).
+    media: one of `media.KINDS`. even: whether a batch must hold items of one length (a norm over time sees
+    padding).
     """
 
     media: str
     layers: dict[str, int]
-    prepare: Callable[[Any], Any]
     even: bool
+
+    def prepare(self, item: Any) -> Any:
+        """What a Source decodes (an RGB PIL image, a `media.Clip`, a str; a float32 array is drawn data and
+        passed on) -> the model's input as a float32 array: an image [channels, height, width], sound [T] at
+        the model's rate. `encoder.prepare` is picklable and holds no weights: decode workers run it.
+        """
+        ...
 
     def encode(self, batch: Any) -> dict[str, Any]:
         """Images [B, channels, height, width], or a list of B sounds [T_i] or texts -> {layer: [B, D_layer]},
