@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import augmenters, device
+from gelda import augmenters, compositions, device
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.diffusion import semantic_inputs
@@ -60,6 +60,7 @@ class Comparison(Choosing):
                 self.seconds,
                 self.state,
                 self._sources(choices),
+                self._composed(),
                 str(self.dtype).removeprefix("torch."),
             )
         write_json(self.state.path / "report.json", result)
@@ -74,6 +75,20 @@ class Comparison(Choosing):
         task = self.task(self.episodes(seed)[0], choices[seed].layer)
         named = (("class", g.class_semantics), ("subdomain", g.subdomain_semantics))
         return {axis: resolve(name, semantic_inputs(task, axis, g.text_template)) for axis, name in named}
+
+    def _composed(self) -> list[str]:
+        """What is to be said of composed conditions, by the cells that latents were made of."""
+        lines = self.config.sampling.conditions
+        if not lines or not any(augmenters.get(m).generative for m in self.methods):
+            return []
+        names, filled = self.items, []
+        for seed in self.seeds:
+            cells = set()
+            for episode in self.episodes(seed):
+                for c, s in np.argwhere(self.allocation(episode) > 0):
+                    cells.add((names.class_names[episode.classes[c]], names.subdomain_names[s]))
+            filled.append(cells)
+        return compositions.remarks(lines, filled)
 
     # -- final training and testing -------------------------------------------------------------
 

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import __version__, augmenters, class_start, device, protocols, recipes, semantics
+from gelda import (
+    __version__,
+    augmenters,
+    class_start,
+    compositions,
+    device,
+    protocols,
+    recipes,
+    semantics,
+)
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
 from gelda.compare_config import CompareConfig
@@ -81,6 +90,7 @@ def arm_key(
 def check(config: CompareConfig, bank: ReadyBank) -> None:
     """Refuse names and combinations that cannot work before a run folder exists."""
     items = bank.items
+    compared = items.class_names
     device.resolve_precision(config.precision, device.resolve(config.device))
     if config.adapter.fm_layer == WEIGHTED and WEIGHTED not in bank.layers:
         check_widths(bank.layers)
@@ -111,6 +121,7 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
         classes = protocols.shared_classes(items, config.classes)
         if len(classes) < 2:
             raise UserError(f"{bank.name} has fewer than two classes that every subdomain holds.")
+        compared = tuple(items.class_names[c] for c in classes)
     if config.protocol == "zero-shot":
         if not config.keep:
             raise UserError(f"zero-shot needs --keep, one of: {', '.join(items.class_names)}.")
@@ -118,6 +129,7 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
             raise unknown("class", config.keep, items.class_names)
     arms(config, bank)
     recipes.strength(config.sampling.recipe, config.sampling.recipe_strength)
+    compositions.check(config.sampling.conditions, compared, items.subdomain_names)
     g = config.generator
     semantics.check(g.class_semantics, "class", items.class_names)
     semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)

@@ -28,12 +28,13 @@ def compared(
     seconds: Mapping[str, float],
     state: RunState,
     semantics: Mapping[str, str],
+    remarks: Sequence[str],
     dtype: str,
 ) -> dict[str, Any]:
     """The JSON document.
 
     outcomes: by seed the `episodes`, tested `rows` [M] and predicted ids [M] by arm. semantics: the sources
-    that γ and κ were read from. dtype: in which generators and heads were trained.
+    that γ and κ were read from. remarks: further notes. dtype: in which generators and heads were trained.
     """
     items, seeds = bank.items, list(choices)
 
@@ -65,7 +66,9 @@ def compared(
         class_names=items.class_names,
         subdomain_names=items.subdomain_names,
         health=list(health),
-        notes=_notes(config, bank, choices, tested, outcomes[seeds[0]]["episodes"][0]) + _sources(semantics),
+        notes=_notes(config, bank, choices, tested, outcomes[seeds[0]]["episodes"][0])
+        + _sources(semantics)
+        + list(remarks),
         config={
             **config.model_dump(mode="json"),
             "selection": selection(choices),

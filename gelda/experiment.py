@@ -11,7 +11,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gelda import augmenters, class_start, datasets, device, encoders, low_rank, recipes, semantics
+from gelda import (
+    augmenters,
+    class_start,
+    compositions,
+    datasets,
+    device,
+    encoders,
+    low_rank,
+    recipes,
+    semantics,
+)
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters.base import Task
@@ -54,7 +64,9 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
     wanted: list[tuple[str, str, Iterable[str]]] = [
         ("condition control", g.condition_control, CONTROLS),
     ]
-    for sampling in (config.sampling, config.paper_sampling):
+    for section, sampling in (("sampling", config.sampling), ("paper_sampling", config.paper_sampling)):
+        names = (manifest.class_names, manifest.subdomain_names)
+        compositions.check(sampling.conditions, *names, setting=f"{section}.conditions")
         wanted += [
             ("scheduler", sampling.scheduler, SCHEDULERS),
             ("allocation", sampling.allocation, ALLOCATIONS),

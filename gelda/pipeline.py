@@ -10,6 +10,7 @@ import torch
 
 from gelda import (
     augmenters,
+    compositions,
     device,
     encoders,
     points,
@@ -253,7 +254,7 @@ class Pipeline(Adapting):
             class_names=self.manifest.class_names,
             subdomain_names=self.manifest.subdomain_names,
             health=[h["health"] for h in heads if h["health"]],
-            notes=exp.notes(adapted),
+            notes=exp.notes(adapted) + self._composed(made),
             config=self.config.model_dump(mode="json"),
             seconds=self.seconds,
             run=self.state.id,
@@ -266,6 +267,21 @@ class Pipeline(Adapting):
         shown = synthetic.select(kept) if synthetic is not None else None
         write_json(self.state.path / "meta.json", {"format": FORMAT, **exp.meta(adapted, shown, seeds[0])})
         return result
+
+    def _composed(self, made: list[dict[str, Any]]) -> list[str]:
+        """What is to be said of composed conditions, by the cells that latents were made of."""
+        classes, subdomains = self.manifest.class_names, self.manifest.subdomain_names
+        notes = []
+        for method, section in SAMPLED.items():
+            lines = getattr(self.config, section).conditions
+            if method not in self.config.methods or not lines:
+                continue
+            filled = []
+            for _, synthetic, _ in (one[method] for one in made):
+                cells = zip(synthetic.label.tolist(), synthetic.subdomain.tolist(), strict=True)
+                filled.append({(classes[c], subdomains[s]) for c, s in set(cells)})
+            notes += compositions.remarks(lines, filled, augmenters.get(method).title)
+        return notes
 
     def _project(self, stage: StageState, adapted: Adapted, made: dict[str, Any]) -> None:
         """Points, latents of every layer, neighbours and the first map of the displayed seed."""

@@ -9,10 +9,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from gelda import compositions
 from gelda.errors import UserError
 
 # Settings that were added after runs had been keyed by the others
@@ -24,6 +26,7 @@ LATER = (
     "low_rank",
     "low_rank_steps",
     "low_rank_learning_rate",
+    "conditions",
 )
 
 
@@ -274,6 +277,22 @@ class SamplingConfig(Settings):
         le=1,
         description="The recipe's own number: share of the synthetic or the real phase, or first noise (t₀).",
     )
+    conditions: tuple[str, ...] = Field(
+        (),
+        title="Composed conditions",
+        description='Cells drawn as others: "anger in Polish = anger in 0.7 German + 0.3 English".',
+    )
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _one_a_line(cls, given: Any) -> Any:
+        return [line for line in given.splitlines() if line.strip()] if isinstance(given, str) else given
+
+    @field_validator("conditions")
+    @classmethod
+    def _readable(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        compositions.parsed(given)
+        return given
 
 
 class ProjectionConfig(Settings):

@@ -10,8 +10,10 @@ from gelda import recipes
 from gelda.adapter import HeadPlan
 from gelda.augmenters.anchors import Anchors
 from gelda.augmenters.base import Augmenter, Synthetic, Task, Transform
+from gelda.augmenters.composing import composed
 from gelda.augmenters.starts import own_or_transported, transported
 from gelda.augmenters.subdomains import SubdomainNorm
+from gelda.compositions import parsed
 from gelda.conditions import ConditionEncoder, ConditionSpace
 from gelda.denoiser import Denoiser
 from gelda.diffusion import Model, TrainingData, train
@@ -181,12 +183,13 @@ class Gelda(Augmenter):
         start: torch.Tensor | None,
         share: float,
     ) -> torch.Tensor:
-        """Latents [M, D] on the CPU for label, subdomain [M] and noise [M, D]."""
+        """Latents [M, D] on the CPU for label, subdomain [M] and noise [M, D], under composed conditions."""
         sampling, scale = self.sampling, self.guidance
         one_step = "ddim" if OBJECTIVES[self.options.prediction_type] == "diffusion" else "flow-euler"
-        label, subdomain, noise = (part.to(task.device) for part in wanted)
+        conditions, *drawn = composed(model.conditions, parsed(sampling.conditions), task, *wanted[:2])
+        label, subdomain, noise = (part.to(task.device) for part in (*drawn, wanted[2]))
         return sample(
-            model,
+            Model(model.denoiser, conditions),
             label,
             subdomain,
             noise,
