@@ -365,6 +365,7 @@ def test_a_form_that_is_asked_for_is_the_form_of_gelda_and_its_controls(tmp_path
     [
         ({"sampling": {"filter": "confidence"}}, "sampling.filter is read by `gelda run` only"),
         ({"generator": {"adapter_layer": 1}}, "generator.adapter_layer is read by `gelda run` only"),
+        ({"cut": "given", "imbalance": 6}, "--cut given cuts nothing, and an imbalance was given"),
         ({"generator": {"condition_control": "shufled"}}, "There is no condition control called 'shufled'"),
     ],
 )
