@@ -38,6 +38,8 @@ def what(config: Mapping[str, Any]) -> str:
     if protocol == "longtail":
         units = "cells" if config.get("cut") == "cell" else "classes"
         text = f"long tail over {units}, imbalance {config.get('imbalance', 100):g}"
+        if config.get("cut") == "given":
+            text = "long tail as the data have it"
     elif protocol == "zero-shot":
         text = f"zero-shot, {config.get('target')} keeps {config.get('keep')} only"
     else:

@@ -41,13 +41,14 @@ class Choosing(Workbench):
         super().__init__(config, bank, check)
         self.path = path
         self.methods = arms(config, bank)
-        self.shared = config.protocol != "longtail"  # one choice for all seeds
+        self.shared = config.one_choice
 
     def _select(self, seed: int, tick: Callable[[float, str], None]) -> Choice:
         """Layer, τ, then each arm's setting, by class-mean calibrated log-loss on validation.
 
-        Long tail: in every seed, inside its cut. Transfer: once for all seeds, on the pseudo-targets of the
-        first `selection_seeds`; nothing of the real target is read, in no seed, so none of its test labels.
+        Long tail: in every seed, inside its cut. A given cut: once for all seeds, on the folds that the first
+        `selection_seeds` draw. Transfer: the same on their pseudo-targets; nothing of the real target is
+        read, in no seed, so none of its test labels.
         Every arm's choice is kept in a file of its own, keyed by what it depends on: arms added later, or
         a generator changed, leave the others' as they are.
         """

@@ -111,6 +111,8 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
             raise UserError(
                 "--target, --keep, --classes and --unlabelled belong to zero-shot and few-shot protocols."
             )
+        if config.cut == "given" and config.imbalance != type(config).model_fields["imbalance"].default:
+            raise UserError("--cut given cuts nothing, and an imbalance was given: leave one of them out.")
     else:
         if len(items.subdomain_names) < 2:
             raise UserError(f"{bank.name} has one subdomain: {config.protocol} needs at least two.")
@@ -150,7 +152,7 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     if g.condition_control not in CONDITION_CONTROLS:
         raise unknown("condition control", g.condition_control, CONDITION_CONTROLS)
     _refuse_unread(config)
-    most = config.seeds if config.protocol == "longtail" else max(config.seeds, config.selection_seeds)
+    most = max(config.seeds, config.selection_seeds) if config.one_choice else config.seeds
     for seed in range(config.first_seed, config.first_seed + most):
         outer = episodes(config, items, seed)
         if len(outer[0].classes) < 2:

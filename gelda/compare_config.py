@@ -21,7 +21,9 @@ class CompareConfig(Settings):
     bank: str = Field(description="An .npz of latents or a bank folder.")
     protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
     imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
-    cut: Literal["class", "cell"] = Field("class", description="What the long tail runs over.")
+    cut: Literal["class", "cell", "given"] = Field(
+        "class", description="What the long tail is cut over; given: the data's own split is long-tailed."
+    )
     target: str = Field("", description="The scarce subdomain (zero-shot, few-shot).")
     keep: str = Field("", description="The one class that the target keeps (zero-shot).")
     shots: int = Field(5, ge=1, le=1000, description="Training items a class in the target (few-shot).")
@@ -46,7 +48,10 @@ class CompareConfig(Settings):
     )
     validation_folds: int = Field(3, ge=2, le=10)
     selection_seeds: int = Field(
-        2, ge=1, le=100, description="Transfer: seeds whose validation makes the choice of all seeds."
+        2,
+        ge=1,
+        le=100,
+        description="Transfer and given cut: seeds whose validation makes the choice of all seeds.",
     )
     most_synthetic: int = Field(600, ge=1, le=1_000_000, description="Synthetic latents a cell gets at most.")
     adapter: AdapterConfig = AdapterConfig()
@@ -62,6 +67,11 @@ class CompareConfig(Settings):
         class_balance=0.5,
     )
     sampling: SamplingConfig = SamplingConfig(num_inference_steps=15)
+
+    @property
+    def one_choice(self) -> bool:
+        """Whether all seeds share what validation chooses: where they train on the same items, or nearly."""
+        return self.protocol != "longtail" or self.cut == "given"
 
     @field_validator("methods", "classes", "taus")
     @classmethod

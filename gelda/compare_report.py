@@ -92,8 +92,9 @@ def setting(config: CompareConfig, bank: ReadyBank, episodes: Sequence[Episode],
     """One line: the bank, the protocol, classes, and how much is trained on and tested."""
     c, items = config, bank.items
     count = len(episodes[0].train)
+    cut = f"by {c.cut}, imbalance {c.imbalance:g}" if c.cut != "given" else "as the data's own split has it"
     what = {
-        "longtail": f"long tail by {c.cut}, imbalance {c.imbalance:g}",
+        "longtail": f"long tail {cut}",
         "zero-shot": f"{c.target} keeps {c.keep} only",
         "few-shot": f"{c.target} has {c.shots} items a class",
     }[c.protocol]
@@ -115,13 +116,19 @@ def _notes(
         "Layer, τ and every method's own setting were chosen by class-mean calibrated log-loss on validation "
         "that reads no test label; each method had at most six settings."
     ]
-    if picked and config.protocol == "longtail":
+    if picked and not config.one_choice:
         texts = "; ".join(describe(p) for p in picked)
         notes.append(f"GeLDA's form, in the order of the seeds: {texts}.")
     elif picked:
         notes.append(
             "All seeds share one choice, which the intervals take as given. GeLDA's form: "
             f"{describe(picked[0])}."
+        )
+    if config.protocol == "longtail" and config.cut == "given":
+        notes.append(
+            "Training and test items are those of the data's own split, the same in every seed: seeds vary "
+            "generators and heads, so intervals are over these and over the test items, for this one training "
+            "set."
         )
     shared = protocols.shared_between_splits(bank.items) if config.protocol == "longtail" else 0
     if shared:

@@ -41,19 +41,26 @@ class Episode:
 
 
 NOBODY = np.zeros(0, np.int64)
+CUTS = ("class", "cell", "given")
 
 
 def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "class") -> Episode:
     """The long-tailed cut of method §5, over classes or over (class, subdomain) cells.
 
     Each seed draws a new order of the units; unit k of U keeps n_k = min(available,
-    n_max·imbalance^(−k/(U−1))) training items, n_max the median unit count. tail = the ⌈U/3⌉ smallest
-    units where U < 50 or none has fewer than 20 items, else the few-shot group (< 20).
+    n_max·imbalance^(−k/(U−1))) training items, n_max the median unit count. `given` draws nothing: data that
+    are long-tailed already keep all training items of their own split, the same ones in every seed. tail =
+    the ⌈U/3⌉ smallest units where U < 50 or none has fewer than 20 items, else the few-shot group (< 20).
     """
-    if cut not in ("class", "cell"):
-        raise unknown("cut", cut, ("class", "cell"))
+    if cut not in CUTS:
+        raise unknown("cut", cut, CUTS)
     if imbalance < 1:
         raise UserError(f"imbalance is {imbalance}; it must be at least 1 (1 = balanced).")
+    if cut == "given" and not (items.split == "test").any():
+        raise UserError(
+            "cut 'given' takes training and test items as the data's own split has them, and this bank has no "
+            "split: give its items one (train, test), or let GeLDA cut with --cut class."
+        )
     train, test = _fixed_split(items, seed)
     if len(train) == 0 or len(test) == 0:
         side = "train on" if len(train) == 0 else "test on"
@@ -62,14 +69,14 @@ def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "
     by_cell = cut == "cell"
     unit = items.label * subdomains + items.subdomain if by_cell else items.label
     units = np.unique(unit[train])
-    order = numpy_generator(seed, "order", cut).permutation(units)
+    order = units if cut == "given" else numpy_generator(seed, "order", cut).permutation(units)
     available = np.array([np.sum(unit[train] == u) for u in order])
     most = float(np.median(available))
     kept, sizes = [], []
     for k, u in enumerate(order):
         wanted = max(1, round(most * imbalance ** (-k / max(len(order) - 1, 1))))
         rows = numpy_generator(seed, "cut", cut, int(u)).permutation(train[unit[train] == u])
-        kept.append(rows[:wanted])
+        kept.append(rows if cut == "given" else rows[:wanted])
         sizes.append(len(kept[-1]))
     rows = np.sort(np.concatenate(kept))
     cells_of = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,29 @@ def test_a_comparison_is_started_in_the_background_and_finishes(workspace, spawn
     monkeypatch.chdir(workspace)
     assert jobs.start_comparison({**VALUES, "bank": bank.name}, "tiny") == run_id
     assert len(spawned) == 1, "a finished comparison is shown, not computed again"
+
+
+def test_a_given_cut_from_the_command_line_to_its_report(workspace, monkeypatch):
+    """A long-tailed train split as it is; one choice for all seeds, whose intervals say what they are over."""
+    bank = write_bank(workspace / "bank.npz")
+    arrays = dict(np.load(bank))
+    kept = np.isin(np.arange(240) % 40, range(10)) | (arrays["y"] == 0) | (np.arange(240) < 100)
+    split = np.where(np.arange(240) % 3 == 2, "test", np.where(kept, "train", ""))
+    np.savez(bank, **arrays, split=split)
+    call = ["compare", str(bank), "--cut", "given", "--preset", "tiny", "--methods", ",".join(METHODS)]
+    call += ["--json", str(workspace / "out.json")]
+    first = CliRunner().invoke(cli.app, call)
+    assert first.exit_code == 0, first.output
+    found = json.loads((workspace / "out.json").read_text())
+    assert found["setting"].startswith("bank: long tail as the data's own split has it; classes ant, bee, cat")
+    assert f"; {(split == 'train').sum()} training items" in found["setting"]
+    assert f"{(split == 'test').sum()} items tested" in found["setting"]
+    assert any("same in every seed: seeds vary generators and heads" in note for note in found["notes"])
+    choices = found["config"]["selection"]
+    assert choices["0"] == choices["1"] and found["run"].startswith("compare-bank-longtail-given-")
+    counts = {row["class"]: row["count"] for row in found["per_class"]}
+    assert counts == {c: int(((split == "train") & (arrays["y"] == c)).sum()) for c in range(3)}
+    assert "was finished before" in CliRunner().invoke(cli.app, call).output
 
 
 def test_an_interrupted_comparison_goes_on_with_what_it_had(workspace, spawned, monkeypatch):

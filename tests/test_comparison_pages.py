@@ -261,6 +261,9 @@ def test_the_protocol_in_words() -> None:
     assert comparison.what({"protocol": "longtail", "cut": "cell", "imbalance": 50.0, "seeds": 1}) == (
         "long tail over cells, imbalance 50, 1 seed"
     )
+    assert comparison.what({"protocol": "longtail", "cut": "given", "imbalance": 100.0, "seeds": 5}) == (
+        "long tail as the data have it, 5 seeds"
+    )
     assert comparison.what({"protocol": "few-shot", "target": "night", "shots": 5, "seeds": 5}) == (
         "few-shot, night has 5 items a class, 5 seeds"
     )

@@ -31,6 +31,7 @@ KEPT, TARGET = 0, 1
 PROTOCOLS = {
     "long tail": lambda items, seed: [long_tail(items, seed, imbalance=4.0)],
     "long tail of cells": lambda items, seed: [long_tail(items, seed, imbalance=4.0, cut="cell")],
+    "long tail as given": lambda items, seed: [long_tail(items, seed, cut="given")],
     "zero-shot": lambda items, seed: zero_shot(items, seed, target=TARGET, kept=KEPT, rotations=3),
     "zero-shot, transductive": lambda items, seed: zero_shot(
         items, seed, target=TARGET, kept=KEPT, rotations=2, unlabelled=True
@@ -61,8 +62,12 @@ def leaks(items: Items, episode: protocols.Episode) -> str:
     return ""
 
 
-@pytest.mark.parametrize("kind", ITEMS)
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+def fits(kind: str, protocol: str) -> bool:
+    """A given cut is of a bank with a split of its own."""
+    return protocol != "long tail as given" or bool((ITEMS[kind]().split == "test").any())
+
+
+@pytest.mark.parametrize("kind, protocol", [(k, p) for k in ITEMS for p in PROTOCOLS if fits(k, p)])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_test_item_and_no_test_group_is_ever_trained_on(kind, protocol, seed):
     items = ITEMS[kind]()
@@ -97,7 +102,9 @@ def test_the_check_above_catches_planted_leaks(monkeypatch):
     # protocols that leak: the bank's split as it is, and a target that is trained on where it is tested
     raw = lambda items, seed: tuple(np.flatnonzero(items.split == side) for side in ("train", "test"))  # noqa: E731
     monkeypatch.setattr(protocols, "_fixed_split", raw)
-    assert leaks(leaky_split_items(), long_tail(leaky_split_items(), 0)) == "a test group is trained on"
+    for cut in ("class", "given"):
+        leaking = long_tail(leaky_split_items(), 0, cut=cut)
+        assert leaks(leaky_split_items(), leaking) == "a test group is trained on"
     own = np.flatnonzero(items.subdomain == TARGET)
     monkeypatch.setattr(protocols, "_rotations", lambda *a: [(own, own[own % 2 == 0])])
     (leaking,) = zero_shot(items, 0, target=TARGET, kept=KEPT)
@@ -337,6 +344,27 @@ def test_a_cut_of_cells():
     assert not any(both)
     named = [cell for k in ("head", "medium", "tail") for cell in episode.groups[k]]
     assert sorted(named) == [(c, s) for c in range(4) for s in range(3)]
+
+
+def test_a_given_cut_is_the_data_s_own_split_in_every_seed():
+    items = many_classes([120, 60, 25, 9, 3, 40])
+    items = replace(items, split=np.where(np.arange(len(items)) == 5, "valid", items.split))
+    for seed in range(3):
+        episode = long_tail(items, seed, cut="given")
+        np.testing.assert_array_equal(episode.train, np.flatnonzero(items.split == "train"))
+        np.testing.assert_array_equal(episode.test, np.flatnonzero(items.split == "test"))
+        assert episode.seed == seed and not episode.by_cell
+        assert [c for c, _ in episode.groups["tail"]] == [3, 4]
+        assert [c for c, _ in episode.groups["head"]] == [0, 1]
+        scored = np.concatenate([inner.test for inner in validation(items, episode, 3)])
+        assert np.array_equal(np.sort(scored), episode.train), "every class has two items to hold out"
+    many = long_tail(many_classes([150] * 20 + [50] * 20 + [8] * 20), 0, cut="given")
+    assert [c for c, _ in many.groups["tail"]] == list(range(40, 60)), "few-shot classes where there are 50"
+
+
+def test_a_given_cut_without_a_split_is_a_sentence():
+    with pytest.raises(UserError, match="this bank has no split: give its items one .* --cut class"):
+        long_tail(photo_items(split=False), 0, cut="given")
 
 
 def test_unseen_cells_are_those_that_the_cut_emptied_and_are_tested():

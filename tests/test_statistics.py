@@ -286,6 +286,21 @@ def test_redrawn_test_groups_cover_the_truth_too(pool, share):
     assert inside / 400 >= 0.93
 
 
+@pytest.mark.parametrize("seed_sd", [0.0, 0.03, 0.1])
+def test_a_given_split_covers_the_truth_for_its_training_set(seed_sd):
+    """Training and test items are the same in every seed, each item its own group: what is estimated is the
+    mean over heads and over further test items of the classes as this training set left them."""
+    rng, inside = np.random.default_rng(9), 0
+    of_class = 0.2 + 0.3 * rng.normal(size=5)  # fixed: what this training set did for each class
+    strata = np.repeat(np.arange(5), 20)
+    for _ in range(600):
+        item = of_class[strata] + 0.4 * rng.normal(size=100)
+        scores = [item + seed_sd * rng.normal() + 0.2 * rng.normal(size=100) for _ in range(5)]
+        got = cluster_interval(scores, [strata] * 5, [np.arange(100)] * 5)
+        inside += got.low <= of_class.mean() <= got.high
+    assert 0.93 <= inside / 600 <= 0.985, "neither too sure nor far too wide"
+
+
 # -- the bootstrap -------------------------------------------------------------------------------------------
 
 
