@@ -210,7 +210,7 @@ FAMILIES: dict[str, Family] = {
         media="audio",
         types=("audio-spectrogram-transformer",),
         poolings=IMAGE_POOLINGS,
-        load=_loader("ast", "load"),
+        load=_loader("audio_spectrogram", "load"),
     ),
     "text": Family(
         title="Text and sentence models",
