@@ -138,7 +138,7 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def pretrained(cls: Any, folder: Path, spare: str = "", **options: Any) -> tuple[Any, set[str]]:
+def pretrained(cls: Any, folder: Path, spare: tuple[str, ...] = (), **options: Any) -> tuple[Any, set[str]]:
     """A transformers model in fp32 from a folder's safetensors, and which weights of `spare` it lacks.
 
     Any other weight that is missing or has another shape is an error: transformers would draw it at random.
@@ -153,7 +153,7 @@ def pretrained(cls: Any, folder: Path, spare: str = "", **options: Any) -> tuple
     except Exception as error:  # transformers raises several unrelated types for what is not a model
         raise UserError(f"The weights in {folder} do not load ({first_line(error)}).") from error
     missing = set(found["missing_keys"])
-    lacks = missing - {name for name in missing if spare and name.startswith(spare)}
+    lacks = {name for name in missing if not name.startswith(spare)}
     if lacks:
         raise UserError(
             f"The weights in {folder} do not fit its config: {len(lacks)} are missing, {min(lacks)} first."

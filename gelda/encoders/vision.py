@@ -79,7 +79,7 @@ def load_clip(folder: Path) -> Tower:
     """CLIP: `pooled` is the normed class token, `projected` its image embedding (where the weights hold one)."""
     from transformers import CLIPVisionModelWithProjection
 
-    network, missing = folders.pretrained(CLIPVisionModelWithProjection, folder, spare="visual_projection.")
+    network, missing = folders.pretrained(CLIPVisionModelWithProjection, folder, spare=("visual_projection.",))
     config, project = network.config, network.visual_projection
     finish: Finish = {POOLED: (config.hidden_size, lambda output: output.pooler_output)}
     if not missing:

@@ -17,7 +17,7 @@ def load(folder: Path) -> Wav2Vec2:
     """The model without its head, and the scaling of waveforms that its folder states."""
     from transformers import AutoFeatureExtractor, AutoModel
 
-    network, _ = folders.pretrained(AutoModel, folder, spare="masked_spec_embed")  # only training masks
+    network, _ = folders.pretrained(AutoModel, folder, spare=("masked_spec_embed",))  # only training masks
     return Wav2Vec2(network, folders.preprocessor(AutoFeatureExtractor, folder))
 
 
