@@ -24,6 +24,7 @@ encoders
 model_card
 pretrain
 latents
+decoding
 extraction
 npz
 ready

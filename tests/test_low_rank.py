@@ -10,7 +10,7 @@ from bank_fixtures import npz_arrays, speech_items, write_npz
 from conftest import CLASSES, PLANTED_DATASET, planted_manifest, planted_read
 from torch import nn
 
-from gelda import encoders, low_rank, pipeline, report, runs
+from gelda import adapting, encoders, low_rank, pipeline, report, runs
 from gelda.artifacts import read_tensors
 from gelda.config import resolve_config
 from gelda.datasets import DATASETS
@@ -306,7 +306,7 @@ def test_updates_are_kept_by_what_they_depend_on(planted, change, trains):
 
 def test_a_run_that_stops_between_training_and_encoding_goes_on(planted, monkeypatch):
     settings, state = started()
-    encode, calls = pipeline.extract, []
+    encode, calls = adapting.extract, []
 
     def stopped(*arguments, **named):
         calls.append(1)
@@ -315,7 +315,7 @@ def test_a_run_that_stops_between_training_and_encoding_goes_on(planted, monkeyp
         return encode(*arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "extract", stopped)
+        patch.setattr(adapting, "extract", stopped)
         with pytest.raises(KeyboardInterrupt):
             execute(settings, state)
     before = updates_of(state).stat().st_mtime_ns

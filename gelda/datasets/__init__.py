@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from gelda.datasets.items import ItemDecoder, source_decoder
+from gelda.datasets.source import Source
 from gelda.errors import unknown
 from gelda.manifest import Manifest
 
@@ -31,6 +33,15 @@ class DatasetSpec:
     read: Callable[[list[str]], np.ndarray]
     class_attributes: Callable[[], np.ndarray]
     subdomain_attributes: Callable[[], np.ndarray]
+
+    def source(self) -> Source:
+        """Its items, drawn one by one, as a source for extraction."""
+        manifest = self.manifest()
+        return Source(manifest.dataset, "image", manifest, "", partial(_drawn, self.read), grouped=True)
+
+
+def _drawn(read: Callable[[list[str]], np.ndarray], uri: str) -> np.ndarray:
+    return read([uri])[0]
 
 
 def _digits_manifest() -> Manifest:
