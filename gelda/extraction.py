@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import device as devices
 from gelda.artifacts import (
     FORMAT,
     check_format,
@@ -23,6 +22,7 @@ from gelda.artifacts import (
     write_table,
     write_tensors,
 )
+from gelda.batching import encoded
 from gelda.datasets.source import Source
 from gelda.decoding import Unreadable, decoded
 from gelda.encoders import Encoder
@@ -30,9 +30,6 @@ from gelda.errors import UserError, unknown
 from gelda.latents import LatentBank
 
 STORES = {"float32": torch.float32, "float16": torch.float16}
-WINDOW = 8  # batches of sound or text that are sorted by length together
-WINDOW_BYTES = 256 * 2**20  # and how much of them waits at most
-BATCH_SAMPLES = 30 * 16_000  # a clip, padding included, that a full batch of sound has room for
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,6 @@ def extract(
     revision: str,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    layers: Sequence[str] | None = None,
-    pooling: str = "mean",
     store: str = "float32",
     batch_size: int = 64,
     shard_size: int = 1024,
@@ -90,7 +85,7 @@ def extract(
     part: tuple[int, int] = (0, 1),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LatentBank | None:
-    """Write the pooled latents of the chosen layers; the bank, or None while other parts are missing.
+    """Write the latents of the encoder's layers; the bank, or None while other parts are missing.
 
     A shard is whole when its record (`shards/shard-00000.json`) lies beside it, so a killed extraction goes
     on at the shard it was in and ends with the same bytes. An item that cannot be decoded, or whose latents
@@ -98,10 +93,6 @@ def extract(
     UserError. dtype: of matrix products. part (i, n): shards i, i + n, …; whoever finds all of them present
     writes index and manifest. progress(done, total) counts this part's items, earlier ones included.
     """
-    chosen = tuple(encoder.layers) if layers is None else tuple(layers)
-    for layer in chosen:
-        if layer not in encoder.layers:
-            raise unknown("layer", layer, encoder.layers)
     if store not in STORES:
         raise unknown("dtype", store, STORES)
     plan = Plan(
@@ -110,8 +101,8 @@ def extract(
         len(source.manifest),
         encoder_name,
         revision,
-        {layer: encoder.layers[layer] for layer in chosen},
-        pooling,
+        dict(encoder.layers),
+        encoder.pooling,
         str(dtype).removeprefix("torch."),
         store,
         shard_size,
@@ -131,12 +122,12 @@ def extract(
     ]
     done = total - len(rows)
     progress(done, total)
-    encoder = encoder.to(device)
+    encoder = encoder.to(device, dtype)
     uris = source.manifest.table["uri"]
     with closing(decoded(source.decode, encoder.prepare, list(uris.iloc[rows]), workers)) as stream:
         for number in missing:
             shard = _Shard(source, plan, number)
-            for places, latents in _encoded(shard.place(stream), encoder, device, dtype, batch_size):
+            for places, latents in encoded(shard.place(stream), encoder, device, batch_size):
                 shard.put(places, latents)
                 _check_share([*skipped, *shard.skipped], total, max_skipped)
                 progress(done + shard.done, total)
@@ -266,64 +257,6 @@ class _Shard:
             sums[f"{layer}/{file.name}"] = file_sha256(file)
         record = {"rows": int(self.kept.sum()), "skipped": self.skipped, "sha256": sums}
         write_json(_record(folder, self.number), record)
-
-
-def _encoded(
-    items: Iterable[tuple[int, Any]], encoder: Encoder, device: torch.device, dtype: torch.dtype, size: int
-) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-    """(places, {layer: [B, D]}) a batch; one is given out when the next has been launched on the device."""
-    images = encoder.media == "image"
-    room = size * BATCH_SAMPLES if encoder.media == "audio" else float("inf")
-    before = None
-    for window in _windows(items, images, size):
-        lengths = [0 if images else len(item) for _, item in window]
-        for positions in batches(lengths, size, encoder.even, room):
-            inputs: Any = [window[i][1] for i in positions]
-            try:
-                if images:
-                    inputs = torch.from_numpy(np.stack(inputs)).to(device)
-                with torch.no_grad(), devices.autocast(device, dtype):
-                    latents = encoder.encode(inputs)
-            except torch.OutOfMemoryError as error:
-                raise UserError(
-                    f"{device} has too little memory for {len(positions)} items at once: use a smaller "
-                    "--batch-size; finished shards are kept."
-                ) from error
-            if before:
-                yield before
-            before = [window[i][0] for i in positions], latents
-    if before:
-        yield before
-
-
-def _windows(items: Iterable[tuple[int, Any]], images: bool, size: int) -> Iterator[list[tuple[int, Any]]]:
-    """Items that are sorted into batches together: one batch of images, several of what differs in length."""
-    window: list[tuple[int, Any]] = []
-    held = 0
-    for place, item in items:
-        window.append((place, item))
-        held += getattr(item, "nbytes", 0)
-        if len(window) == (size if images else WINDOW * size) or held > WINDOW_BYTES:
-            yield window
-            window, held = [], 0
-    if window:
-        yield window
-
-
-def batches(lengths: Sequence[int], batch_size: int, even: bool, room: float) -> list[list[int]]:
-    """Positions in batches of like length, longest first: what does not fit the device is known at once.
-
-    even: one length a batch. room: of a batch, in units of length, padding included.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])  # stable: equals keep their order
-    result: list[list[int]] = []
-    for i in order:
-        longest = lengths[result[-1][0]] if result else 0
-        full = not result or len(result[-1]) == batch_size or longest * (len(result[-1]) + 1) > room
-        if full or (even and lengths[i] != longest):
-            result.append([])
-        result[-1].append(i)
-    return result
 
 
 def _check_share(skipped: list[dict[str, str]], total: int, limit: float) -> None:

@@ -25,6 +25,7 @@ model_card
 pretrain
 latents
 decoding
+batching
 extraction
 npz
 ready

@@ -45,6 +45,8 @@ class Network(nn.Module):
 class Encoder:
     """A frozen encoder around it for the planted images."""
 
+    media, even, pooling = "image", False, "mean"
+    prepare = staticmethod(np.asarray)
     layers = {"middle": 6, "deep": 8, "last": 7}
 
     def __init__(self) -> None:
@@ -52,7 +54,7 @@ class Encoder:
             torch.manual_seed(0)
             self.network = Network().eval().requires_grad_(False)
 
-    def to(self, device):
+    def to(self, device, dtype=torch.float32):
         self.network.to(device)
         return self
 
