@@ -140,7 +140,7 @@ def open_bank(config: RunConfig) -> LatentBank:
     if (folder / "manifest.json").is_file():
         return LatentBank.open(folder)
     bank = extract(
-        dataset.source(),
+        datasets.open_demo(config.data.dataset),
         spec.load(),
         folder,
         encoder_name=name,

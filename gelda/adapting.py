@@ -125,7 +125,7 @@ class Adapting:
     ) -> LatentBank:
         """Every item of the data set through an encoder."""
         bank = extract(
-            self.dataset.source(),
+            datasets.open_demo(self.config.data.dataset),
             encoder,
             folder,
             encoder_name=self.config.encoder.name,

@@ -15,7 +15,7 @@ from conftest import PLANTED_DATASET, PlantedEncoder, planted_manifest, planted_
 from decoders import picture
 
 from gelda.batching import batches
-from gelda.datasets.source import Problem, Source
+from gelda.datasets import DATASETS, Problem, Source, open_demo
 from gelda.errors import UserError
 from gelda.extraction import STORES, extract
 from gelda.latents import LatentBank
@@ -242,8 +242,9 @@ def test_the_encoder_computes_as_precisely_as_asked_for(tmp_path):
     assert told == [(torch.device("cpu"), torch.bfloat16)] and bank.info["precision"] == "bfloat16"
 
 
-def test_a_drawn_dataset_is_a_source(tmp_path):
-    given = PLANTED_DATASET.source()
+def test_a_demo_s_drawn_items_are_encoded(tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "planted", PLANTED_DATASET)
+    given = open_demo("planted")
     bank = build(tmp_path / "bank", source=given)
     expected = PlantedEncoder().encode(torch.from_numpy(planted_read(list(bank.index["uri"]))))
     torch.testing.assert_close(bank.load("deep"), expected["deep"])

@@ -1,15 +1,15 @@
 """Banks: agreement of index and rows, standardisation."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import PLANTED_DATASET, PlantedEncoder, planted_manifest
+from conftest import PlantedEncoder, planted_manifest, planted_read
 from safetensors.torch import load_file, save_file
 
+from gelda.datasets import Source
 from gelda.errors import UserError
 from gelda.extraction import extract
 from gelda.latents import LatentBank, Standardizer, bank_key
@@ -18,8 +18,9 @@ MANIFEST = planted_manifest(5)  # 90 items
 
 
 def build(folder):
+    source = Source("planted", "image", MANIFEST, "", lambda uri: planted_read([uri])[0])
     return extract(
-        replace(PLANTED_DATASET, manifest=lambda: MANIFEST).source(), PlantedEncoder(), folder,
+        source, PlantedEncoder(), folder,
         encoder_name="planted", revision="1", device=torch.device("cpu"), shard_size=40,
     )  # fmt: skip
 
