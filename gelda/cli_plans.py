@@ -35,8 +35,42 @@ def run_plan(
     for line in (made.plan.note, started_from, *source.notes):
         if line:
             typer.echo(line)
-    bank = _encoded(made, source)
-    _compared(made, bank, json_file)
+    _encode(made)
+    _compare(made, json_file)
+
+
+def _encode(made: Job) -> None:
+    from gelda import extraction_runs, runs, terminal
+
+    state, done = extraction_runs.prepared(made.extract)
+    if done:
+        typer.echo(f"The bank {made.bank} was finished before ({state.id}).")
+        return
+    runs.forget_cancel(state.path)
+    with terminal.progress(state) as listener:
+        result = extraction_runs.execute(made.extract, state, listener)
+    for line in extraction_runs.summary(result):
+        typer.echo(line)
+
+
+def _compare(made: Job, json_file: Path | None) -> None:
+    from dataclasses import replace
+    from functools import cache
+
+    from gelda import cli_compare
+    from gelda.ready import open_bank
+
+    bank = open_bank(made.bank)
+    bank = replace(bank, load=cache(bank.load))  # read once for every comparison and target
+    asked = [
+        cli_compare.by_target({**values, "bank": str(made.bank)}, "default", bank)
+        for values in made.comparisons
+    ]
+    results = {}
+    for configs in asked:
+        for target, config in configs.items():
+            results[f"{config.protocol} {target or ''}".strip()] = cli_compare.one(config, bank, False)
+    cli_compare.write_results(json_file, results, "Report")
 
 
 def _dry(made: Job, json_file: Path | None) -> None:
@@ -65,8 +99,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"Items: {splits}{known[items['known']]}, {found['classes']} classes, "
         f"{found['subdomains']} subdomain{'s' if found['subdomains'] > 1 else ''}"
     )
-    where = "its weights are here" if encoder["here"] else f"its weights are not here: {encoder['page']}"
-    says += [f"Encoder: {encoder['name']}; {where}", *([found["start"]] if found["start"] else [])]
+    says.append(f"Encoder: {encoder['name']}, whose weights are {'' if encoder['here'] else 'not '}here")
+    says += [f"  get  {p['what']}: {p['url']} ({p['terms']})" for p in found["weights"]]
+    says += [line for line in (encoder["caution"], found["start"]) if line]
     says.append(f"Device: {found['device']}")
     needed = 0
     for number, stage in enumerate(found["stages"], 1):

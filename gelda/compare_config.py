@@ -12,6 +12,16 @@ from gelda.errors import UserError, nearest
 from gelda.settings import AdapterConfig, GeneratorConfig, SamplingConfig, Settings
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+# Settings that say nothing under another protocol
+FITTING = {
+    "imbalance": ("longtail",),
+    "cut": ("longtail",),
+    "target": ("zero-shot", "few-shot"),
+    "classes": ("zero-shot", "few-shot"),
+    "unlabelled": ("zero-shot", "few-shot"),
+    "keep": ("zero-shot",),
+    "shots": ("few-shot",),
+}
 
 
 class CompareConfig(Settings):

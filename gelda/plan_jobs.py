@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gelda import class_start, datasets, paths
-from gelda.artifacts import content_key
+import torch
+
+from gelda import class_start, datasets, encoders, extraction_runs, paths
 from gelda.class_start import RANDOM, TEXT
-from gelda.compare_config import CompareConfig, resolve_compare
+from gelda.compare_config import FITTING, CompareConfig, resolve_compare
 from gelda.config import merged
-from gelda.datasets.options import SourceOptions
-from gelda.datasets.source import Source
-from gelda.encoders import ENCODERS, folders
+from gelda.datasets import Source
+from gelda.encoders import folders, timm_image
 from gelda.errors import UserError, unknown
+from gelda.extract_config import ExtractConfig, resolve_extract
 from gelda.plans import PLANS, Plan
 from gelda.semantics import SemanticInputs
-
-ENCODING = ("layers", "pooling", "dtype", "batch_size", "workers", "max_skipped")  # settings beside the source's
 
 
 @dataclass(frozen=True)
 class Job:
-    """options: the reader's. encoding: settings of ENCODING that were given or are the plan's. comparisons:
-    CompareConfig's values, without a bank; `each` as target stands for every subdomain."""
+    """extract: the extraction, with full paths. comparisons: CompareConfig's values, without a bank; `each` as
+    target stands for every subdomain."""
 
     name: str
     plan: Plan
     data: Path
-    options: SourceOptions
-    encoder: str
-    encoding: Mapping[str, Any]
+    extract: ExtractConfig
     comparisons: tuple[Mapping[str, Any], ...]
 
     @property
-    def source_path(self) -> Path:
-        return self.data / self.plan.source
-
-    @property
     def bank(self) -> Path:
-        """The bank's folder, by its content: the same command finds it again."""
-        made_of = [str(self.data), self.options, self.encoder, *(self.encoding.get(k) for k in ENCODING[:3])]
-        words = re.sub(r"[^\w.-]+", "-", f"{self.name}-{Path(self.encoder).name}").lower()
-        return paths.home() / "banks" / f"{words[:100]}-{content_key(*made_of)[:8]}"
+        return Path(self.extract.out)
 
 
 def job(name: str, data: Path, encoder: str = "", settings: Mapping[str, Any] | None = None) -> Job:
     """The plan of that name over a folder, with settings laid over it, checked as far as they go without data.
 
-    settings: CompareConfig's, for every comparison that has them; `source.…` the reader's; `extract.…` those
-    of ENCODING.
+    settings: CompareConfig's, for every comparison whose protocol reads them; `source.…` the reader's;
+    `extract.…` ExtractConfig's. An encoder that is not the plan's own is read at its last four layers.
     """
     if name not in PLANS:
         raise unknown("preset", name, PLANS)
@@ -61,34 +50,34 @@ def job(name: str, data: Path, encoder: str = "", settings: Mapping[str, Any] | 
     if not data.is_dir():
         raise UserError(f"There is no folder {data}: give the folder of the data with --data.")
     read, encoding = given.pop("source", {}), given.pop("extract", {})
-    for section, values in (("source", read), ("extract", encoding)):
-        if not isinstance(values, dict):
-            raise UserError(f"--set {section} is a group of settings: write {section}.NAME=value.")
-    odd = next((key for key in encoding if key not in ENCODING), None)
-    if odd:
-        raise unknown("setting of extract", odd, ENCODING)
     options = dict(plan.options)
     if plan.without and next(data.glob(plan.without[0]), None) is None:
         options |= plan.without[1]
+    own = encoder in ("", plan.encoder)
+    values = {
+        "path": str(data / plan.source),
+        "source": merged({"source": options}, {"source": read})["source"],
+        "encoder": encoder or plan.encoder,
+        "layers": plan.layers if own else "last4",
+        "dtype": "float16",
+        **{key: given[key] for key in ("device", "precision") if key in given},
+        **(encoding if isinstance(encoding, dict) else {"extract": encoding}),
+    }
     made = Job(
         name,
         plan,
         data,
-        datasets.source_options(merged(options, read)),
-        encoder or plan.encoder,
-        {"layers": plan.layers, "pooling": plan.pooling, "dtype": plan.dtype, **encoding},
+        extraction_runs.resolved(resolve_extract(values)),
         tuple(_fitting(values, given) for values in plan.compare),
     )
-    for values in made.comparisons:
-        config(values, made.bank)
+    for one in made.comparisons:
+        config(one, made.bank, "any")
     return made
 
 
 def _fitting(values: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A comparison's values with those settings laid over them that its protocol reads."""
-    from gelda.cli_compare import FITTING
-
-    protocol = given.get("protocol", values.get("protocol"))
+    protocol = given.get("protocol", values["protocol"])
     return merged(dict(values), {k: v for k, v in given.items() if protocol in FITTING.get(k, (protocol,))})
 
 
@@ -113,31 +102,31 @@ def open_source(made: Job) -> Source:
     if lacks:
         places = "; ".join(f"{p.what}: {p.url} ({p.terms})" for p in made.plan.places)
         raise UserError(f"{made.data} lacks {'; '.join(lacks)}. Where to get them: {places}.")
-    return datasets.open_source(made.source_path, made.options)
+    return datasets.open_source(made.extract.path, made.extract.source)
 
 
 def weights(name: str) -> Path | None:
     """The folder of a model's weights on this machine, None where there are none; nothing is fetched."""
     folder = folders.local(name)
-    if folder is None:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
+    if folder is not None:
+        folders.weight_files(folder)  # a local folder has weights, or is refused
+        return folder
+    from huggingface_hub import errors, snapshot_download
 
-        try:
-            folder = Path(snapshot_download(name, local_files_only=True))
-        except (LocalEntryNotFoundError, OSError, ValueError):
-            return None
+    if name.startswith("timm/"):
+        name = timm_image.hub_name(name)
     try:
+        folder = Path(snapshot_download(name, local_files_only=True))
         folders.weight_files(folder)
-    except UserError:
+    except (errors.LocalEntryNotFoundError, UserError):
         return None
     return folder
 
 
 def has_weights(encoder: str) -> bool:
-    """Whether an encoder's weights are on this machine."""
-    if encoder in ENCODERS:
-        return ENCODERS[encoder].revision() != "missing"
+    """Whether an encoder's weights are on this machine; a name that cannot be one is refused."""
+    if "/" not in encoder and not Path(encoder).is_dir():
+        return encoders.get(encoder).revision() != "missing"
     return weights(encoder) is not None
 
 
@@ -155,7 +144,9 @@ def text_start(made: Job, names: tuple[str, ...] | None = None) -> tuple[Job, st
     start, said = TEXT, "the text vectors that ship (MiniLM's)"
     if names is not None:
         try:
-            class_start.check(TEXT, SemanticInputs.of_names(names))
+            count = len(names)
+            inputs = SemanticInputs(torch.eye(count), torch.arange(count), count, names=names)
+            class_start.check(TEXT, inputs)
         except UserError as error:
             start, said = RANDOM, f"random weights, since {error}"
     changed = tuple(

@@ -16,11 +16,12 @@ from gelda.adapter import HeadPlan
 from gelda.arms import CHEAP, CONTROLS, build, grid_of
 from gelda.augmenters.base import Task
 from gelda.compare_config import CompareConfig
-from gelda.datasets.source import Source
+from gelda.datasets import Source
 from gelda.errors import UserError
 from gelda.finetune import fitting_methods, real_data
 from gelda.media import Clip
 from gelda.plan_jobs import Job, config, has_weights, missing, open_source, text_start, weights
+from gelda.plans import WEIGHTS, Place
 
 BYTES = {"float16": 2, "float32": 4}
 PROBE = 8  # items of a measured probe of an encoder
@@ -58,7 +59,7 @@ def outlook(made: Job) -> dict[str, Any]:
     first = config(made.comparisons[0], made.bank, size.subdomains[0])
     where = device.resolve(first.device)
     dtype = device.resolve_precision(first.precision, where)
-    here = has_weights(made.encoder)
+    here = has_weights(made.extract.encoder)
     encoding = _encoding(made, source, size, where, dtype, here)
     comparisons = [
         _comparison(made, values, size, encoding["layers"], where, dtype) for values in made.comparisons
@@ -75,7 +76,8 @@ def outlook(made: Job) -> dict[str, Any]:
         "items": {"by_split": dict(size.items), "total": size.total, "known": size.known},
         "classes": size.classes,
         "subdomains": len(size.subdomains),
-        "encoder": {"name": made.encoder, "here": here, "page": "" if here else _page(made.encoder)},
+        "encoder": {"name": made.extract.encoder, "here": here, "caution": _caution(made.extract.encoder)},
+        "weights": _absent(made, here),
         "start": started_from,
         "device": f"{where}, {str(dtype).removeprefix('torch.')}",
         "bank": str(made.bank),
@@ -84,9 +86,15 @@ def outlook(made: Job) -> dict[str, Any]:
     }
 
 
-def _page(encoder: str) -> str:
-    """Where a Hub model's weights and terms are."""
-    return f"https://huggingface.co/{encoder}"
+def _caution(encoder: str) -> str:
+    return encoders.ENCODERS[encoder].caution if encoder in encoders.ENCODERS else ""
+
+
+def _absent(made: Job, here: bool) -> list[dict[str, str]]:
+    """Where the weights are got that are not on this machine."""
+    name, text = made.extract.encoder, made.plan.text
+    found = [] if here else [WEIGHTS.get(name, Place(name, f"https://huggingface.co/{name}", "see there"))]
+    return [vars(place) for place in [*found, *([WEIGHTS[text]] if text and weights(text) is None else [])]]
 
 
 def _size(made: Job, source: Source | None) -> Size:
@@ -115,7 +123,7 @@ def _size(made: Job, source: Source | None) -> Size:
 def _encoding(
     made: Job, source: Source | None, size: Size, where: torch.device, dtype: torch.dtype, here: bool
 ) -> dict[str, Any]:
-    own = made.encoder == made.plan.encoder
+    own = made.extract.encoder == made.plan.encoder
     seconds: float | None = None
     how = "unknown until its weights are here"
     if here:
@@ -128,10 +136,10 @@ def _encoding(
         how = f"rough: parameters × tokens at {100 * ROUGH_SHARE:.0f} % of this device's matrix products"
     else:
         widths = {}
-    number = BYTES.get(str(made.encoding["dtype"]), 4)
+    number = BYTES[made.extract.dtype]
     return {
         "stage": "encode",
-        "what": f"{size.total} items with {made.encoder}",
+        "what": f"{size.total} items with {made.extract.encoder}",
         "layers": widths,
         "bytes": size.total * sum(widths.values()) * number if widths else None,
         "seconds": seconds,
@@ -143,10 +151,10 @@ def _probe(
     made: Job, source: Source | None, where: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, int], float]:
     """Widths of the chosen layers and seconds an item, by a few items of the source, or of noise."""
-    name = made.encoder if made.encoder in encoders.ENCODERS else str(weights(made.encoder))
+    name = made.extract.encoder if made.extract.encoder in encoders.ENCODERS else str(weights(made.extract.encoder))
     encoder = encoders.get(name).load()
-    layers = encoders.choose_layers(encoder.layers, str(made.encoding["layers"]))
-    encoder = encoder.select(layers, str(made.encoding["pooling"])).to(where)
+    layers = encoders.choose_layers(encoder.layers, made.extract.layers)
+    encoder = encoder.select(layers, made.extract.pooling).to(where)
     started = time.perf_counter()
     batch = [encoder.prepare(item) for item in _items(source, encoder.media)]
     prepared = time.perf_counter() - started

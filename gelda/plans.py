@@ -24,6 +24,13 @@ class Place:
     terms: str
 
 
+WEIGHTS = {
+    CLIP: Place("CLIP's image tower", f"https://huggingface.co/{CLIP}", "Apache-2.0"),
+    CLIP_TEXT: Place("CLIP's text tower", f"https://huggingface.co/{CLIP_TEXT}", "OpenAI's CLIP, MIT"),
+    WHISPER: Place("Whisper-large-v3", f"https://huggingface.co/{WHISPER}", "Apache-2.0"),
+}
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known of a plan's own encoder without its weights: widths of its layers, and the work of one item
@@ -59,8 +66,6 @@ class Plan:
     encoder: str = CLIP
     known: Known = Known({"pooled": 768, "projected": 512}, 2 * 86e6 * 197)
     layers: str = "pooled,projected"
-    pooling: str = "auto"
-    dtype: str = "float16"
     subdomains: int = 1
     text: str = ""
 
@@ -183,7 +188,7 @@ PLANS: dict[str, Plan] = {
             "**/test.bin": "its test images",
             "**/fine_label_names.txt": "the names of its classes",
         },
-        options={"reader": "cifar100", "imbalance": 100},
+        options={"reader": "cifar-100-lt", "imbalance": 100},
         items=(("train", 10_847), ("test", 10_000)),
         classes=100,
         compare=(
