@@ -42,15 +42,12 @@ def run_plan(
 def _encode(made: Job) -> None:
     from gelda import extraction_runs, runs, terminal
 
-    state, done = extraction_runs.prepared(made.extract)
-    if done:
-        typer.echo(f"The bank {made.bank} was finished before ({state.id}).")
-        return
+    extraction_runs.opened(made.extract)  # a mistake is said before there is a run
+    state = extraction_runs.prepared(made.extract)
     runs.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = extraction_runs.execute(made.extract, state, listener)
-    for line in extraction_runs.summary(result):
-        typer.echo(line)
+    terminal.print_extraction(result)
 
 
 def _compare(made: Job, json_file: Path | None) -> None:
