@@ -75,7 +75,7 @@ class Tower(Frozen):
 
 
 def load_clip(folder: Path) -> Tower:
-    """CLIP: `pooled` is the normed class token, `projected` its image embedding, where the weights hold one."""
+    """CLIP: `pooled` is the normed class token, `projected` its image embedding, if the weights hold one."""
     from transformers import CLIPVisionModelWithProjection
 
     network, missing = folders.pretrained(
