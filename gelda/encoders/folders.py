@@ -191,16 +191,18 @@ def pretrained(cls: Any, folder: Path, spare: tuple[str, ...] = (), **options: A
 
     weight_files(folder)
     options |= {"dtype": torch.float32, "output_loading_info": True, "use_safetensors": True}
+    options |= {"ignore_mismatched_sizes": True}  # they are refused below, with their names
     try:
         with quiet():
             network, found = cls.from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:  # transformers raises several unrelated types for what is not a model
         raise UserError(f"The weights in {folder} do not load ({first_line(error)}).") from error
     missing = set(found["missing_keys"])
-    lacks = {name for name in missing if not name.startswith(spare)}
+    lacks = {name for name in missing if not name.startswith(spare)} | {key[0] for key in found["mismatched_keys"]}
     if lacks:
         raise UserError(
-            f"The weights in {folder} do not fit its config: {len(lacks)} are missing, {min(lacks)} first."
+            f"The weights in {folder} do not fit its config: {len(lacks)} are missing or of another shape, "
+            f"{min(lacks)} first."
         )
     return network, missing
 
