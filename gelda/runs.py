@@ -27,7 +27,6 @@ HEARTBEAT = 2.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
 PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
 ALIVE = ("queued", "running")
-EXTRACTION = "extract"  # what `demo` says of a run of `gelda extract`: it makes a bank, and has no report
 COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`: it keeps figures, no points and no map
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
@@ -69,11 +68,6 @@ class RunState:
     def comparison(self) -> bool:
         """Whether it compares methods on ready latents (`gelda compare`)."""
         return self.demo == COMPARISON
-
-    @property
-    def extraction(self) -> bool:
-        """Whether it makes a bank (`gelda extract`)."""
-        return self.demo == EXTRACTION
 
     def as_json(self) -> dict[str, Any]:
         value = asdict(self)
@@ -266,16 +260,12 @@ class Recorder:
         stage.seconds = round(time.perf_counter() - self._started, 2)
         self.publish(force=True)
 
-    def advance(self, stage: StageState, done: float, message: str = "", before: float = 0) -> None:
-        """Set a stage's progress; raises Cancelled where the person asked for it.
-
-        before: what was done when the stage began, so that it tells nothing about speed.
-        """
+    def advance(self, stage: StageState, done: float, message: str = "") -> None:
+        """Set a stage's progress; raises Cancelled where the person asked for it."""
         self._check_cancelled()
         passed = time.perf_counter() - self._started
         stage.done, stage.seconds = int(done), round(passed, 1)
-        new = done - before
-        stage.remaining = round(passed * (stage.total - done) / new, 1) if new > 0 else None
+        stage.remaining = round(passed * (stage.total - done) / done, 1) if done > 0 else None
         stage.message = message or stage.message
         self.publish()
 
