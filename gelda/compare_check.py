@@ -31,7 +31,7 @@ def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
     """A protocol's episodes of a seed."""
     c = config
     if c.protocol == "longtail":
-        return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut)]
+        return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut, borders=c.shot_borders)]
     shared: dict[str, Any] = {
         "target": items.subdomain_names.index(c.target),
         "classes": protocols.shared_classes(items, c.classes),
@@ -114,6 +114,8 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
         if config.cut == "given" and config.imbalance != type(config).model_fields["imbalance"].default:
             raise UserError("--cut given cuts nothing, and an imbalance was given: leave one of them out.")
     else:
+        if config.shot_borders != CompareConfig.model_fields["shot_borders"].default:
+            raise UserError(f"shot_borders belongs to longtail, not to {config.protocol}: leave it out.")
         if len(items.subdomain_names) < 2:
             raise UserError(f"{bank.name} has one subdomain: {config.protocol} needs at least two.")
         if not config.target:

@@ -33,6 +33,7 @@ from gelda.errors import UserError, unknown
 from gelda.finetune import FILTERS, adversarial, fitting_methods, predict
 from gelda.heads import fit
 from gelda.latents import LatentBank, Standardizer
+from gelda.layer_weights import WEIGHTED
 from gelda.manifest import Manifest
 from gelda.protocols import Cut, folds, long_tail_cut
 from gelda.report import SeedResult
@@ -41,7 +42,7 @@ from gelda.sampler import SCHEDULERS
 
 def check_names(config: RunConfig, manifest: Manifest) -> None:
     """Look every registry name of a config up before anything is computed; raise the first unknown one."""
-    encoders.get(config.encoder.name)
+    _check_layer(config)
     for method in config.methods:
         augmenters.get(method)
     device.resolve_precision(config.precision, device.resolve(config.device))
@@ -82,6 +83,18 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
             f"generator.adapter_layer is {g.adapter_layer}, but the adapter has "
             f"{len(config.adapter.hidden)} hidden layer(s)."
         )
+
+
+def _check_layer(config: RunConfig) -> None:
+    """The encoder is there, and so is the layer. It is loaded only where a layer is named."""
+    spec, layer = encoders.get(config.encoder.name), config.adapter.fm_layer
+    if layer == WEIGHTED:
+        raise UserError(
+            "adapter.fm_layer 'weighted', a learned sum of layers, works in `gelda compare` and "
+            "`gelda layers` on a bank of latents: name a layer here, or auto."
+        )
+    if layer != "auto" and layer not in (layers := spec.load().layers):
+        raise unknown(f"layer of {config.encoder.name}", layer, ["auto", *layers])
 
 
 def class_inputs(

@@ -27,6 +27,7 @@ LATER = (
     "low_rank_steps",
     "low_rank_learning_rate",
     "conditions",
+    "shot_borders",
 )
 
 

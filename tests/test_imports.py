@@ -46,6 +46,7 @@ config
 compare_config
 allocation
 adapter
+layer_weights
 pool
 heads
 class_start
@@ -69,7 +70,6 @@ terminal
 adapting
 pipeline
 spaces
-layer_weights
 arms
 compare_check
 workbench
