@@ -135,10 +135,8 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     recipes.strength(config.sampling.recipe, config.sampling.recipe_strength)
     compositions.check(config.sampling.conditions, compared, items.subdomain_names)
     g = config.generator
-    semantics.check(g.class_semantics, "class", items.class_names)
-    semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)
-    if "text:" in g.class_semantics + g.subdomain_semantics:
-        semantics.check_template(g.text_template)
+    semantics.check(g.class_semantics, "class", items.class_names, g.text_template)
+    semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names, g.text_template)
     count = len(items.class_names)
     inputs = semantics.SemanticInputs(
         torch.eye(count),

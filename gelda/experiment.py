@@ -47,9 +47,8 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
         augmenters.get(method)
     device.resolve_precision(config.precision, device.resolve(config.device))
     g = config.generator
-    semantics.check(g.class_semantics, "class", manifest.class_names)
-    semantics.check(g.subdomain_semantics, "subdomain", manifest.subdomain_names)
-    semantics.check_template(g.text_template)
+    semantics.check(g.class_semantics, "class", manifest.class_names, g.text_template)
+    semantics.check(g.subdomain_semantics, "subdomain", manifest.subdomain_names, g.text_template)
     fitting_methods(config.methods, config.adapter.head)
     dataset, ids = datasets.get(config.data.dataset), torch.arange(len(manifest.class_names))
     inputs = class_inputs(config, manifest, dataset, torch.eye(len(ids)), ids)

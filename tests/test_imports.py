@@ -31,6 +31,7 @@ texts
 semantic_tables
 semantic_files
 semantics
+semantic_preview
 compositions
 conditions
 losses
@@ -86,6 +87,7 @@ sklearn
 cli_options
 cli_compare
 cli_layers
+cli_semantics
 cli_extract
 cli
 __main__
