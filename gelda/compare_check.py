@@ -19,7 +19,7 @@ from gelda import (
 )
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
-from gelda.compare_config import CompareConfig
+from gelda.compare_config import UNREAD, CompareConfig
 from gelda.conditions import CONTROLS as CONDITION_CONTROLS
 from gelda.errors import UserError, unknown
 from gelda.layer_weights import WEIGHTED, check_widths
@@ -41,14 +41,6 @@ def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
     if c.protocol == "zero-shot":
         return protocols.zero_shot(items, seed, kept=items.class_names.index(c.keep), **shared)
     return protocols.few_shot(items, seed, shots=c.shots, **shared)
-
-
-# Settings of `gelda run` that a comparison has its own way of choosing, and does not read
-UNREAD = {
-    "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),
-    "generator": ("adapter_layer",),
-    "adapter": ("validation_folds",),
-}
 
 
 def _refuse_unread(config: CompareConfig) -> None:

@@ -12,6 +12,12 @@ from gelda.errors import UserError, nearest
 from gelda.settings import AdapterConfig, GeneratorConfig, SamplingConfig, Settings
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+# Settings of `gelda run` that a comparison has its own way of choosing, or cannot have on ready latents
+UNREAD = {
+    "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),
+    "generator": ("adapter_layer",),
+    "adapter": ("validation_folds", "low_rank", "low_rank_steps", "low_rank_learning_rate"),
+}
 
 
 class CompareConfig(Settings):
