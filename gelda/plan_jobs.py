@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def job(name: str, data: Path, encoder: str = "", settings: Mapping[str, Any] | 
         options |= plan.without[1]
     own = encoder in ("", plan.encoder)
     values = {
-        "path": str(data / plan.source),
+        "path": str(data / plan.source if (data / plan.source).exists() else data),
         "source": merged({"source": options}, {"source": read})["source"],
         "encoder": encoder or plan.encoder,
         "layers": plan.layers if own else "last4",
@@ -111,16 +112,17 @@ def weights(name: str) -> Path | None:
     if folder is not None:
         folders.weight_files(folder)  # a local folder has weights, or is refused
         return folder
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
 
     if name.startswith("timm/"):
         name = timm_image.hub_name(name)
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-        folders.weight_files(folder)
-    except (errors.LocalEntryNotFoundError, UserError):
-        return None
-    return folder
+    fetched = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots"
+    for snapshot in sorted(fetched.glob("*"), key=lambda p: -p.stat().st_mtime):
+        with suppress(UserError):
+            folders.weight_files(snapshot)
+            return snapshot
+    return None
 
 
 def has_weights(encoder: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import augmenters, device, encoders, spaces
+from gelda import augmenters, device, encoders, extraction_runs, spaces
 from gelda.adapter import HeadPlan
 from gelda.arms import CHEAP, CONTROLS, build, grid_of
 from gelda.augmenters.base import Task
@@ -60,7 +60,7 @@ def outlook(made: Job) -> dict[str, Any]:
     where = device.resolve(first.device)
     dtype = device.resolve_precision(first.precision, where)
     here = has_weights(made.extract.encoder)
-    encoding = _encoding(made, source, size, where, dtype, here)
+    encoding = _encoding(made, source, size, where, here)
     comparisons = [
         _comparison(made, values, size, encoding["layers"], where, dtype) for values in made.comparisons
     ]
@@ -104,6 +104,7 @@ def _size(made: Job, source: Source | None) -> Size:
         split = table["split"] if "split" in table else np.full(len(table), "")
         names, counts = np.unique(np.asarray(split, str), return_counts=True)
         found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        found = {name: found[name] for name in ("train", "valid", "test", "") if name in found}
         manifest = source.manifest
         return Size(found, "found", len(manifest.class_names), tuple(manifest.subdomain_names))
     subdomains = tuple(f"subdomain {n}" for n in range(plan.subdomains))
@@ -121,8 +122,9 @@ def _size(made: Job, source: Source | None) -> Size:
 
 
 def _encoding(
-    made: Job, source: Source | None, size: Size, where: torch.device, dtype: torch.dtype, here: bool
+    made: Job, source: Source | None, size: Size, where: torch.device, here: bool
 ) -> dict[str, Any]:
+    dtype = extraction_runs.dtype_of(made.extract.precision, where)
     own = made.extract.encoder == made.plan.encoder
     seconds: float | None = None
     how = "unknown until its weights are here"
@@ -154,7 +156,7 @@ def _probe(
     name = made.extract.encoder if made.extract.encoder in encoders.ENCODERS else str(weights(made.extract.encoder))
     encoder = encoders.get(name).load()
     layers = encoders.choose_layers(encoder.layers, made.extract.layers)
-    encoder = encoder.select(layers, made.extract.pooling).to(where)
+    encoder = encoder.select(layers, made.extract.pooling).to(where, dtype)
     started = time.perf_counter()
     batch = [encoder.prepare(item) for item in _items(source, encoder.media)]
     prepared = time.perf_counter() - started
@@ -162,9 +164,8 @@ def _probe(
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        with torch.no_grad(), device.autocast(where, dtype):
-            made_latents = encoder.encode(inputs)
-        next(iter(made_latents.values())).float().cpu()  # waits for the device
+        latents = encoder.encode(inputs)
+        next(iter(latents.values())).cpu()  # waits for the device
         times.append(time.perf_counter() - started)
     return dict(encoder.layers), (prepared + min(times)) / len(batch)
 

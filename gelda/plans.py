@@ -45,7 +45,8 @@ class Plan:
     """Reader options, encoder, layers and settings of the comparisons.
 
     needs: pattern under DIR → what it is; where one fits nothing, data are missing. lists: patterns of lists
-    whose lines are the items, counted where the items themselves are not here. source: what of DIR is opened.
+    whose lines are the items, counted where the items themselves are not here. source: what of DIR is opened,
+    where it is there.
     without: (pattern, options): reader options where no file of DIR fits the pattern. items: published counts
     by split. subdomains: the published number of them. compare: CompareConfig's values, one comparison each;
     a target `each` stands for every subdomain. text: the model whose text vectors start the heads.
@@ -101,7 +102,9 @@ PLACES365 = Place(
 )
 
 
-def _long_tail(width: int, steps: int, batch: int, generator: Mapping[str, Any]) -> Mapping[str, Any]:
+def _long_tail(
+    width: int, steps: int, batch: int, template: str, generator: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Cosine heads started from text, logit adjustment, the data's own cut."""
     return {
         "protocol": "longtail",
@@ -117,7 +120,7 @@ def _long_tail(width: int, steps: int, batch: int, generator: Mapping[str, Any])
             "batch_size": batch,
             "learning_rate": 1e-3,
         },
-        "generator": {"text_template": "a photo of a {}.", **generator},
+        "generator": {"text_template": template, **generator},
     }
 
 
@@ -148,7 +151,15 @@ PLANS: dict[str, Plan] = {
         items=(("train", 115_846), ("valid", 20_000), ("test", 50_000)),
         classes=1000,
         compare=(
-            _long_tail(512, 4000, 512, {"size": "base", "steps": 20_000, "batch_size": 512, "class_rank": 64}),
+            _long_tail(
+                512,
+                4000,
+                512,
+                # seven of CLIP's prompts for ImageNet, by its authors' forward selection
+                "itap of a {}. | a bad photo of the {}. | a origami {}. | a photo of the large {}. | a {} in a "
+                "video game. | art of the {}. | a photo of the small {}.",
+                {"size": "base", "steps": 20_000, "batch_size": 512, "class_rank": 64},
+            ),
         ),
         text=CLIP_TEXT,
     ),
@@ -169,7 +180,13 @@ PLANS: dict[str, Plan] = {
         items=(("train", 62_500), ("valid", 7_300), ("test", 36_500)),
         classes=365,
         compare=(
-            _long_tail(512, 2500, 512, {"size": "base", "steps": 15_000, "batch_size": 512, "class_rank": 48}),
+            _long_tail(
+                512,
+                2500,
+                512,
+                "a photo of a {}. | a photo of the {}.",
+                {"size": "base", "steps": 15_000, "batch_size": 512, "class_rank": 48},
+            ),
         ),
         text=CLIP_TEXT,
     ),
@@ -192,7 +209,13 @@ PLANS: dict[str, Plan] = {
         items=(("train", 10_847), ("test", 10_000)),
         classes=100,
         compare=(
-            _long_tail(256, 1000, 256, {"size": "small", "steps": 5000, "batch_size": 256, "class_rank": 16}),
+            _long_tail(
+                256,
+                1000,
+                256,
+                "a photo of a {}. | a blurry photo of a {}. | a low contrast photo of a {}.",
+                {"size": "small", "steps": 5000, "batch_size": 256, "class_rank": 16},
+            ),
         ),
         text=CLIP_TEXT,
     ),
@@ -208,15 +231,17 @@ PLANS: dict[str, Plan] = {
             ),
         ),
         needs={
-            "**/*.jsonl": "a manifest of each set, EmoBox's form; `language` and `speaker` in each line, or "
-            "sets of one language each",
-            "**/*.wav": "their recordings",
+            "**/*.jsonl": "a manifest of each set, as in EmoBox's data/<set>, or <set>/<set>.jsonl with `language` "
+            "and `speaker` in each line",
+            "**/*.wav": "their recordings, at the paths that the manifests name",
         },
-        lists=("**/*.jsonl",),
+        lists=("data/*/*.jsonl", "*/*.jsonl"),
         options={
             "reader": "emobox",
             "classes": tuple(EMOTIONS),
+            "complete": True,
         },
+        source="data",
         without=("**/label_map.json", {"label_map": EMOTION_MAP}),
         items=(("", 262_020),),
         classes=4,
@@ -238,7 +263,7 @@ PLANS: dict[str, Plan] = {
     ),
     "pacs": Plan(
         title="PACS, pictures in four styles, with an image encoder of your choice",
-        note="A long tail over the classes, and every style in turn with five pictures a class. " + UNTUNED,
+        note="A long tail over the classes, and every style in turn with five pictures a class.",
         places=(
             Place(
                 "PACS (pictures by style and class)",

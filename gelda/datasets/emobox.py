@@ -23,6 +23,24 @@ from gelda.datasets.source import Problem
 from gelda.errors import UserError
 from gelda.paths import inside, permitted
 
+# Languages of its sets, after the table of EmoBox's README; ASVP-ESD and ESD hold several
+_SETS = {
+    "Amharic": "ased",
+    "Bangla": "subesco",
+    "English": "cremad emns emovdb enterface iemocap jlcorpus mead meld msppodcast ravdess savee tess",
+    "French": "cafe oreau",
+    "German": "emodb pavoque",
+    "Greek": "aesdd",
+    "Italian": "emovo emozionalmente",
+    "Mandarin": "casia m3ed mer2023",
+    "Persian": "shemo",
+    "Polish": "polish",
+    "Russian": "resd",
+    "Spanish": "mesd",
+    "Turkish": "turevdb",
+    "Urdu": "urdu",
+}
+LANGUAGES = {name: language for language, names in _SETS.items() for name in names.split()}
 SUFFIXES = (".jsonl", ".json")
 FIELDS = {
     "uri": ("wav", "audio", "path"),
@@ -151,13 +169,19 @@ def _table(file: Path, split: str, problems: list[Problem]) -> pd.DataFrame:
             "id": [str(item.get("key", "")) for item in kept],
             "uri": [str(_first(item, "uri")) for item in kept],
             "label": [_text(_first(item, "label")) for item in kept],
-            "subdomain": [_text(_first(item, "subdomain")) or _text(item.get("dataset")) for item in kept],
+            "subdomain": [_text(_first(item, "subdomain")) or _language(item) for item in kept],
             "group": [_speaker(item) for item in kept],
             "split": [_text(_first(item, "split")) or split for item in kept],
         }
     )
     times = {name: pd.Series([_first(i, name) for i in kept], dtype=object) for name in ("start", "end")}
     return rows.assign(**times) if any(t.notna().any() for t in times.values()) else rows
+
+
+def _language(item: dict[str, Any]) -> str:
+    """The language of an item that names none: its set's, else the set itself is a subdomain."""
+    dataset = _text(item.get("dataset"))
+    return LANGUAGES.get(dataset.lower().replace("-", ""), dataset)
 
 
 def _speaker(item: dict[str, Any]) -> str:
