@@ -46,6 +46,7 @@ schedulers
 settings
 config
 compare_config
+extract_config
 allocation
 adapter
 pool
@@ -80,6 +81,7 @@ compare_report
 compare
 compare_runs
 layer_study
+extraction_runs
 jobs
 shipping
 ablation
