@@ -182,6 +182,7 @@ def _from_folder(path: Path) -> ReadyBank:
         bank.load,
         tables.get("class"),
         tables.get("subdomain"),
+        bank.info.get("caution", ""),
     )
 
 

@@ -47,6 +47,7 @@ schedulers
 settings
 config
 compare_config
+extract_config
 allocation
 adapter
 layer_weights
@@ -81,6 +82,7 @@ compare_report
 compare
 compare_runs
 layer_study
+extraction_runs
 jobs
 shipping
 ablation
