@@ -1,4 +1,4 @@
-"""`gelda run --preset` of PLANS: a folder of data to its bank and its comparisons, or what that would take."""
+"""`gelda run --preset` of PLANS: from a folder of data to its comparisons, or what that would take."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any
 import typer
 
 from gelda.errors import UserError
-from gelda.plan_jobs import Job
-
-UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def run_plan(
@@ -39,7 +36,7 @@ def run_plan(
     _compare(made, json_file)
 
 
-def _encode(made: Job) -> None:
+def _encode(made: Any) -> None:
     from gelda import extraction_runs, runs, terminal
 
     extraction_runs.opened(made.extract)  # a mistake is said before there is a run
@@ -50,7 +47,7 @@ def _encode(made: Job) -> None:
     terminal.print_extraction(result)
 
 
-def _compare(made: Job, json_file: Path | None) -> None:
+def _compare(made: Any, json_file: Path | None) -> None:
     from dataclasses import replace
     from functools import cache
 
@@ -70,7 +67,7 @@ def _compare(made: Job, json_file: Path | None) -> None:
     cli_compare.write_results(json_file, results, "Report")
 
 
-def _dry(made: Job, json_file: Path | None) -> None:
+def _dry(made: Any, json_file: Path | None) -> None:
     from gelda.artifacts import write_json
     from gelda.plan_outlook import outlook
 
@@ -84,6 +81,8 @@ def _dry(made: Job, json_file: Path | None) -> None:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """What a dry run says, line by line."""
+    from gelda.terminal import duration
+
     items, encoder = found["items"], found["encoder"]
     splits = ", ".join(f"{count:,} {split}".strip() for split, count in items["by_split"].items())
     known = {"found": "", "listed": " (lines of the lists)", "published": " (published counts)"}
@@ -110,23 +109,15 @@ def lines(found: dict[str, Any]) -> list[str]:
                 text += f"; layers {widths}; {size(needed)}"
         else:
             text += f"; at most {stage['heads']:,} heads and {stage['generators']:,} generators"
-        says.append(f"{text}; {duration(stage['seconds'])} ({stage['how']})")
+        seconds = stage["seconds"]
+        took = "time unknown" if seconds is None else f"about {duration(seconds)}"
+        says.append(f"{text}; {took} ({stage['how']})")
     short = " That is too little." if needed > found["free_bytes"] else ""
     says.append(
         f"Disk: {size(needed) if needed else 'unknown'} for {found['bank']}; "
         f"{size(found['free_bytes'])} free.{short}"
     )
     return [*says, "Nothing was started, and nothing was fetched."]
-
-
-def duration(seconds: float | None) -> str:
-    """ "about 3 hours"."""
-    if seconds is None:
-        return "time unknown"
-    for length, unit in UNITS:
-        if seconds >= 2 * length:
-            return f"about {seconds / length:.0f} {unit}"
-    return "a moment"
 
 
 def size(count: float) -> str:

@@ -24,8 +24,8 @@ from gelda.semantics import SemanticInputs
 
 @dataclass(frozen=True)
 class Job:
-    """extract: the extraction, with full paths. comparisons: CompareConfig's values, without a bank; `each` as
-    target stands for every subdomain."""
+    """extract: the extraction, with full paths. comparisons: CompareConfig's values, without a bank; the
+    target `each` stands for every subdomain."""
 
     name: str
     plan: Plan
@@ -39,7 +39,7 @@ class Job:
 
 
 def job(name: str, data: Path, encoder: str = "", settings: Mapping[str, Any] | None = None) -> Job:
-    """The plan of that name over a folder, with settings laid over it, checked as far as they go without data.
+    """The plan of that name over a folder, with settings laid over it, checked as far as goes without data.
 
     settings: CompareConfig's, for every comparison whose protocol reads them; `source.…` the reader's;
     `extract.…` ExtractConfig's. An encoder that is not the plan's own is read at its last four layers.

@@ -153,8 +153,8 @@ def _probe(
     made: Job, source: Source | None, where: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, int], float]:
     """Widths of the chosen layers and seconds an item, by a few items of the source, or of noise."""
-    name = made.extract.encoder if made.extract.encoder in encoders.ENCODERS else str(weights(made.extract.encoder))
-    encoder = encoders.get(name).load()
+    name = made.extract.encoder
+    encoder = encoders.get(name if name in encoders.ENCODERS else str(weights(name))).load()
     layers = encoders.choose_layers(encoder.layers, made.extract.layers)
     encoder = encoder.select(layers, made.extract.pooling).to(where, dtype)
     started = time.perf_counter()

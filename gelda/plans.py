@@ -1,7 +1,8 @@
-"""PLANS: what the paper did, and other data that people have, from files to a comparison. Adding one = one entry.
+"""PLANS: what the paper did, and other data that people have, from files to a comparison. Adding one = one
+entry.
 
-`gelda run --preset NAME --data DIR` reads DIR, encodes it and compares. The settings follow the paper's abstract
-and the field's habits; nobody has tuned them on these data here, and the notes say so.
+`gelda run --preset NAME --data DIR` reads DIR, encodes it and compares. The settings follow the paper's
+abstract and the field's habits; nobody has tuned them on these data, and the notes say so.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a plan's own encoder without its weights: widths of its layers, and the work of one item
-    (FLOP: 2 × parameters × tokens)."""
+    """What is known of a plan's own encoder without its weights: widths of its layers, and the work of one
+    item (FLOP: 2 × parameters × tokens)."""
 
     widths: Mapping[str, int]
     flop: float
@@ -136,7 +137,8 @@ EMOTION_MAP = {raw: name for name, raws in EMOTIONS.items() for raw in (name.low
 PLANS: dict[str, Plan] = {
     "imagenet-lt": Plan(
         title="ImageNet-LT with CLIP ViT-B/16",
-        note="Long tail of 1 000 classes, 1 280 to 5 training images each; tail = classes under 20. " + UNTUNED,
+        note="Long tail of 1 000 classes, 1 280 to 5 training images each; tail = classes under 20. "
+        + UNTUNED,
         places=(IMAGENET, LT_LISTS),
         needs={
             "ImageNet_LT_train.txt": "list of the training images, 'train/n01440764/….JPEG 0' a line",
@@ -156,8 +158,8 @@ PLANS: dict[str, Plan] = {
                 4000,
                 512,
                 # seven of CLIP's prompts for ImageNet, by its authors' forward selection
-                "itap of a {}. | a bad photo of the {}. | a origami {}. | a photo of the large {}. | a {} in a "
-                "video game. | art of the {}. | a photo of the small {}.",
+                "itap of a {}. | a bad photo of the {}. | a origami {}. | a photo of the large {}. | "
+                "a {} in a video game. | art of the {}. | a photo of the small {}.",
                 {"size": "base", "steps": 20_000, "batch_size": 512, "class_rank": 64},
             ),
         ),
@@ -221,7 +223,8 @@ PLANS: dict[str, Plan] = {
     ),
     "emobox": Plan(
         title="EmoBox with Whisper-large-v3, every language left out in turn",
-        note="Four emotions; the language left out keeps neutral speech only; UAR on its speakers. " + UNTUNED,
+        note="Four emotions; the language left out keeps neutral speech only; UAR on its speakers. "
+        + UNTUNED,
         places=(
             Place("EmoBox's manifests (its data folder)", "https://github.com/emo-box/EmoBox", "MIT"),
             Place(
@@ -231,8 +234,8 @@ PLANS: dict[str, Plan] = {
             ),
         ),
         needs={
-            "**/*.jsonl": "a manifest of each set, as in EmoBox's data/<set>, or <set>/<set>.jsonl with `language` "
-            "and `speaker` in each line",
+            "**/*.jsonl": "a manifest of each set, as in EmoBox's data/<set>, or <set>/<set>.jsonl with "
+            "`language` and `speaker` in each line",
             "**/*.wav": "their recordings, at the paths that the manifests name",
         },
         lists=("data/*/*.jsonl", "*/*.jsonl"),

@@ -1,4 +1,4 @@
-"""PLANS: every entry's settings can be run, a dry run says what is missing and fetches nothing, a plan runs."""
+"""PLANS: every entry's settings can be run, a dry run says what is missing and fetches nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_fixtures import recording, tone
 from PIL import Image
 
 from gelda import encoders, plan_jobs, plan_outlook, runs
@@ -84,7 +85,7 @@ def test_the_settings_of_every_plan_can_be_run(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_a_dry_run_on_an_empty_folder_names_what_is_missing_and_fetches_nothing(name, tmp_path, gelda, gelda_home, monkeypatch):  # fmt: skip
+def test_a_dry_run_names_what_is_missing_and_fetches_nothing(name, tmp_path, gelda, gelda_home, monkeypatch):
     monkeypatch.setattr(plan_outlook, "_steps", lambda *a: (0.001, 0.001))
     plan, folder = PLANS[name], tmp_path / "data"
     folder.mkdir()
@@ -119,7 +120,7 @@ def test_without_its_data_a_plan_is_refused_with_the_place_to_get_them(name, tmp
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["--preset", "imagenet"], ["no preset called 'imagenet'", "Did you mean 'imagenet-lt'", "digits", "tiny"]),
+    (["--preset", "imagenet"], ["no preset called 'imagenet'", "mean 'imagenet-lt'", "digits", "tiny"]),
     (["--preset", "pacs"], ["'pacs' needs --data DIR"]),
     (["--preset", "pacs", "--data", "nowhere"], ["There is no folder", "--data"]),
     (["--data", "."], ["--data and --encoder belong to a plan", "imagenet-lt"]),
@@ -160,6 +161,28 @@ def test_labels_are_mapped_where_the_data_bring_no_map(tmp_path):
     (tmp_path / "emodb").mkdir()
     (tmp_path / "emodb" / "label_map.json").write_text("{}")
     assert job("emobox", tmp_path).extract.source.label_map is None
+
+
+def test_emobox_as_its_repository_has_it(tmp_path):
+    """data/<set> holds manifests and label maps, downloads/<set> the recordings; sets know their language."""
+    sets = {"emodb": "NAHS", "urdu": "NAHSNAHS", "aesdd": "AHS"}  # the Greek set has no neutral speech
+    names = {"N": "Neutral", "A": "Angry", "H": "Happy", "S": "Sad"}
+    for name, labels in sets.items():
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        rows = []
+        for k, raw in enumerate(labels):
+            wav = f"downloads/{name}/{k}.wav"
+            recording(tmp_path / wav, tone(0.1))
+            rows.append({"key": f"{name}-{k}", "dataset": name, "wav": wav, "type": "raw", "emo": raw})
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "label_map.json").write_text(json.dumps(names))
+    made = job("emobox", tmp_path, "random-whisper")
+    assert plan_jobs.missing(made) == [] and made.extract.path == str(tmp_path / "data")
+    source = plan_jobs.open_source(made)
+    assert source.manifest.subdomain_names == ("German", "Urdu") and len(source.manifest) == 12
+    assert set(source.manifest.class_names) == set(names.values())
+    assert any("lack one of the classes: Greek" in note for note in source.notes)
 
 
 def test_heads_start_from_the_best_text_vectors_there_are(tmp_path, monkeypatch):
@@ -224,7 +247,11 @@ def test_lists_are_counted_where_the_pictures_are_not_here(imagenet, tmp_path, m
     for where in ("train", "val"):
         (imagenet / where).rename(tmp_path / where)
     found = plan_outlook.outlook(job("imagenet-lt", imagenet, settings={"device": "cpu"}))
-    assert found["items"] == {"by_split": {"": sum(COUNTS) + 18}, "total": sum(COUNTS) + 18, "known": "listed"}
+    assert found["items"] == {
+        "by_split": {"": sum(COUNTS) + 18},
+        "total": sum(COUNTS) + 18,
+        "known": "listed",
+    }
     assert [line.split(":")[0] for line in found["missing"]] == ["train/*", "val/*"]
 
 

@@ -369,6 +369,31 @@ def test_several_corpora_are_languages(tmp_path):
     assert source.decode(source.manifest.table["uri"].iloc[-1]).rate == 16_000
 
 
+def test_sets_of_emobox_know_their_language(tmp_path):
+    recordings(tmp_path, *[f"wav/{k}.wav" for k in "abc"])
+    sets = {
+        "a": {"dataset": "emodb"},
+        "b": {"dataset": "EmoDB", "language": "tyrolean"},
+        "c": {"dataset": "own"},
+    }
+    jsonl(tmp_path / "three.jsonl", [item(k, "joy") | more for k, more in sets.items()])
+    table = open_source(tmp_path).manifest
+    named = [table.subdomain_names[s] for s in table.table["subdomain"]]
+    assert named == ["German", "tyrolean", "own"], "what an item says goes before what its set is known for"
+
+
+def test_subdomains_that_lack_a_class_are_left_out_when_asked(tmp_path):
+    pictures(tmp_path, "day/ant/1.png", "day/bee/2.png", "night/ant/3.png")
+    assert open_source(tmp_path).manifest.subdomain_names == ("day", "night")
+    source = open_source(tmp_path, SourceOptions(complete=True))
+    assert source.manifest.subdomain_names == ("day",) and len(source.manifest) == 2
+    assert "Left out, since they lack one of the classes: night." in source.notes
+    (tmp_path / "day" / "bee" / "2.png").rename(tmp_path / "night" / "ant" / "4.png")
+    pictures(tmp_path, "dusk/bee/5.png")
+    with pytest.raises(UserError, match="Every subdomain lacks one of the classes"):
+        open_source(tmp_path, SourceOptions(complete=True))
+
+
 def test_forms_of_a_manifest(tmp_path):
     recordings(tmp_path, "wav/a.wav", "wav/b.wav")
     items = [item("a", "sad"), item("b", "happy")]
