@@ -24,6 +24,8 @@ encoders
 model_card
 pretrain
 latents
+decoding
+batching
 extraction
 npz
 ready
