@@ -150,7 +150,11 @@ def _new_comparison(going: bool) -> None:
     widgets.note("Every method on an .npz of latents from any encoder: minutes to hours, in the background.")
     with st.popover("New comparison"):
         values = form.comparison()
-        if st.button("Compare", type="primary", disabled=going or not values["bank"], key="compare.start"):
+        wrong = form.problem(values)
+        if wrong:
+            st.warning(wrong)
+        idle = going or bool(wrong) or not values["bank"]
+        if st.button("Compare", type="primary", disabled=idle, key="compare.start"):
             with st.spinner("Reading the latents"):
                 _attempt(jobs.start_comparison, values)
         widgets.note(

@@ -14,10 +14,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import charts, comparison, comparison_charts
+from app import charts, comparison, comparison_charts, form
 from app.palette import THEMES
 from gelda import jobs, report, runs, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
+from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 
 RUN = fixtures.COMPARISON
@@ -235,6 +236,57 @@ def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pyt
     monkeypatch.setattr(jobs, "start_comparison", refuse)
     page.button(key="compare.start").click().run()
     assert warnings(page) == ["There is no subdomain called 'nigth'."]
+
+
+def test_expert_settings_are_those_that_a_comparison_reads() -> None:
+    names = form.expert_fields()
+    assert {"generator.form", "adapter.head", "adapter.class_start", "adapter.adversarial", "adapter_layer",
+            "sampling.conditions", "shot_borders", "methods"} <= set(names)  # fmt: skip
+    assert not {"seeds", "target", "adapter.low_rank", "sampling.weight", "bank", "adapter"} & set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_every_expert_setting_has_a_widget_that_changes_nothing_by_itself(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value("x.npz")
+    page.multiselect(key="compare.expert").set_value(form.expert_fields()).run()
+    assert not page.exception and not warnings(page)
+    page.button(key="compare.start").click().run()
+    assert started == [{"bank": "x.npz", "protocol": "longtail"}]
+
+
+def test_expert_settings_reach_the_comparison_and_wrong_ones_are_a_sentence(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value("x.npz")
+    chosen = ["adapter.head", "adapter_layer", "taus", "sampling.conditions", "sampling.recipe_strength",
+              "methods", "shot_borders"]  # fmt: skip
+    page.multiselect(key="compare.expert").set_value(chosen).run()
+    page.selectbox(key="compare.adapter.head").set_value("cosine")
+    page.text_input(key="compare.adapter_layer").set_value("auto")
+    page.text_input(key="compare.taus").set_value("1, 1.5")
+    page.text_area(key="compare.sampling.conditions").set_value("a in x = b in x\n\nb in x = a in x\n")
+    page.text_input(key="compare.sampling.recipe_strength").set_value("0.5")
+    page.multiselect(key="compare.methods").set_value(["ce", "gelda"])
+    page.text_input(key="compare.shot_borders").set_value("21, 99").run()
+    assert not warnings(page)
+    page.button(key="compare.start").click().run()
+    assert started == [
+        {"bank": "x.npz", "protocol": "longtail", "adapter": {"head": "cosine"}, "adapter_layer": "auto",
+         "taus": (1, 1.5), "methods": ("ce", "gelda"), "shot_borders": (21, 99),
+         "sampling": {"conditions": ("a in x = b in x", "b in x = a in x"), "recipe_strength": 0.5}}
+    ]  # fmt: skip
+    config = resolve_compare(started[0])
+    assert config.adapter.head == "cosine" and config.sampling.recipe_strength == 0.5
+    page.text_input(key="compare.taus").set_value("1, much").run()
+    assert warnings(page) and "'taus.1' is 'much'" in warnings(page)[0]
+    assert page.button(key="compare.start").disabled
+    page.text_input(key="compare.taus").set_value("1")
+    page.text_area(key="compare.sampling.conditions").set_value("a in x").run()
+    assert "sampling.conditions 'a in x': write" in warnings(page)[0]
 
 
 @pytest.mark.parametrize("theme", list(THEMES))

@@ -33,6 +33,7 @@ texts
 semantic_tables
 semantic_files
 semantics
+semantic_preview
 compositions
 conditions
 losses
@@ -48,6 +49,7 @@ config
 compare_config
 allocation
 adapter
+layer_weights
 pool
 heads
 class_start
@@ -71,7 +73,6 @@ terminal
 adapting
 pipeline
 spaces
-layer_weights
 arms
 compare_check
 workbench
@@ -88,6 +89,7 @@ sklearn
 cli_options
 cli_compare
 cli_layers
+cli_semantics
 cli_extract
 cli
 __main__
