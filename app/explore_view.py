@@ -80,9 +80,8 @@ def _offer(run: runs.RunState, layers: Sequence[Any]) -> None:
     )
     going = running or (entry is None and st.session_state.get("_making") == wanted)
     with st.container(border=True, height=570, vertical_alignment="center", horizontal_alignment="center"):
-        st.markdown(
-            f"**{filters.scope_title(state.value('scope'), words.axis(run))}, {title}: no map has been made yet.**"
-        )
+        scope = filters.scope_title(state.value("scope"), words.axis(run))
+        st.markdown(f"**{scope}, {title}: no map has been made yet.**")
         if entry is not None and entry.state == "failed":
             st.warning(entry.message or "Making this map failed.")
         if runs.readonly():
@@ -151,7 +150,7 @@ def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.n
     if colour == "source":
         colours = np.where(synthetic, latent_map.ACCENT, latent_map.GREY)
         labels = [{**entry, "colour": latent_map.GREY} for entry in labels]
-    made = int((synthetic & visible).sum())
+    made, shade = int((synthetic & visible).sum()), words.axis(run) if colour == "condition" else colour
     return latent_map.Layout(
         view=f"{run.id}/{info.key}",
         xy=xy,
@@ -165,9 +164,7 @@ def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.n
         sources=report.METHOD_TITLES,
         near=near,
         distance=distance,
-        alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {colour}.".replace(
-            "condition", words.axis(run)
-        ),
+        alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {shade}.",
     )
 
 

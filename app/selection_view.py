@@ -67,7 +67,7 @@ def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
         widgets.media_strip(rows[::step][:STRIP], points, near, names)
         if len(rows) > STRIP:
             widgets.note(
-                f"{STRIP} of {len(rows)}, evenly spread. Dashed: the nearest real image of a synthetic latent."
+                f"{STRIP} of {len(rows)}, evenly spread. Dashed: the nearest real image of a synthetic one."
             )
     st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))
     if len(table) > TABLE:

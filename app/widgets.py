@@ -134,8 +134,8 @@ def no_map(run: runs.RunState, head: Any) -> None:
     with head:
         st.title("This comparison keeps no points yet")
         lead(
-            f"{words.safe(run.name)} was finished before comparisons kept what a map is drawn of. Its latents "
-            "can be made again, in the background; its figures stay as they are."
+            f"{words.safe(run.name)} was finished before comparisons kept what a map is drawn of. Its "
+            "latents can be made again, in the background; its figures stay as they are."
         )
         if not runs.readonly() and st.button("Make them again", type="primary"):
             jobs.resume(run.id)
