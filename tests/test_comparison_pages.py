@@ -137,6 +137,50 @@ def test_selected_points_of_a_comparison_name_their_subdomain(workspace: Path) -
     assert "1 real, 1 synthetic" in text(page)
 
 
+def selecting(rows: list[int]) -> AppTest:
+    """Explore with these rows of the comparison selected."""
+    from app.state import Selection
+
+    page = open_page("explore", run=RUN)
+    page.session_state["_selection"] = Selection(RUN, rows, "lasso")
+    return page.run()
+
+
+def test_selected_images_are_shown_and_nearest_ones_stand_in(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="image")
+    made = int(np.flatnonzero(projection.load_points(path)["method"] == "gelda")[0])
+    page = selecting([0, 1, made])
+    assert not warnings(page)
+    assert text(page).count('src="data:image/webp') == 3 and text(page).count('<figure class="made">') == 1
+    assert "near a latent for bee, night" in text(page) and "ant, day" in text(page)
+    page = selecting([made])
+    near = projection.load_neighbours(path)[0][made]
+    assert text(page).count('<figure class="made">') == (near >= 0).sum()
+    assert (
+        "Synthetic latent for <em>bee</em> in <em>night</em>, made by GeLDA; its nearest real images"
+        in text(page)
+    )
+
+
+def test_selected_clips_play(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    made = int(np.flatnonzero(projection.load_points(path)["method"] == "gelda")[0])
+    page = selecting([0, made])
+    assert not warnings(page) and len(page.get("audio")) == 2
+    assert "the real clip that is nearest" in text(page)
+    assert len(selecting(list(range(20))).get("audio")) == 8
+
+
+def test_a_file_that_is_gone_is_a_sentence_in_its_place(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    (workspace / "files" / projection.load_points(path)["uri"][0]).unlink()
+    page = selecting([0, 1])
+    assert not warnings(page) and len(page.get("audio")) == 1
+    assert text(page).count('<p class="missing">') == 1 and "cannot be read (No such file" in text(page)
+
+
 def test_results_hold_every_method_by_kind(workspace: Path) -> None:
     fixtures.make_comparison(workspace)
     page = open_page("results", run=RUN)
