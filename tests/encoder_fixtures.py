@@ -112,7 +112,13 @@ def square(name: str, resize: int | None = None) -> Any:
 
 
 def image_case(
-    model: str, config: dict[str, Any], processor: str, *, body: str = "", habit: str = "cls", resize: int | None = None
+    model: str,
+    config: dict[str, Any],
+    processor: str,
+    *,
+    body: str = "",
+    habit: str = "cls",
+    resize: int | None = None,
 ) -> Callable[[Path], Direct]:
     """`model` of transformers with `config`; body: the attribute that holds the image tower."""
 
@@ -169,7 +175,9 @@ def wave_case(model: str, body: str = "", **config: Any) -> Callable[[Path], Dir
         def direct(clip):
             values = extractor(at_rate(clip), sampling_rate=RATE, return_tensors="pt")
             output = encoder(values["input_values"], output_hidden_states=True)
-            return named([h[0].mean(0) for h in output.hidden_states], pooled=output.last_hidden_state[0].mean(0))
+            return named(
+                [h[0].mean(0) for h in output.hidden_states], pooled=output.last_hidden_state[0].mean(0)
+            )
 
         return direct
 
@@ -279,7 +287,9 @@ CASES: dict[str, Callable[[Path], Direct]] = {
     "dinov2_with_registers": image_case(
         "Dinov2WithRegistersModel", VIT | {"mlp_ratio": 2}, "BitImageProcessor", resize=36
     ),
-    "dinov3_vit": image_case("DINOv3ViTModel", VIT | MLP | {"num_register_tokens": 4}, "DINOv3ViTImageProcessor"),
+    "dinov3_vit": image_case(
+        "DINOv3ViTModel", VIT | MLP | {"num_register_tokens": 4}, "DINOv3ViTImageProcessor"
+    ),
     "vit": image_case("ViTForImageClassification", VIT | MLP, "ViTImageProcessor", body="vit"),
     "deit": image_case("DeiTModel", VIT | MLP, "DeiTImageProcessor", resize=36),
     "whisper": whisper_case,

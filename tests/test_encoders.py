@@ -6,7 +6,6 @@ import torch
 from encoder_fixtures import CASES, ITEMS
 
 from gelda import encoders
-from gelda.encoders import FAMILIES
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,7 @@ compare_check
 workbench
 choices
 compare_report
+compare_points
 compare
 compare_runs
 layer_study

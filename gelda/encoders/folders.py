@@ -198,7 +198,9 @@ def pretrained(cls: Any, folder: Path, spare: tuple[str, ...] = (), **options: A
     except Exception as error:  # transformers raises several unrelated types for what is not a model
         raise UserError(f"The weights in {folder} do not load ({first_line(error)}).") from error
     missing = set(found["missing_keys"])
-    lacks = {name for name in missing if not name.startswith(spare)} | {key[0] for key in found["mismatched_keys"]}
+    lacks = {name for name in missing if not name.startswith(spare)} | {
+        key[0] for key in found["mismatched_keys"]
+    }
     if lacks:
         raise UserError(
             f"The weights in {folder} do not fit its config: {len(lacks)} are missing or of another shape, "

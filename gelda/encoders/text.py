@@ -87,7 +87,9 @@ class TextEncoder(Frozen):
             tower = network = network.get_encoder() if network.config.is_encoder_decoder else network
         self.full = network.config.model_type.startswith("siglip")  # trained with texts of one length
         table = getattr(getattr(tower, "embeddings", None), "position_embeddings", None)
-        first = -1 if getattr(table, "padding_idx", None) is None else table.padding_idx  # RoBERTa counts on from it
+        first = (
+            -1 if getattr(table, "padding_idx", None) is None else table.padding_idx
+        )  # RoBERTa counts on from it
         positions = (getattr(config, "max_position_embeddings", None) or 512) - first - 1
         limits = [tokenizer.model_max_length, positions]
         self.limit = min(*limits, sentence.tokens if sentence else 10**6)
