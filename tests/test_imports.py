@@ -67,12 +67,12 @@ report_text
 verdicts
 runs
 experiment
+spaces
 points
 health
 terminal
 adapting
 pipeline
-spaces
 arms
 compare_check
 workbench
