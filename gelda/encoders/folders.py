@@ -63,8 +63,8 @@ def fetch(name: str) -> Path:
         request = _conversion(name, folder)
         if request is None:
             raise UserError(
-                f"'{name}' has no model.safetensors on the Hub, and pickled weights are not loaded, as they can "
-                "run code when read: save the model as safetensors and give its folder."
+                f"'{name}' has no model.safetensors on the Hub, and pickled weights are not loaded, as they "
+                "can run code when read: save the model as safetensors and give its folder."
             )
         folder = _snapshot(name, [*SETTINGS, *WEIGHTS], request)
     return folder
