@@ -28,6 +28,7 @@ decoding
 batching
 extraction
 npz
+latent_files
 ready
 texts
 semantic_tables
