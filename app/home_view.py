@@ -200,7 +200,7 @@ def _row(run: runs.RunState) -> None:
     with st.container(border=True):
         text, actions = st.columns([0.72, 0.28], vertical_alignment="center", gap="medium")
         when = "ships with the product" if run.shipped else words.ago(run.created)
-        parts = (_compares(run), words.STATUS.get(run.status, run.status), when, run.id)
+        parts = (_kind(run), words.STATUS.get(run.status, run.status), when, run.id)
         facts = " · ".join(words.safe(part) for part in parts if part)
         said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
         with text:
@@ -211,8 +211,10 @@ def _row(run: runs.RunState) -> None:
             widgets.progress(run)
 
 
-def _compares(run: runs.RunState) -> str:
-    """What kind of comparison a run is; nothing for other runs."""
+def _kind(run: runs.RunState) -> str:
+    """What a run is where it is no demo: which comparison, or an extraction."""
+    if run.extraction:
+        return "extraction of latents"
     if not run.comparison:
         return ""
     try:
@@ -224,6 +226,8 @@ def _compares(run: runs.RunState) -> str:
 
 def _actions(run: runs.RunState) -> None:
     if run.status == "done":
+        if run.extraction:
+            return
         if run.mapped:
             st.page_link(PAGES / "explore.py", label="Explore", query_params={"run": run.id})
         st.page_link(PAGES / "results.py", label="Results", query_params={"run": run.id})
