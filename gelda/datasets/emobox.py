@@ -45,6 +45,10 @@ class Corpus:
     name: str
     fold: int | None = None
 
+    @property
+    def title(self) -> str:
+        return Path(self.name).stem if self.name.endswith(SUFFIXES) else self.name
+
 
 def recognises(path: str) -> bool:
     """A manifest, a corpus' folder (with `fold_k` or manifests), or a folder of such folders."""
@@ -67,7 +71,7 @@ def read(path: str, options: SourceOptions) -> Raw:
         rows = pd.concat([_table(file, split, problems) for split, file in files], ignore_index=True)
         own = corpus.folder / "label_map.json"
         if own.is_file() and options.label_map is None:
-            rows = mapped(rows, label_map(str(own)), f"{corpus.name}'s label_map.json", problems, notes)
+            rows = mapped(rows, label_map(str(own)), f"{corpus.title}'s label_map.json", problems, notes)
         bases.append(permitted(options.root) if options.root else _base(corpus.folder, rows))
         parts.append(rows)
     root = Path(os.path.commonpath(bases))
@@ -77,9 +81,9 @@ def read(path: str, options: SourceOptions) -> Raw:
             rows["uri"] = relative + "/" + rows["uri"]
     keys = pd.concat([rows["id"].drop_duplicates() for rows in parts])
     if keys[keys != ""].duplicated().any():  # two corpora number their items alike
-        parts = [rows.assign(id=f"{c.name}/" + rows["id"]) for c, rows in zip(corpora, parts, strict=True)]
+        parts = [rows.assign(id=f"{c.title}/" + rows["id"]) for c, rows in zip(corpora, parts, strict=True)]
     rows = pd.concat(parts, ignore_index=True)
-    title = permitted(path).name if len(corpora) > 1 else corpora[0].name
+    title = permitted(path).name if len(corpora) > 1 else corpora[0].title
     return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes))
 
 
@@ -95,17 +99,15 @@ def _corpora(path: Path) -> list[Corpus]:
     if _numbered(path):  # a fold's own folder
         return [one for file in sorted(path.glob("*_train_fold_*.json*"))[:1] for one in _corpora(file)]
     found: list[Corpus] = []
-    below = sorted(
-        f for f in path.iterdir() if f.is_dir() and not f.name.startswith(".") and not _numbered(f)
-    )
-    for folder in [path, *below]:
-        manifests = {
-            f.stem: f for s in reversed(SUFFIXES) for f in sorted(folder.glob(f"*{s}"))
-        }  # jsonl wins
-        folds = {m[1] for f in folder.glob("fold_1/*_train_fold_1.json*") if (m := _FOLD.fullmatch(f.stem))}
+    below = sorted(f.name for f in os.scandir(path) if not f.name.startswith(".") and f.is_dir())
+    for folder in [path, *(path / name for name in below if not _numbered(Path(name)))]:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIXES))
+        manifests = {Path(name).stem: name for name in names}  # of two forms of one manifest, .jsonl wins
+        train = os.listdir(folder / "fold_1") if (folder / "fold_1").is_dir() else []
+        folds = {m[1] for name in train if (m := _FOLD.fullmatch(Path(name).stem)) and m[2] == "train"}
         found += [Corpus(folder, name) for name in sorted(folds)]
-        whole = [file for stem, file in sorted(manifests.items()) if stem not in folds]
-        found += [Corpus(folder, file.name) for file in whole if _is_manifest(file)]
+        whole = [name for stem, name in manifests.items() if stem not in folds]
+        found += [Corpus(folder, name) for name in whole if _is_manifest(folder / name)]
     return found
 
 
