@@ -361,6 +361,12 @@ def test_folds_label_map_language_and_speakers(tmp_path):
         open_source(tmp_path / "toy", SourceOptions(fold=3))
 
 
+def test_the_language_of_a_known_corpus(tmp_path):
+    recordings(tmp_path, "wav/a.wav", "wav/b.wav")
+    rows = [item("a", "sad", dataset="emodb"), item("b", "sad", dataset="mine")]
+    assert open_source(jsonl(tmp_path / "x.jsonl", rows)).manifest.subdomain_names == ("german", "mine")
+
+
 def test_several_corpora_are_languages(tmp_path):
     corpus(tmp_path, "eins", "german"), corpus(tmp_path, "dwa", "polish")
     source = open_source(tmp_path)

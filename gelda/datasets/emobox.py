@@ -33,6 +33,27 @@ FIELDS = {
     "end": ("end_time",),
     "split": ("split",),
 }
+# Languages of the corpora that speak one, as the README of EmoBox lists them: its manifests name none
+LANGUAGES = {
+    corpus: language
+    for language, corpora in {
+        "amharic": "ased",
+        "bangla": "subesco",
+        "english": "cremad emns emovdb enterface iemocap jlcorpus mead meld msppodcast ravdess savee tess",
+        "french": "cafe oreau",
+        "german": "emodb pavoque",
+        "greek": "aesdd",
+        "italian": "emovo emozionalmente",
+        "mandarin": "casia m3ed mer2023",
+        "persian": "shemo",
+        "polish": "polish",
+        "russian": "resd",
+        "spanish": "mesd",
+        "turkish": "turevdb",
+        "urdu": "urdu",
+    }.items()
+    for corpus in corpora.split()
+}
 HEIGHT = 4  # folders above a manifest that its paths may start from
 _FOLD = re.compile(r"(.+)_(train|valid|test)_fold_(\d+)")
 
@@ -153,13 +174,19 @@ def _table(file: Path, split: str, problems: list[Problem]) -> pd.DataFrame:
             "id": [str(item.get("key", "")) for item in kept],
             "uri": [str(_first(item, "uri")) for item in kept],
             "label": [_text(_first(item, "label")) for item in kept],
-            "subdomain": [_text(_first(item, "subdomain")) or _text(item.get("dataset")) for item in kept],
+            "subdomain": [_language(item) for item in kept],
             "group": [_speaker(item) for item in kept],
             "split": [_text(_first(item, "split")) or split for item in kept],
         }
     )
     times = {name: pd.Series([_first(i, name) for i in kept], dtype=object) for name in ("start", "end")}
     return rows.assign(**times) if any(t.notna().any() for t in times.values()) else rows
+
+
+def _language(item: dict[str, Any]) -> str:
+    """The item's language, or its corpus' one, or the corpus."""
+    corpus = _text(item.get("dataset"))
+    return _text(_first(item, "subdomain")) or LANGUAGES.get(corpus.lower(), corpus)
 
 
 def _speaker(item: dict[str, Any]) -> str:
