@@ -28,6 +28,7 @@ decoding
 batching
 extraction
 npz
+latent_files
 ready
 texts
 semantic_tables
@@ -68,17 +69,18 @@ report_text
 verdicts
 runs
 experiment
+spaces
 points
 health
 terminal
 adapting
 pipeline
-spaces
 arms
 compare_check
 workbench
 choices
 compare_report
+compare_points
 compare
 compare_runs
 layer_study

@@ -180,9 +180,9 @@ def test_emobox_as_its_repository_has_it(tmp_path):
     made = job("emobox", tmp_path, "random-whisper")
     assert plan_jobs.missing(made) == [] and made.extract.path == str(tmp_path / "data")
     source = plan_jobs.open_source(made)
-    assert source.manifest.subdomain_names == ("German", "Urdu") and len(source.manifest) == 12
+    assert source.manifest.subdomain_names == ("german", "urdu") and len(source.manifest) == 12
     assert set(source.manifest.class_names) == set(names.values())
-    assert any("lack one of the classes: Greek" in note for note in source.notes)
+    assert any("lack one of the classes: greek" in note for note in source.notes)
 
 
 def test_heads_start_from_the_best_text_vectors_there_are(tmp_path, monkeypatch):

@@ -610,11 +610,10 @@ def test_datasets_list_and_read_their_items(name):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_thumbnails_are_bytes(name):
-    points = datasets.get(name).manifest().table.iloc[[3, 50]]
-    small = datasets.thumbnails(points)
-    assert small.dtype == np.uint8 and small.ndim == 3 and len(small) == 2 and small.max() > 100
-    assert datasets.thumbnails(points.iloc[:0]).shape[0] == 0
+def test_an_item_of_a_dataset_is_decoded_as_it_is_read(name):
+    uris = list(datasets.get(name).manifest().table["uri"].iloc[[3, 50]])
+    decode = datasets.source_decoder("image", "")
+    np.testing.assert_array_equal([decode(uri) for uri in uris], datasets.get(name).read(uris))
 
 
 @pytest.mark.parametrize("name", ENCODERS)
