@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gelda.allocation import ALLOCATIONS
-from gelda.compare_config import CompareConfig
+from gelda.augmenters import AUGMENTERS
+from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
+from gelda.errors import UserError
 from gelda.recipes import RECIPES
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.
@@ -83,7 +87,46 @@ def comparison(prefix: str = "compare") -> dict[str, Any]:
     )  # fmt: skip
     defaults = CompareConfig(bank=bank or "-", protocol=protocol)
     changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, prefix=prefix)
-    return {"bank": bank.strip(), "protocol": protocol, **changed}
+    with st.expander("Expert settings"):
+        chosen = st.multiselect(
+            "Settings to change", expert_fields(), format_func=lambda name: _titled(defaults, name),
+            key=f"{prefix}.expert", placeholder="Any other setting, by name or title",
+        )  # fmt: skip
+        further = settings(chosen, defaults, {"methods": tuple(AUGMENTERS)}, prefix) if chosen else {}
+    return {"bank": bank.strip(), "protocol": protocol, **changed, **further}
+
+
+def problem(values: dict[str, Any]) -> str:
+    """What is wrong with a comparison's settings in themselves, in a sentence; "" where nothing is."""
+    try:
+        resolve_compare({**values, "bank": values["bank"] or "-"})
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def expert_fields() -> list[str]:
+    """Every setting that a comparison reads and the short form leaves out, dotted."""
+    shown = {
+        "name",
+        "bank",
+        "protocol",
+        *COMPARE_FIELDS,
+        *(n for names in PROTOCOL_FIELDS.values() for n in names),
+    }
+    found = []
+    for name, field in CompareConfig.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found += [f"{name}.{own}" for own in section.model_fields if own not in UNREAD.get(name, ())]
+        elif name not in shown:
+            found.append(name)
+    return found
+
+
+def _titled(config: BaseModel, name: str) -> str:
+    title = _field(config, name)[0].title
+    return f"{name}: {title}" if title else name
 
 
 def _field(config: BaseModel, name: str) -> tuple[FieldInfo, Any]:
@@ -110,6 +153,15 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
         )
     if isinstance(default, str):
         return st.text_input(label, default, help=words, key=key).strip()
+    if isinstance(default, tuple):
+        lines = get_args(field.annotation)[0] is str
+        text = ("\n" if lines else ", ").join(map(str, default))
+        text = (st.text_area if lines else st.text_input)(label, text, help=words, key=key)
+        parts = [part.strip() for part in (text.splitlines() if lines else text.split(","))]
+        return tuple(part if lines else _read(part) for part in parts if part)
+    if get_origin(field.annotation) in (Union, UnionType):
+        text = st.text_input(label, "" if default is None else str(default), help=words, key=key).strip()
+        return _read(text) if text else None
     low, high = _bounds(field)
     step: Any = 1 if isinstance(default, int) else 0.1
     kind = type(default)
@@ -122,6 +174,14 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
         help=words,
         key=key,
     )
+
+
+def _read(text: str) -> Any:
+    """A number where it is one, as `--set` reads it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:

@@ -23,7 +23,6 @@ from app.palette import DARK, LIGHT, LIMIT, THEMES
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 SYNTHETIC, VISIBLE, SELECTED, REJECTED = 1, 2, 4, 8  # bits of a point's kind, as in points.js
 GREY, ACCENT = LIMIT, LIMIT + 1  # palette entries after the ten hues
-NEAR = 3  # stand-in images of a synthetic point
 LASSO_CHUNK = 50_000  # points tested at once: bounds the memory of the crossing test
 HELP = (
     "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag to select, "
@@ -53,6 +52,7 @@ class Layout:
     near: np.ndarray  # [N, 8] rows of the nearest real training points
     distance: np.ndarray  # [N, 8]
     alt: str
+    things: str = "images"  # what its real items are
 
 
 def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | None, height: int,
@@ -69,7 +69,7 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
     sources, source_names = pd.factorize(points["method"])
     arrays = {
         "xy": layout.xy.astype("<f4").ravel(),
-        "near": layout.near[:, :NEAR].astype("<i4").ravel(),
+        "near": layout.near[:, : loading.STAND_INS].astype("<i4").ravel(),
         "distance": layout.distance[:, 0].astype("<f4"),
         "sprite": (np.full(count, -1) if slots is None else slots).astype("<i4"),
         "label": points["label"].to_numpy().astype("<u2"),
@@ -94,6 +94,7 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
         },
         "atlas": atlas,
         "alt": layout.alt,
+        "things": layout.things,
         "help": HELP,
     }
     return _frame(head, arrays)
@@ -126,7 +127,7 @@ def draw(
     if fallback:
         _draw_plain(layout, height)
     sheet = loading.sprites(run)
-    ready = sheet.done() and sheet.exception() is None
+    ready = sheet.done() and sheet.exception() is None and sheet.result().image
     atlas = {"url": _publish(sheet.result().image, key), "across": sheet.result().across} if ready else None
     slots = sheet.result().slot if ready else None
 
@@ -160,7 +161,7 @@ def _draw_plain(layout: Layout, height: int) -> None:
     rows = charts.stratified(layout.points, np.flatnonzero(layout.visible & np.isfinite(layout.xy[:, 0])))
     st.caption(
         f"This browser offers no WebGL2, so the map shows a sample of {len(rows):,} points, evenly from "
-        "every class and condition; selecting needs a browser with WebGL2."
+        "every class and subdomain; selecting needs a browser with WebGL2."
     )
     figure = charts.plain_map(
         layout.xy[rows], layout.points.iloc[rows], layout.colours[rows], st.context.theme.type

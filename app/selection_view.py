@@ -1,18 +1,22 @@
-"""What a person has selected on the map: images, table, exports."""
+"""What a person has selected on the map: pictures and sounds, table, exports."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loading, state, widgets, words
+from app import items, loading, state, widgets, words
 from gelda import report, runs
 
-STRIP = 14  # images shown
+STRIP = 14  # items shown
+MOST = {"audio": 8}  # or so many of a kind that takes room
+ACROSS = 4  # players in a row
+LETTERS = 280  # of a text
 TABLE = 2_000  # rows of the table on the page; exports hold all of them
 
 
@@ -22,7 +26,7 @@ def method_title(name: str) -> str:
 
 
 def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance: np.ndarray,
-                    names: tuple[Sequence[str], Sequence[str]]) -> pd.DataFrame:  # fmt: skip
+             names: tuple[Sequence[str], Sequence[str]], axis: str) -> pd.DataFrame:  # fmt: skip
     """Selected points in words, with their nearest real training point."""
     part = points.iloc[rows]
     first = near[rows, 0]
@@ -32,7 +36,7 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
         {
             "id": part["id"].to_numpy(),
             "class": np.asarray(names[0])[part["label"]],
-            "condition": np.asarray(names[1])[part["subdomain"]],
+            axis: np.asarray(names[1])[part["subdomain"]],
             "origin": part["origin"].to_numpy(),
             "made by": [method_title(m) if m else "" for m in part["method"]],
             "split": part["split"].to_numpy(),
@@ -44,16 +48,19 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
 
 
 def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
-         names: tuple[Sequence[str], Sequence[str]]) -> None:  # fmt: skip
+         names: tuple[Sequence[str], Sequence[str]], meta: dict[str, Any]) -> None:  # fmt: skip
+    """The selection in words and figures, or how to select where nothing is."""
+    things = items.thing(meta)
     if not len(rows):
         st.subheader("Select points to read them")
         widgets.note(
-            "Press <b>Lasso</b> and draw around points (or hold shift and drag), or click one. "
-            "A synthetic latent cannot be turned back into an image; its nearest real images stand in."
+            "Press <b>Lasso</b> and draw around points (or hold shift and drag), or click one. A synthetic "
+            f"latent cannot be turned back into {words.article(items.thing(meta, 1))}; its nearest real "
+            f"{things} stand in."
         )
         return
     near, distance = loading.neighbours(run.path)
-    table = table_of(points, rows, near, distance, names)
+    table = table_of(points, rows, near, distance, names, words.axis(run))
     made = int((table["origin"] == "synthetic").sum())
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(
@@ -61,16 +68,75 @@ def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
             width="content",
         )
         st.button("Clear", on_click=state.select, args=(run.id, [], ""))
-    step = max(1, len(rows) // STRIP)
-    widgets.media_strip(rows[::step][:STRIP], points, near, names)
-    if len(rows) > STRIP:
-        widgets.note(
-            f"{STRIP} of {len(rows)}, evenly spread. Dashed: the nearest real image of a synthetic latent."
-        )
+    if items.kind(meta):
+        _show(points, rows, (near, distance), names, meta)
     st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))
     if len(table) > TABLE:
         widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")
     _exports(run, table)
+
+
+def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, np.ndarray],
+          names: tuple[Sequence[str], Sequence[str]], meta: dict[str, Any]) -> None:  # fmt: skip
+    """What some of the points look or sound like; nearest real items stand in for synthetic latents."""
+    near, distance = neighbours
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    thing, things = items.thing(meta, 1), items.thing(meta)
+
+    def cell(row: int) -> str:
+        return words.cell(points.iloc[row], *names)
+
+    figures: list[tuple[int, str, bool]] = []  # row of a real item, caption, whether it stands in
+    if len(rows) == 1 and synthetic[rows[0]]:
+        (row,) = rows
+        method = method_title(points["method"].iloc[row])
+        widgets.note(
+            f"Synthetic latent for {words.cell(points.iloc[row], *names, mark=True)}, made by "
+            f"{words.safe(method)}; its nearest real {things}, with their distance in latent space:"
+        )
+        pairs = zip(near[row], distance[row], strict=True)
+        figures = [(r, f"{cell(r)}, at {far:.1f}", True) for r, far in pairs if r >= 0]
+    else:
+        most = MOST.get(items.kind(meta), STRIP)
+        chosen = rows[:: max(1, len(rows) // most)][:most]
+        for row in chosen:
+            if not synthetic[row]:
+                figures.append((row, cell(row), False))
+            elif near[row, 0] >= 0:
+                figures.append((near[row, 0], f"{cell(near[row, 0])}, near a latent for {cell(row)}", True))
+        said = f"{len(chosen)} of {len(rows)}, evenly spread. " if len(chosen) < len(rows) else ""
+        if synthetic[chosen].any():
+            said += f"Dashed: the real {thing} that is nearest to a synthetic latent."
+        widgets.note(said)
+    shown = [(items.shown(meta, points["uri"].iloc[row]), caption, made) for row, caption, made in figures]
+    (_players if items.kind(meta) == "audio" else _strip)(shown, meta)
+
+
+def _strip(shown: Sequence[tuple[items.Shown, str, bool]], meta: dict[str, Any]) -> None:
+    size = "" if "media" not in meta else " large"
+    st.html(f'<div class="strip{size}">{"".join(_figure(*one) for one in shown)}</div>')
+
+
+def _players(shown: Sequence[tuple[items.Shown, str, bool]], meta: dict[str, Any]) -> None:
+    columns = st.columns(ACROSS, gap="medium")
+    for place, (item, caption, made) in enumerate(shown):
+        with columns[place % ACROSS]:
+            st.html(f'<div class="strip sound">{_figure(item, caption, made)}</div>')
+            if item.sound:
+                st.audio(item.sound, format="audio/wav")
+
+
+def _figure(item: items.Shown, caption: str, made: bool) -> str:
+    """One item as HTML: its picture or its text, or the sentence that says why there is neither."""
+    if item.problem:
+        body = f'<p class="missing">{words.safe(item.problem)}</p>'
+    elif item.picture:
+        body = f'<img alt="{words.safe(caption)}" src="{item.url}">'
+    else:
+        body = f"<blockquote>{words.safe(item.text[:LETTERS])}</blockquote>"
+    more = f"<br>{words.safe(item.text)}" if item.sound and item.text else ""
+    kind = "made" if made else "real"
+    return f'<figure class="{kind}">{body}<figcaption>{words.safe(caption)}{more}</figcaption></figure>'
 
 
 def _exports(run: runs.RunState, table: pd.DataFrame) -> None:

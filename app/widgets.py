@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from app import loading, state, words
-from gelda import runs
+from app import state, words
+from gelda import jobs, runs
 from gelda.errors import UserError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -95,13 +92,13 @@ def run_picker(
     """The run a page is about, the place for its headline, and places for the page's own `controls`.
 
     The run comes from the URL, else from the last page, else it is the newest; None in an empty workspace.
-    With `maps`, comparisons are left out of the list, for they have none, but the one that was asked for.
+    With `maps`, runs that keep no points are left out of the list, but the one that was asked for.
     """
     known = [*runs.list_runs(), *runs.shipped_runs()]
     done = [r for r in known if r.status == "done" and not r.extraction]
     asked = st.query_params.get("run")
     wanted = asked or state.carried("run")
-    found = [r for r in done if not (maps and r.comparison and r.id != wanted)]
+    found = [r for r in done if r.mapped or not maps or r.id == wanted]
     if asked and asked not in {r.id for r in found}:
         path = runs.find_run(asked)  # says what is wrong where there is no such run
         found.append(runs.read_state(path))
@@ -132,13 +129,16 @@ def no_run() -> None:
 
 
 def no_map(run: runs.RunState, head: Any) -> None:
-    """What Explore says of a comparison."""
+    """What Explore says of a run that keeps no points: a comparison from before they were kept."""
     with head:
-        st.title("A comparison keeps figures, no map")
+        st.title("This comparison keeps no points yet")
         lead(
-            f"{words.safe(run.name)} compares methods on latents that were made elsewhere: open its figures "
-            "in Results, or choose a run with a map from the list."
+            f"{words.safe(run.name)} was finished before comparisons kept what a map is drawn of. Its "
+            "latents can be made again, in the background; its figures stay as they are."
         )
+        if not runs.readonly() and st.button("Make them again", type="primary"):
+            jobs.resume(run.id)
+            st.rerun()
         st.page_link(
             ASSETS.parent / "pages" / "results.py", label="Open Results", query_params={"run": run.id}
         )
@@ -195,14 +195,18 @@ def cell_grid(
     on_cell: Callable[[int, int], None], key: str = "grid",
 ) -> None:  # fmt: skip
     """Counts of real and synthetic latents by class and subdomain; -1 in `on_cell` means a whole axis."""
-    group_of = {c: name for name, members in meta["groups"].items() for c in members}
+    group_of = {c: name for name, members in meta["groups"].items() for c in members}  # empty: no groups
     real = np.asarray(meta["real"])
     order = sorted(
         range(len(real)), key=lambda c: (list(GROUPS).index(group_of.get(c, "medium")), -real[c].sum())
     )
     data = {
         "classes": [
-            {"index": c, "name": meta["class_names"][c], "kind": GROUPS[group_of.get(c, "medium")]}
+            {
+                "index": c,
+                "name": meta["class_names"][c],
+                "kind": GROUPS[group_of.get(c, "medium")] if group_of else "",
+            }
             for c in order
         ],
         "subdomains": list(meta["subdomain_names"]),
@@ -219,34 +223,3 @@ def cell_grid(
             on_cell(int(event["label"]), int(event["subdomain"]))
 
     _grid(key=key, data=data, on_cell_change=clicked)
-
-
-def media_strip(
-    rows: Sequence[int], points: pd.DataFrame, near: np.ndarray, names: Sequence[Sequence[str]]
-) -> None:
-    """Images of points; a synthetic latent cannot be decoded: its nearest real image stands in."""
-    rows = np.asarray(rows, dtype=np.int64)
-    synthetic = (points["origin"].to_numpy()[rows]) == "synthetic"
-    shown = np.where(synthetic, near[rows, 0], rows)
-    rows, synthetic, shown = rows[shown >= 0], synthetic[shown >= 0], shown[shown >= 0]
-    if not len(rows):
-        return
-    images = loading.thumbnails(points.iloc[shown])
-    figures = []
-    for row, made, image in zip(rows, synthetic, images, strict=True):
-        entry = points.iloc[row]
-        what = f"{names[0][entry['label']]}, {names[1][entry['subdomain']]}"
-        caption = f"near a latent for {what}" if made else what
-        figures.append(
-            f'<figure class="{"made" if made else "real"}"><img alt="" src="{_data_url(image)}">'
-            f"<figcaption>{words.safe(caption)}</figcaption></figure>"
-        )
-    st.html(f'<div class="strip">{"".join(figures)}</div>')
-
-
-def _data_url(image: np.ndarray) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

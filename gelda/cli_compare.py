@@ -29,6 +29,7 @@ from gelda.cli_options import (
     Unlabelled,
     check_writable,
     overrides,
+    source_of,
 )
 from gelda.errors import UserError
 
@@ -67,6 +68,9 @@ def compare(
     preset: ComparePreset = "default",
     json_file: JsonFile = None,
     set_: Set = None,
+    map: Annotated[
+        bool, typer.Option(" /--no-map", help="Leave the first map to Explore, which offers it.")
+    ] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what was computed before.")] = False,
 ) -> None:
     """Compare every method on ready latents; the same command again goes on where it stopped."""
@@ -83,8 +87,15 @@ def compare(
         {"classes": classes, "methods": None if methods == "all" else methods},
         {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics},
         fm_layer,
-        {"unlabelled": unlabelled, "device": device, "precision": precision},
+        {
+            "unlabelled": unlabelled,
+            "device": device,
+            "precision": precision,
+            **({} if map else {"map": False}),
+        },
     )
+    if not map:
+        values.setdefault("map", False)
     if adapter_layer is not None:
         values.setdefault("adapter_layer", _layer(adapter_layer))
     configs = by_target(values, preset, opened)
@@ -145,14 +156,14 @@ def settings(
             raise UserError(f"--{name} belongs to {' and '.join(fitting)}, not to {protocol}: leave it out.")
     if fm_layer:
         values["adapter"] = {"fm_layer": fm_layer}
-    chosen = {k: _source(v) for k, v in sources.items() if v}
+    chosen = {k: source_of(v) for k, v in sources.items() if v}
     if chosen:
         values["generator"] = chosen
     return merged(values, overrides(set_ or []))
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="An .npz of latents.")],
+    source: Annotated[Path, typer.Argument(help="Latents as .npz, .safetensors or .parquet.")],
     out: Annotated[Path, typer.Option("--out", help="The bank folder to write.")],
 ) -> None:
     """Write ready latents as a bank folder, checked."""
@@ -193,8 +204,3 @@ def _layer(text: str) -> int | str:
     if text != "auto" and not text.isdigit():
         raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on, or auto.")
     return text if text == "auto" else int(text)
-
-
-def _source(text: str) -> str:
-    """A source's name as it is, and a file that exists as file:PATH."""
-    return f"file:{text}" if Path(text).is_file() or text.lower().endswith((".csv", ".npz")) else text

@@ -9,20 +9,32 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from gelda import schedulers
 from gelda.config import explain, merged
 from gelda.errors import UserError, nearest
-from gelda.settings import AdapterConfig, GeneratorConfig, SamplingConfig, Settings
+from gelda.settings import AdapterConfig, GeneratorConfig, ProjectionConfig, SamplingConfig, Settings
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+# Settings of `gelda run` that a comparison has its own way of choosing, or cannot have on ready latents
+UNREAD = {
+    "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),
+    "generator": ("adapter_layer",),
+    "adapter": ("validation_folds", "low_rank", "low_rank_steps", "low_rank_learning_rate"),
+}
 
 
 class CompareConfig(Settings):
     """A comparison of all methods on one bank of ready latents (`gelda compare`)."""
 
     name: str = Field("comparison", max_length=120)
-    bank: str = Field(description="An .npz of latents or a bank folder.")
+    bank: str = Field(description="Latents as .npz, .safetensors or .parquet, or a bank folder.")
     protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
     imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
     cut: Literal["class", "cell", "given"] = Field(
         "class", description="What the long tail is cut over; given: the data's own split is long-tailed."
+    )
+    shot_borders: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        (20, 100),
+        title="Borders of few and many",
+        description="Few-shot: fewer items than the first; many-shot: more than the second (longtail of 50 "
+        "classes and more). OLTR's ≤ 20 and ≥ 100 are [21, 99].",
     )
     target: str = Field("", description="The scarce subdomain (zero-shot, few-shot).")
     keep: str = Field("", description="The one class that the target keeps (zero-shot).")
@@ -67,6 +79,8 @@ class CompareConfig(Settings):
         class_balance=0.5,
     )
     sampling: SamplingConfig = SamplingConfig(num_inference_steps=15)
+    map: bool = Field(True, description="Draw the first map at the end; without it Explore offers to.")
+    projection: ProjectionConfig = ProjectionConfig()
 
     @property
     def one_choice(self) -> bool:
@@ -79,6 +93,13 @@ class CompareConfig(Settings):
         if len(set(values)) < len(values):
             raise ValueError("something is named twice")
         return values
+
+    @field_validator("shot_borders")
+    @classmethod
+    def _in_order(cls, borders: tuple[int, int]) -> tuple[int, int]:
+        if borders[0] > borders[1]:
+            raise ValueError("the first border (few) must not lie above the second (many)")
+        return borders
 
     @model_validator(mode="after")
     def _scheduler_fits(self) -> CompareConfig:
@@ -95,6 +116,7 @@ COMPARE_PRESETS: dict[str, dict[str, Any]] = {
         "validation_folds": 2,
         "selection_seeds": 1,
         "most_synthetic": 20,
+        "map": False,
         "adapter": {"steps": 20, "tune_steps": 20, "batch_size": 32, "hidden": [16]},
         "generator": {"steps": 20, "batch_size": 32, "width": 16, "depth": 1, "condition_dim": 8},
         "sampling": {"num_inference_steps": 10},

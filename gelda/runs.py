@@ -28,7 +28,7 @@ SILENCE = 20.0  # seconds without one after which a running run counts as interr
 PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
 ALIVE = ("queued", "running")
 EXTRACTION = "extract"  # what `demo` says of a run of `gelda extract`: it makes a bank, and has no report
-COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`: it keeps figures, no points and no map
+COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
 
@@ -74,6 +74,11 @@ class RunState:
     def extraction(self) -> bool:
         """Whether it makes a bank (`gelda extract`)."""
         return self.demo == EXTRACTION
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it keeps points that Explore can show."""
+        return (self.path / "points.json").is_file()
 
     def as_json(self) -> dict[str, Any]:
         value = asdict(self)

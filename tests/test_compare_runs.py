@@ -66,7 +66,7 @@ def test_a_comparison_is_started_in_the_background_and_finishes(workspace, spawn
 
 
 def test_a_given_cut_from_the_command_line_to_its_report(workspace, monkeypatch):
-    """A long-tailed train split as it is; one choice for all seeds, whose intervals say what they are over."""
+    """A long-tailed train split as it is; one choice for all seeds; what intervals are over is said."""
     bank = write_bank(workspace / "bank.npz")
     arrays = dict(np.load(bank))
     kept = np.isin(np.arange(240) % 40, range(10)) | (arrays["y"] == 0) | (np.arange(240) < 100)
@@ -77,7 +77,9 @@ def test_a_given_cut_from_the_command_line_to_its_report(workspace, monkeypatch)
     first = CliRunner().invoke(cli.app, call)
     assert first.exit_code == 0, first.output
     found = json.loads((workspace / "out.json").read_text())
-    assert found["setting"].startswith("bank: long tail as the data's own split has it; classes ant, bee, cat")
+    assert found["setting"].startswith(
+        "bank: long tail as the data's own split has it; classes ant, bee, cat"
+    )
     assert f"; {(split == 'train').sum()} training items" in found["setting"]
     assert f"{(split == 'test').sum()} items tested" in found["setting"]
     assert any("same in every seed: seeds vary generators and heads" in note for note in found["notes"])
@@ -140,11 +142,26 @@ def test_what_cannot_work_is_refused_before_a_run_exists(workspace, spawned):
     assert not runs.list_runs() and not spawned
 
 
-def test_a_comparison_makes_no_map(workspace, spawned):
+def test_a_map_of_a_comparison_is_made_when_it_has_points(workspace, spawned):
     bank = write_bank(workspace / "bank.npz")
     run_id = jobs.start_comparison({**VALUES, "bank": str(bank)}, "tiny")
-    with pytest.raises(UserError, match="keeps no points and no map"):
+    with pytest.raises(UserError, match="keeps no points to draw a map of"):
         jobs.start_projection(run_id, "last")
+    assert CliRunner().invoke(cli.app, ["run-stored", run_id]).exit_code == 0
+    assert jobs.start_projection(run_id, "last")
+    assert spawned[-1][:3] == ["project", run_id, "last"]
+
+
+def test_a_comparison_from_before_points_were_kept_gets_them(workspace, spawned):
+    bank = write_bank(workspace / "bank.npz")
+    run_id = jobs.start_comparison({**VALUES, "bank": str(bank)}, "tiny")
+    CliRunner().invoke(cli.app, ["run-stored", run_id])
+    path = runs.find_run(run_id)
+    figures = report.load_report(path)["methods"]
+    (path / "points.json").unlink()
+    jobs.resume(run_id)
+    CliRunner().invoke(cli.app, ["run-stored", run_id])
+    assert runs.read_state(path).mapped and report.load_report(path)["methods"] == figures
 
 
 def test_a_name_of_any_length_and_letters_keeps_its_key(workspace):

@@ -14,10 +14,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import charts, comparison, comparison_charts
+from app import charts, comparison, comparison_charts, form
 from app.palette import THEMES
-from gelda import jobs, report, runs, verdicts
+from gelda import jobs, projection, report, runs, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
+from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 
 RUN = fixtures.COMPARISON
@@ -70,17 +71,113 @@ def test_home_shows_a_run_with_a_map_unless_a_comparison_is_asked_for(workspace:
     assert "open diamonds are synthetic" not in text(open_page("home", run=RUN))
 
 
-def test_explore_says_that_a_comparison_has_no_map(workspace: Path) -> None:
+def test_a_comparison_without_points_is_offered_them(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fixtures.make_run(workspace)
     fixtures.make_comparison(workspace)
+    asked = []
+    monkeypatch.setattr(jobs, "resume", lambda run: asked.append(run))
     page = open_page("explore", run=RUN)
-    assert page.title[0].value == "A comparison keeps figures, no map"
-    assert "open its figures in Results" in text(page) and not warnings(page)
-    assert page.selectbox(key="run").value == RUN
+    assert page.title[0].value == "This comparison keeps no points yet"
+    assert page.selectbox(key="run").value == RUN and not warnings(page)
+    page.button[0].click().run()
+    assert asked == [RUN]
     page.selectbox(key="run").set_value(fixtures.RUN).run()
     assert "8 of 50 cells" in page.title[0].value
     page = open_page("explore")
-    assert page.selectbox(key="run").value == fixtures.RUN, "a comparison is no default of the map's page"
+    assert page.selectbox(key="run").value == fixtures.RUN, (
+        "without points it is no default of the map's page"
+    )
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    assert not open_page("explore", run=RUN).button
+
+
+def test_explore_shows_a_comparison_without_its_test_items(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True)
+    points = projection.load_points(path)
+    page = open_page("explore", run=RUN)
+    assert not warnings(page)
+    assert (
+        page.title[0].value == "2 of 6 cells hold no training sample; 8 synthetic latents stand in for them"
+    )
+    train, test = ((points["split"] == split).sum() for split in ("train", "test"))
+    gelda = (points["method"] == "gelda").sum()
+    assert test and f"{train + gelda} of {len(points) - test} points drawn. Seed 0." in text(page)
+    assert "condition" not in text(page) and page.multiselect(key="conditions").label == "Subdomains"
+    page.toggle(key="held").set_value(True).run()
+    assert f"{train + test + gelda} of {len(points)} points drawn" in text(page)
+    assert page.query_params["held"] == "True"
+    page.button_group(key="made").set_value(["gelda-paper"]).run()
+    paper = (points["method"] == "gelda-paper").sum()
+    assert paper != gelda and f"{train + test + paper} of {len(points)} points drawn" in text(page)
+
+
+def test_a_comparison_s_missing_map_is_offered(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixtures.make_comparison(workspace, points=True)
+    asked = []
+    monkeypatch.setattr(jobs, "start_projection", lambda *a: asked.append(a))
+    page = open_page("explore", run=RUN, scope="subdomain:night")
+    assert "Subdomain night, Encoder pool: no map has been made yet" in text(page)
+    next(b for b in page.button if b.label.startswith("Make this map")).click().run()
+    assert asked == [(RUN, "pool", "subdomain", "night")]
+
+
+def test_selected_points_of_a_comparison_name_their_subdomain(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True)
+    points = projection.load_points(path)
+    from app.state import Selection
+
+    page = open_page("explore", run=RUN)
+    rows = [0, int(np.flatnonzero(points["origin"] == "synthetic")[0])]
+    page.session_state["_selection"] = Selection(RUN, rows, "lasso")
+    page.run()
+    found = page.dataframe[0].value
+    assert found["subdomain"].tolist() == [fixtures.PLACES[s] for s in points["subdomain"].iloc[rows]]
+    assert found["nearest real"].iloc[1] != "" and not warnings(page)
+    assert "1 real, 1 synthetic" in text(page)
+
+
+def selecting(rows: list[int]) -> AppTest:
+    """Explore with these rows of the comparison selected."""
+    from app.state import Selection
+
+    page = open_page("explore", run=RUN)
+    page.session_state["_selection"] = Selection(RUN, rows, "lasso")
+    return page.run()
+
+
+def test_selected_images_are_shown_and_nearest_ones_stand_in(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="image")
+    made = int(np.flatnonzero(projection.load_points(path)["method"] == "gelda")[0])
+    page = selecting([0, 1, made])
+    assert not warnings(page)
+    assert text(page).count('src="data:image/webp') == 3 and text(page).count('<figure class="made">') == 1
+    assert "near a latent for bee, night" in text(page) and "ant, day" in text(page)
+    page = selecting([made])
+    near = projection.load_neighbours(path)[0][made]
+    assert text(page).count('<figure class="made">') == (near >= 0).sum()
+    said = "Synthetic latent for <em>bee</em> in <em>night</em>, made by GeLDA; its nearest real images"
+    assert said in text(page)
+
+
+def test_selected_clips_play(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    made = int(np.flatnonzero(projection.load_points(path)["method"] == "gelda")[0])
+    page = selecting([0, made])
+    assert not warnings(page) and len(page.get("audio")) == 2
+    assert "the real clip that is nearest" in text(page)
+    assert len(selecting(list(range(20))).get("audio")) == 8
+
+
+def test_a_file_that_is_gone_is_a_sentence_in_its_place(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    (workspace / "files" / projection.load_points(path)["uri"][0]).unlink()
+    page = selecting([0, 1])
+    assert not warnings(page) and len(page.get("audio")) == 1
+    assert text(page).count('<p class="missing">') == 1 and "cannot be read (No such file" in text(page)
 
 
 def test_results_hold_every_method_by_kind(workspace: Path) -> None:
@@ -235,6 +332,57 @@ def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pyt
     monkeypatch.setattr(jobs, "start_comparison", refuse)
     page.button(key="compare.start").click().run()
     assert warnings(page) == ["There is no subdomain called 'nigth'."]
+
+
+def test_expert_settings_are_those_that_a_comparison_reads() -> None:
+    names = form.expert_fields()
+    assert {"generator.form", "adapter.head", "adapter.class_start", "adapter.adversarial", "adapter_layer",
+            "sampling.conditions", "shot_borders", "methods"} <= set(names)  # fmt: skip
+    assert not {"seeds", "target", "adapter.low_rank", "sampling.weight", "bank", "adapter"} & set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_every_expert_setting_has_a_widget_that_changes_nothing_by_itself(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value("x.npz")
+    page.multiselect(key="compare.expert").set_value(form.expert_fields()).run()
+    assert not page.exception and not warnings(page)
+    page.button(key="compare.start").click().run()
+    assert started == [{"bank": "x.npz", "protocol": "longtail"}]
+
+
+def test_expert_settings_reach_the_comparison_and_wrong_ones_are_a_sentence(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value("x.npz")
+    chosen = ["adapter.head", "adapter_layer", "taus", "sampling.conditions", "sampling.recipe_strength",
+              "methods", "shot_borders"]  # fmt: skip
+    page.multiselect(key="compare.expert").set_value(chosen).run()
+    page.selectbox(key="compare.adapter.head").set_value("cosine")
+    page.text_input(key="compare.adapter_layer").set_value("auto")
+    page.text_input(key="compare.taus").set_value("1, 1.5")
+    page.text_area(key="compare.sampling.conditions").set_value("a in x = b in x\n\nb in x = a in x\n")
+    page.text_input(key="compare.sampling.recipe_strength").set_value("0.5")
+    page.multiselect(key="compare.methods").set_value(["ce", "gelda"])
+    page.text_input(key="compare.shot_borders").set_value("21, 99").run()
+    assert not warnings(page)
+    page.button(key="compare.start").click().run()
+    assert started == [
+        {"bank": "x.npz", "protocol": "longtail", "adapter": {"head": "cosine"}, "adapter_layer": "auto",
+         "taus": (1, 1.5), "methods": ("ce", "gelda"), "shot_borders": (21, 99),
+         "sampling": {"conditions": ("a in x = b in x", "b in x = a in x"), "recipe_strength": 0.5}}
+    ]  # fmt: skip
+    config = resolve_compare(started[0])
+    assert config.adapter.head == "cosine" and config.sampling.recipe_strength == 0.5
+    page.text_input(key="compare.taus").set_value("1, much").run()
+    assert warnings(page) and "'taus.1' is 'much'" in warnings(page)[0]
+    assert page.button(key="compare.start").disabled
+    page.text_input(key="compare.taus").set_value("1")
+    page.text_area(key="compare.sampling.conditions").set_value("a in x").run()
+    assert "sampling.conditions 'a in x': write" in warnings(page)[0]
 
 
 @pytest.mark.parametrize("theme", list(THEMES))

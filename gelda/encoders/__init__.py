@@ -236,14 +236,12 @@ def get(name: str) -> EncoderSpec:
         from gelda.encoders import timm_image
 
         name = timm_image.hub_name(name)
-    config = folders.read_config(folders.fetch(name, [folders.CONFIG]))
-    family = family_of(config, name)
-    patterns = [*folders.SETTINGS, *folders.WEIGHTS]
+    family = family_of(folders.config(name), name)
     return EncoderSpec(
         title=name,
         note=f"{family.title}: {family.note}",
-        load=lambda: family.load(folders.fetch(name, patterns)),
-        revision=lambda: folders.revision(folders.fetch(name, patterns)),
+        load=lambda: family.load(folders.fetch(name)),
+        revision=lambda: folders.revision(folders.fetch(name)),
         media=family.media,
         poolings=family.poolings,
     )
@@ -277,9 +275,9 @@ def choose_layers(layers: Iterable[str], text: str) -> list[str]:
             chosen.update(names)
         elif part in names:
             chosen.add(part)
-        elif part.startswith("last") and last.isdigit() and 0 < int(last) <= len(blocks):
+        elif part.startswith("last") and last.isdecimal() and 0 < int(last) <= len(blocks):
             chosen.update(blocks[-int(last) :])
-        elif part.isdigit() and 0 < int(part) <= len(blocks):
+        elif part.isdecimal() and 0 < int(part) <= len(blocks):
             chosen.add(blocks[int(part) - 1])
         else:
             raise UserError(
