@@ -21,6 +21,7 @@ from typing import Any
 from gelda.artifacts import FORMAT, check_format, read_json, write_json
 from gelda.encoders import assets
 from gelda.errors import UserError
+from gelda.paths import home
 
 HEARTBEAT = 2.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
@@ -72,11 +73,6 @@ class RunState:
         value = asdict(self)
         del value["path"], value["shipped"]
         return {"format": FORMAT, **value}
-
-
-def home() -> Path:
-    """The workspace: `$GELDA_HOME`, or `~/.gelda`."""
-    return Path(os.environ.get("GELDA_HOME") or Path.home() / ".gelda").expanduser()
 
 
 def readonly() -> bool:

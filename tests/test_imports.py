@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # design.md's order, with our additions.
 ORDER = (
-    "__init__ errors artifacts seeds device manifest media datasets encoders model_card pretrain latents "
+    "__init__ errors artifacts paths seeds device manifest media datasets encoders model_card pretrain latents "
     "extraction npz ready texts semantic_tables semantic_files semantics compositions conditions losses "
     "mixers posts recipes domains metrics statistics schedulers settings config compare_config allocation "
     "adapter pool heads class_start low_rank denoiser diffusion sampler augmenters finetune splits protocols projection "

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from gelda.datasets.items import ItemDecoder, source_decoder
 from gelda.errors import unknown
 from gelda.manifest import Manifest
+
+__all__ = ["DATASETS", "DatasetSpec", "ItemDecoder", "get", "source_decoder", "thumbnails"]
 
 
 @dataclass(frozen=True)
