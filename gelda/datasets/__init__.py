@@ -1,98 +1,26 @@
-"""DATASETS: every source of items. Adding one = one entry here and one module beside it."""
+"""Where items come from: DATASETS that ship, READERS of a person's own files, and how one item is decoded."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
-import pandas as pd
-
+from gelda.datasets.demos import DATASETS, DatasetSpec, get, thumbnails
 from gelda.datasets.items import ItemDecoder, source_decoder
-from gelda.errors import unknown
-from gelda.manifest import Manifest
+from gelda.datasets.options import Columns, SourceOptions
+from gelda.datasets.readers import READERS, open_demo, open_source, probe
+from gelda.datasets.source import Problem, Source
+from gelda.datasets.splitting import find_leaks
 
-__all__ = ["DATASETS", "DatasetSpec", "ItemDecoder", "get", "source_decoder", "thumbnails"]
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """How to list a dataset's items and how to read some of them.
-
-    manifest()      -> Manifest of every item
-    read(uris)      -> float32 [N, channels, height, width] in [0, 1]
-    class_attributes, subdomain_attributes -> float [C, k], [S, k]: the dataset's own attribute tables
-    """
-
-    title: str
-    note: str
-    caveat: str  # what a reader of results on it must know
-    manifest: Callable[[], Manifest]
-    read: Callable[[list[str]], np.ndarray]
-    class_attributes: Callable[[], np.ndarray]
-    subdomain_attributes: Callable[[], np.ndarray]
-
-
-def _digits_manifest() -> Manifest:
-    from gelda.datasets import digits
-
-    labels = digits.labels()
-    rows = [
-        {
-            "id": f"{i:04d}-{name}",
-            "uri": f"digits:{i}/{s}",
-            "label": int(y),
-            "subdomain": s,
-            "group": f"{i:04d}",
-        }
-        for i, y in enumerate(labels)
-        for s, name in enumerate(digits.CONDITIONS)
-    ]
-    return Manifest(pd.DataFrame(rows), digits.CLASS_NAMES, digits.CONDITIONS, "digits")
-
-
-def _digits_read(uris: list[str]) -> np.ndarray:
-    from gelda.datasets import digits
-
-    pairs = np.array([[int(v) for v in uri.removeprefix("digits:").split("/")] for uri in uris]).reshape(
-        -1, 2
-    )
-    return digits.draw(pairs[:, 0], pairs[:, 1])
-
-
-def _digits_attribute(name: str) -> Callable[[], np.ndarray]:
-    def load() -> np.ndarray:
-        from gelda.datasets import digits
-
-        return np.asarray(getattr(digits, name), dtype=np.float32)
-
-    return load
-
-
-DATASETS: dict[str, DatasetSpec] = {
-    "digits": DatasetSpec(
-        title="Handwritten digits",
-        note="1 797 digits written by people (scikit-learn), drawn at 32×32 under five writing conditions.",
-        caveat="Who wrote which digit is unknown, so writers are shared between training and test.",
-        manifest=_digits_manifest,
-        read=_digits_read,
-        class_attributes=_digits_attribute("CLASS_ATTRIBUTES"),
-        subdomain_attributes=_digits_attribute("CONDITION_ATTRIBUTES"),
-    ),
-}
-
-
-def get(name: str) -> DatasetSpec:
-    """The entry for `name`, or an error that lists the valid names."""
-    if name not in DATASETS:
-        raise unknown("dataset", name, DATASETS)
-    return DATASETS[name]
-
-
-def thumbnails(points: pd.DataFrame) -> np.ndarray:
-    """Images of real rows by their uri: uint8 [N, height, width], dark ink on light paper as drawn."""
-    uris = list(points["uri"])
-    if not uris:
-        return np.zeros((0, 32, 32), np.uint8)
-    images = get(uris[0].split(":", 1)[0]).read(uris)
-    return np.clip(images[:, 0] * 255, 0, 255).astype(np.uint8)
+__all__ = [
+    "DATASETS",
+    "READERS",
+    "Columns",
+    "DatasetSpec",
+    "ItemDecoder",
+    "Problem",
+    "Source",
+    "SourceOptions",
+    "find_leaks",
+    "get",
+    "open_demo",
+    "open_source",
+    "probe",
+    "source_decoder",
+    "thumbnails",
+]

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from gelda import media
+from gelda.datasets.demos import DATASETS
 from gelda.paths import inside
 
 
@@ -26,6 +27,8 @@ class ItemDecoder:
         scheme, separator, rest = uri.partition(":")
         if separator and scheme in SCHEMES:
             return SCHEMES[scheme](self, rest)
+        if separator and scheme in DATASETS:
+            return DATASETS[scheme].read([uri])[0]
         path, start, end = media.segment_of(uri) if self.media == "audio" else (uri, None, None)
         return media.load(self.media, inside(self.root, path), start, end)
 
@@ -40,13 +43,20 @@ def text_uri(text: str) -> str:
     return f"data:,{quote(text, safe=' ')}"
 
 
-def _digits(decoder: ItemDecoder, rest: str) -> Any:
-    from gelda import datasets
+def _cifar(decoder: ItemDecoder, rest: str) -> Any:
+    from gelda.datasets import cifar
 
-    return datasets.get("digits").read([f"digits:{rest}"])[0]
+    return cifar.decode(decoder.root, rest)
+
+
+def _hub(decoder: ItemDecoder, rest: str) -> Any:
+    from gelda.datasets import hub
+
+    return hub.decode(decoder.media, decoder.root, rest)
 
 
 SCHEMES: dict[str, Callable[[ItemDecoder, str], Any]] = {
     "data": lambda decoder, rest: unquote(rest.removeprefix(",")),
-    "digits": _digits,
+    "cifar": _cifar,
+    "hf": _hub,
 }

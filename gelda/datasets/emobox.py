@@ -1,0 +1,192 @@
+"""EmoBox manifests: one item of JSON a line (or one JSON), folds, label maps, several corpora as one source.
+
+Form and folds: Ma et al., EmoBox, Interspeech 2024, github.com/emo-box/EmoBox (`data/<set>/fold_k/…`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gelda.artifacts import read_json
+from gelda.datasets.assemble import Raw
+from gelda.datasets.labels import label_map, mapped
+from gelda.datasets.lists import read_text
+from gelda.datasets.options import SourceOptions
+from gelda.datasets.source import Problem
+from gelda.errors import UserError
+from gelda.paths import inside, permitted
+
+SUFFIXES = (".jsonl", ".json")
+FIELDS = {
+    "uri": ("wav", "audio", "path"),
+    "label": ("emo", "label", "emotion"),
+    "subdomain": ("language", "lang"),
+    "group": ("speaker", "spk", "speaker_id"),
+    "start": ("start_time",),
+    "end": ("end_time",),
+    "split": ("split",),
+}
+HEIGHT = 4  # folders above a manifest that its paths may start from
+_FOLD = re.compile(r"(.+)_(train|valid|test)_fold_(\d+)")
+
+
+def recognises(path: str) -> bool:
+    """A manifest, a corpus' folder (with `fold_k` or manifests), or a folder of such folders."""
+    try:
+        return bool(_corpora(Path(path)))
+    except OSError:
+        return False
+
+
+def read(path: str, options: SourceOptions) -> Raw:
+    """All corpora that a path names; a corpus' language is the subdomain, its speakers are the groups."""
+    corpora = _corpora(permitted(path))
+    if not corpora:
+        raise UserError(f"{path} is no EmoBox manifest: its items need 'wav' and 'emo'.")
+    problems: list[Problem] = []
+    notes: list[str] = []
+    parts, bases = [], []
+    for folder, name in corpora:
+        rows = pd.concat(
+            [_table(file, split, problems) for split, file in _files(folder, name, options.fold, notes)],
+            ignore_index=True,
+        )
+        own = folder / "label_map.json"
+        if own.is_file() and options.label_map is None:
+            rows = mapped(rows, label_map(str(own)), f"{name}'s label_map.json", problems, notes)
+        bases.append(permitted(options.root) if options.root else _base(folder, rows))
+        parts.append(rows)
+    root = Path(os.path.commonpath(bases))
+    for rows, base in zip(parts, bases, strict=True):
+        relative = base.relative_to(root).as_posix()
+        if relative != ".":
+            rows["uri"] = relative + "/" + rows["uri"]
+    rows = pd.concat(parts, ignore_index=True)
+    title = permitted(path).name if len(corpora) > 1 else corpora[0][1]
+    return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes))
+
+
+def _corpora(path: Path) -> list[tuple[Path, str]]:
+    """(folder, corpus' name) of every corpus at a path; "" of manifests: the file itself is the name."""
+    if path.is_file():
+        fold = _FOLD.fullmatch(path.stem)
+        if path.suffix not in SUFFIXES or not _is_manifest(path):
+            return []
+        return [(path.parent.parent, fold[1])] if fold else [(path.parent, path.name)]
+    found: list[tuple[Path, str]] = []
+    for folder in [path, *sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))]:
+        manifests = {
+            f.stem: f for s in reversed(SUFFIXES) for f in sorted(folder.glob(f"*{s}"))
+        }  # jsonl wins
+        own = [(folder, f.name) for _, f in sorted(manifests.items()) if _is_manifest(f)]
+        folds = {m[1] for f in folder.glob("fold_1/*_train_fold_1.json*") if (m := _FOLD.fullmatch(f.stem))}
+        whole = [(folder, name) for name in sorted(folds)]
+        found += whole + [one for one in own if Path(one[1]).stem not in folds]
+    return found
+
+
+def _files(folder: Path, name: str, fold: int | None, notes: list[str]) -> list[tuple[str, Path]]:
+    """(split, manifest) of a corpus: its fold's, or the one manifest."""
+    if name.endswith(SUFFIXES):
+        if fold is not None:
+            raise UserError(f"{folder / name} has no folds: leave out fold.")
+        return [("", folder / name)]
+    numbers = sorted(int(f.name[5:]) for f in folder.glob("fold_*") if f.name[5:].isdigit())
+    wanted = fold or 1
+    files = []
+    for split in ("train", "valid", "test"):
+        stem = folder / f"fold_{wanted}" / f"{name}_{split}_fold_{wanted}"
+        files += [(split, f) for s in SUFFIXES if (f := stem.with_name(stem.name + s)).is_file()][:1]
+    if not files:
+        raise UserError(f"{folder} has no fold {wanted}: it has {', '.join(map(str, numbers))}.")
+    if len(numbers) > 1 and fold is None:
+        notes.append(f"{name}: fold 1 of {len(numbers)}; choose another with fold.")
+    return files
+
+
+def _table(file: Path, split: str, problems: list[Problem]) -> pd.DataFrame:
+    """The items of one manifest, in the names of `Raw`."""
+    items = _items(file)
+    kept = []
+    for number, item in enumerate(items):
+        if not isinstance(item, dict) or not isinstance(_first(item, "uri"), str):
+            problems.append(Problem(f"{file.name}, item {number + 1}", "names no wav"))
+        elif item.get("type", "raw") != "raw":
+            problems.append(Problem(str(item.get("key", _first(item, "uri"))), "holds features, not sound"))
+        else:
+            kept.append(item)
+    rows = pd.DataFrame(
+        {
+            "id": [str(item.get("key", "")) for item in kept],
+            "uri": [str(_first(item, "uri")) for item in kept],
+            "label": [_text(_first(item, "label")) for item in kept],
+            "subdomain": [_text(_first(item, "subdomain")) or _text(item.get("dataset")) for item in kept],
+            "group": [_speaker(item) for item in kept],
+            "split": [_text(_first(item, "split")) or split for item in kept],
+        }
+    )
+    times = {name: pd.Series([_first(i, name) for i in kept], dtype=object) for name in ("start", "end")}
+    return rows.assign(**times) if any(t.notna().any() for t in times.values()) else rows
+
+
+def _speaker(item: dict[str, Any]) -> str:
+    """Speakers are numbered anew in every corpus."""
+    speaker = _text(_first(item, "group"))
+    return f"{item['dataset']}/{speaker}" if speaker and item.get("dataset") else speaker
+
+
+def _first(item: dict[str, Any], column: str) -> Any:
+    return next((item[name] for name in FIELDS[column] if item.get(name) is not None), None)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _items(file: Path) -> list[Any]:
+    """Items of JSON Lines, of a JSON list, or of a JSON object key → item."""
+    text = read_text(file).strip()
+    if file.suffix == ".json" or text.startswith("["):
+        values = read_json(file)
+        if isinstance(values, dict):
+            return [{"key": key, **item} if isinstance(item, dict) else item for key, item in values.items()]
+        return values if isinstance(values, list) else []
+    items = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                items.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{file}, line {number} is not valid JSON ({error.msg}): mend it.") from error
+    return items
+
+
+def _is_manifest(file: Path) -> bool:
+    """Whether the first item, looked for in the first 64 kB, has a wav and a label."""
+    with open(file, "rb") as stream:
+        head = stream.read(65_536).decode("utf-8-sig", "ignore")
+    start = re.search(r"\{[^{}]*\}", head)
+    try:
+        item = json.loads(start[0]) if start else None
+    except json.JSONDecodeError:
+        return False
+    return isinstance(item, dict) and all(_first(item, c) is not None for c in ("uri", "label"))
+
+
+def _base(folder: Path, rows: pd.DataFrame) -> Path:
+    """The folder that a corpus' paths start from: its own or one above, by the first file that is there."""
+    first = rows["uri"].head(50).tolist()
+    for base in [folder, *folder.parents][: HEIGHT + 1]:
+        for uri in first:
+            try:
+                if inside(base, uri).is_file():
+                    return base
+            except UserError:
+                break
+    return folder
