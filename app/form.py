@@ -9,8 +9,11 @@ import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from app import widgets
+from gelda import jobs
 from gelda.allocation import ALLOCATIONS
 from gelda.compare_config import CompareConfig
+from gelda.errors import UserError
 from gelda.recipes import RECIPES
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.
@@ -71,6 +74,28 @@ def settings(
     return changed
 
 
+def start_comparison(label: str, bank: str = "", disabled: bool = False, **look: Any) -> str | None:
+    """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
+    prefix = f"compare-{bank}" if bank else "compare"
+    with st.popover(label, **look):
+        if bank:
+            st.session_state.setdefault(f"{prefix}.bank", bank)
+        values = comparison(prefix)
+        pressed = st.button(
+            "Compare", type="primary", disabled=disabled or not values["bank"], key=f"{prefix}.start"
+        )
+        if disabled:
+            widgets.note("A run is going: this one can be started when it has finished.")
+        if not pressed:
+            return None
+        try:
+            with st.spinner("Reading the latents"):
+                return jobs.start_comparison(values)
+        except UserError as error:
+            st.warning(str(error))
+            return None
+
+
 def comparison(prefix: str = "compare") -> dict[str, Any]:
     """The form of a new comparison: bank, protocol, what the protocol needs; what is to be started."""
     fields = CompareConfig.model_fields
@@ -108,11 +133,21 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
         return st.selectbox(
             label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
         )
-    if isinstance(default, str):
-        return st.text_input(label, default, help=words, key=key).strip()
+    kinds = get_args(field.annotation)
+    if isinstance(default, str) or (default is None and str in kinds):
+        text = st.text_input(label, default or "", help=words, key=key).strip()
+        return text or (None if type(None) in kinds else "")
+    if isinstance(default, dict):
+        lines = "\n".join(f"{k} = {'' if v is None else v}" for k, v in default.items())
+        return _pairs(
+            st.text_area(label, lines, help=f"{words} One a line: name = value.", key=key, height=80)
+        )
+    if isinstance(default, tuple):
+        text = st.text_input(label, ", ".join(default), help=f"{words} With commas between.", key=key)
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     low, high = _bounds(field)
-    step: Any = 1 if isinstance(default, int) else 0.1
-    kind = type(default)
+    kind = type(default) if default is not None else next(k for k in kinds if k is not type(None))
+    step: Any = 1 if kind is int else 0.1
     return st.number_input(
         label,
         min_value=None if low is None else kind(low),
@@ -122,6 +157,11 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
         help=words,
         key=key,
     )
+
+
+def _pairs(text: str) -> dict[str, str | None]:
+    rows = [line.split("=", 1) for line in text.splitlines() if "=" in line]
+    return {key.strip(): value.strip() or None for key, value in rows}
 
 
 def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:

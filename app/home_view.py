@@ -148,15 +148,12 @@ def _ways_on(run: runs.RunState | None) -> None:
 def _new_comparison(going: bool) -> None:
     st.subheader("Your own latents")
     widgets.note("Every method on an .npz of latents from any encoder: minutes to hours, in the background.")
-    with st.popover("New comparison"):
-        values = form.comparison()
-        if st.button("Compare", type="primary", disabled=going or not values["bank"], key="compare.start"):
-            with st.spinner("Reading the latents"):
-                _attempt(jobs.start_comparison, values)
-        widgets.note(
-            "The file holds z_&lt;layer&gt;, y, class_names and, for a transfer, subdomain and "
-            "subdomain_names. More settings: <code>gelda compare --help</code>."
-        )
+    if form.start_comparison("New comparison", disabled=going):
+        st.rerun()
+    widgets.note(
+        "The file holds z_&lt;layer&gt;, y, class_names and, for a transfer, subdomain and "
+        "subdomain_names. More settings: <code>gelda compare --help</code>."
+    )
 
 
 def _going() -> bool:

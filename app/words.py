@@ -24,6 +24,7 @@ MEANINGS = {
     "unseen": "accuracy where a class has no real training sample under a condition",
     "overall": "accuracy over all items",
 }
+NOUNS = {"image": "picture", "audio": "clip", "text": "text", "": "item"}
 STATUS = {
     "queued": "waiting to start",
     "running": "running",

@@ -1,0 +1,236 @@
+"""Data: what there is of every class in every subdomain, what it looks and sounds like, what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import data_charts, form, media_view, source_form, sources, state, widgets, words
+from app.results_view import show
+from gelda import datasets, jobs, runs
+from gelda.errors import UserError
+
+PAGES = Path(__file__).resolve().parent.parent / "pages"
+PROBLEMS = 200  # rows of the table on the page; the file has them all
+
+
+def view() -> None:
+    """The whole page."""
+    path, options = source_form.asked()
+    head = st.container()
+    source_form.chooser(empty=not path)
+    look = None
+    if not path:
+        _nothing_yet(head)
+    else:
+        try:
+            look = sources.look(path, options)
+        except UserError as error:
+            with head:
+                st.title("These data cannot be opened")
+            st.warning(str(error))
+        source_form.options_form(path, options, look.names[0] if look else ())
+    if look is not None:
+        _headline(head, look, options)
+        _look(look)
+    state.publish()
+
+
+def _nothing_yet(head: st.delta_generator.DeltaGenerator) -> None:
+    with head:
+        st.title("Which items do you have?")
+        widgets.lead("Pictures, recordings or texts with a class each; or latents that were made elsewhere.")
+    rows = [
+        f"<tr><td>{words.safe(spec.title)}</td><td class='wrap'>{words.safe(spec.note)}</td></tr>"
+        for spec in datasets.READERS.values()
+    ]
+    st.subheader("What is read")
+    st.html(f'<table class="numbers forms"><tbody>{"".join(rows)}</tbody></table>')
+    widgets.note("No data at hand? The demo's digits are under Demos.")
+
+
+def finding(look: sources.Look) -> str:
+    """How much there is, in one line."""
+    classes, subdomains = look.names
+    noun = "latent" if look.bank else words.NOUNS[look.source.media]
+    parts = words.count(len(classes), "class", "classes")
+    if len(subdomains) > 1:
+        parts += f" in {words.count(len(subdomains), 'subdomain')}"
+    return f"{words.count(len(look.table), noun)} of {parts}"
+
+
+def _headline(head: st.delta_generator.DeltaGenerator, look: sources.Look, options: object) -> None:
+    with head:
+        title, action = st.columns([0.72, 0.28], gap="large", vertical_alignment="center")
+        with title:
+            st.title(finding(look))
+            widgets.note(" · ".join(words.safe(part) for part in _facts(look)))
+        with action:
+            _action(look, options)
+
+
+def _facts(look: sources.Look) -> list[str]:
+    source = look.source
+    facts = [source.name] if source.name == look.path else [source.name, look.path]
+    if source.grouped:
+        groups = look.table["group"].nunique()
+        facts.append(f"{words.count(groups, 'group')} (such as speakers) that a split must not part")
+    if look.bank:
+        layers = [f"{name} ({width})" for name, width in look.bank.layers.items()]
+        shown = ", ".join(layers) if len(layers) <= 6 else f"{layers[0]} … {layers[-1]}"
+        facts.append(f"{words.count(len(layers), 'layer')}: {shown}")
+    return facts
+
+
+def _action(look: sources.Look, options: source_form.SourceOptions) -> None:
+    """The next step: items are encoded, latents are compared."""
+    if runs.readonly():
+        widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
+        return
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if look.bank is None:
+            if st.button("Encode these items", type="primary"):
+                st.switch_page(PAGES / "latents.py", query_params=source_form.query(look.path, options))
+        else:
+            if st.button("Layers"):
+                st.switch_page(PAGES / "latents.py", query_params={"bank": look.path})
+            if form.start_comparison("Compare methods on these latents", look.path, type="primary"):
+                st.switch_page(PAGES / "home.py")
+
+
+def _look(look: sources.Look) -> None:
+    left, right = st.columns([0.56, 0.44], gap="large")
+    with left:
+        part = _part(look)
+        label, subdomain = _chosen(look)
+        table = look.counts(look.rows(part))
+        noun = words.NOUNS[look.source.media]
+        figure = data_charts.counts(table, *look.names, noun, st.context.theme.type, (label, subdomain))
+        show(figure, "counts", on_select=_clicked)
+        _splits(look)
+        _remarks(look)
+    with right:
+        _previews(look, part, label, subdomain)
+    _problems(look)
+
+
+def _part(look: sources.Look) -> str:
+    """Which split is counted: training where there is one, for its counts are what a class has to learn from."""
+    parts = ["all", *look.splits]
+    if len(parts) < 3:
+        return "all"
+    state.bind("part", "train" if "train" in parts else "all", parts)
+    titles = {"all": "All", "train": "Training", "valid": "Validation", "test": "Test"}
+    st.segmented_control("Items counted", parts, key="part", format_func=titles.get, required=True)
+    return state.value("part")
+
+
+def _chosen(look: sources.Look) -> tuple[int, int]:
+    """The cell in the URL by name, as numbers; -1 is all of an axis."""
+    found = []
+    for name, names in zip(("class", "subdomain"), look.names, strict=True):
+        state.bind(name, "", ["", *names])
+        found.append(names.index(chosen) if (chosen := state.value(name)) else -1)
+    return found[0], found[1]
+
+
+def _clicked() -> None:
+    """A click on a cell shows its items; the same widgets as by hand hold it."""
+    picked = st.session_state["chart-counts"].selection.points
+    if picked:
+        names = st.session_state["_names"]
+        label, subdomain = picked[0]["customdata"]
+        state.put("class", names[0][int(label)])
+        if len(names[1]) > 1:
+            state.put("subdomain", names[1][int(subdomain)])
+        state.put("more", 0)
+
+
+def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None:
+    st.session_state["_names"] = look.names
+    both = st.columns(2, gap="small")
+    titles = ("Class", "Subdomain")
+    for column, key, title, names in zip(both, ("class", "subdomain"), titles, look.names, strict=True):
+        if len(names) > 1:
+            column.selectbox(
+                title, ["", *names], key=key, format_func=lambda n, t=title: n or f"Every {t.lower()}"
+            )
+    if not look.shown:
+        widgets.note(
+            "Latents came without their items: there is nothing to see or hear. A bank that GeLDA encodes keeps them."
+        )
+        return
+    rows = spread(look.table, look.rows(part, label, subdomain))
+    if not len(rows):
+        widgets.note("No item here: synthetic latents could be drawn for this cell.")
+        return
+    step = media_view.SHOWN[look.source.media]
+    start = int(st.session_state.get("more", 0)) % len(rows)
+    shown = look.table.iloc[rows[start : start + step]]
+    captions = [_caption(look, row, label, subdomain) for row in shown.itertuples()]
+    media_view.previews(look.source.media, look.source.decode, list(shown["uri"]), captions, look.key)
+    if len(rows) > step:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Others", on_click=state.put, args=("more", (start + step) % len(rows)))
+            widgets.note(f"{len(shown)} of {words.count(len(rows), words.NOUNS[look.source.media])}")
+
+
+def spread(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Rows in an order that shows every cell early: the first of each, then the second; shuffled by a seed."""
+    order = rows[np.random.default_rng(0).permutation(len(rows))]
+    cells = table.iloc[order].groupby(["label", "subdomain"], sort=False)
+    place = cells.cumcount().to_numpy()
+    return order[np.lexsort((cells.ngroup().to_numpy(), place))]
+
+
+def _caption(look: sources.Look, row: object, label: int, subdomain: int) -> str:
+    """What is not said by the choice already."""
+    classes, subdomains = look.names
+    parts = [classes[row.label]] if label < 0 else []
+    if subdomain < 0 and len(subdomains) > 1:
+        parts.append(subdomains[row.subdomain])
+    if not parts:
+        parts.append(row.group if look.source.grouped else str(row.id).rpartition("/")[2])
+    return ", ".join(parts)
+
+
+def _splits(look: sources.Look) -> None:
+    if not look.splits:
+        return
+    heads = ["", "items", "classes", "subdomains", *(["groups"] if look.source.grouped else [])]
+    body = []
+    for name in look.splits:
+        part = look.table.iloc[look.rows(name)]
+        numbers = [len(part), part["label"].nunique(), part["subdomain"].nunique()]
+        if look.source.grouped:
+            numbers.append(part["group"].nunique())
+        cells = "".join(f"<td>{n:,}</td>".replace(",", "\u202f") for n in numbers)
+        body.append(f"<tr><td>{name}</td>{cells}</tr>")
+    header = "".join(f"<th>{h}</th>" for h in heads)
+    st.html(
+        f'<table class="numbers compact"><thead><tr>{header}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    )
+
+
+def _remarks(look: sources.Look) -> None:
+    """What two splits share although they must not, and what was merged, mapped or assumed."""
+    leaks = datasets.find_leaks(look.source)
+    for sentence in leaks:
+        st.warning(sentence)
+    notes = [text for text in look.source.notes if text not in leaks]
+    if notes:
+        st.subheader("How they were read")
+        st.markdown("\n".join(f"- {text}" for text in notes))
+
+
+def _problems(look: sources.Look) -> None:
+    found = look.source.problems
+    if not found:
+        return
+    st.subheader(f"{words.count(len(found), 'item')} left out")
+    frame = pd.DataFrame([(p.item, p.reason) for p in found], columns=["item", "reason"])
+    st.dataframe(frame.head(PROBLEMS), hide_index=True, height=min(420, 38 + 35 * len(frame)))
+    st.download_button("CSV", frame.to_csv(index=False), "left-out.csv", "text/csv", on_click="ignore")
