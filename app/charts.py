@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from app import words
 from app.palette import LIMIT, Theme, theme
+from gelda.projection import thinned
 
 BODY = "IBM Plex Sans, Helvetica Neue, Arial, sans-serif"
 SERIF = "Newsreader, Georgia, serif"
@@ -273,13 +274,9 @@ def plain_map(xy: np.ndarray, points: pd.DataFrame, colours: np.ndarray, theme_n
 
 
 def stratified(points: pd.DataFrame, rows: np.ndarray, limit: int = PLAIN_LIMIT) -> np.ndarray:
-    """At most `limit` of `rows`; small (class, condition, origin) cells stay whole, large ones thin out."""
-    if len(rows) <= limit:
-        return rows
+    """At most `limit` of `rows`; small (class, subdomain, origin) cells stay whole, large ones thin out."""
     cells = points.iloc[rows].groupby(["label", "subdomain", "origin"], sort=False).ngroup().to_numpy()
-    order = np.random.default_rng(0).permutation(len(rows))
-    place = pd.Series(cells[order]).groupby(cells[order]).cumcount().to_numpy()
-    return np.sort(rows[order[np.argsort(place, kind="stable")[:limit]]])
+    return rows[thinned(cells, limit, np.random.default_rng(0))]
 
 
 def _log_ticks(low: float, high: float) -> list[int]:

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import explore_filters as filters
 from app import loading, selection_view, state, widgets, words
 from app import map as latent_map
 from app.palette import LIMIT, theme
 from gelda import jobs, projection, report, runs
 
-SOURCES = ("real", "synthetic")
-COLOURS = ("class", "condition", "source")
 CONTROLS = (0.26, 0.2, 0.3)  # widths of layer, scope and colour beside the run picker
 GIVE_UP = 600  # seconds after which a map that is not there is offered again
 
@@ -29,11 +28,12 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     points = loading.points(run.path)
     classes, subdomains = meta["class_names"], meta["subdomain_names"]
     layers, maps = projection.layers(run.path), loading.maps(run.path)
-    _bind(meta, layers, maps, points)
-    _controls(layers, meta, places)
+    axis = words.axis(run)
+    filters.bind(meta, layers, maps, points)
+    filters.controls(layers, meta, places, axis)
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
-        visible = _filters(meta, points)
+        visible = filters.view(meta, points, axis)
     info = _chosen_map(maps)
     rows = np.asarray(state.selection(run.id).rows, dtype=np.int64)
     with left:
@@ -43,7 +43,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
             rows = rows[visible[rows]]
             _map(run, info, points, visible, rows, meta)
     if info is not None:
-        selection_view.view(run, points, rows, (classes, subdomains))
+        selection_view.view(run, points, rows, (classes, subdomains), meta)
     state.publish()
 
 
@@ -56,93 +56,6 @@ def _headline(meta: dict[str, Any]) -> str:
         return " and ".join(both)
     latents = words.count(int(made[empty].sum()), "synthetic latent")
     return f"{int(empty.sum())} of {empty.size} cells hold no training sample; {latents} stand in for them"
-
-
-def _bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame) -> None:
-    """Seed every setting of the view from the URL or what it was on the last page."""
-    first = next((m for m in maps if m.scope_kind == "all" and m.has_synthetic), maps[0] if maps else None)
-    own = next((layer.name for layer in layers if layer.generation_layer), layers[0].name)
-    state.bind("layer", first.layer if first else own, [layer.name for layer in layers])
-    state.bind("scope", "all", _scopes(meta))
-    state.bind("colour", "class", COLOURS)
-    state.bind("classes", [], list(meta["class_names"]))
-    state.bind("conditions", [], list(meta["subdomain_names"]))
-    state.bind("show", list(SOURCES), SOURCES)
-    state.bind("split", [], [s for s in points["split"].unique() if s])
-    state.bind("made", [], [m for m in points["method"].unique() if m])
-    state.bind("rejected", True)
-
-
-def _scopes(meta: dict[str, Any]) -> list[str]:
-    kinds = (("class", meta["class_names"]), ("subdomain", meta["subdomain_names"]))
-    return ["all", *(f"{kind}:{name}" for kind, names in kinds for name in names)]
-
-
-def _scope_title(scope: str) -> str:
-    kind, _, name = scope.partition(":")
-    return {"all": "Everything", "class": f"Class {name}", "subdomain": f"Condition {name}"}[kind]
-
-
-def _controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any]) -> None:
-    titles = {layer.name: layer.title for layer in layers}
-    layer, scope, colour = places
-    layer.selectbox(
-        "Layer", list(titles), key="layer", format_func=titles.get,
-        help=words.safe(meta.get("layer_reason", "")) or None,
-    )  # fmt: skip
-    scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=_scope_title)
-    colour.segmented_control("Colour by", COLOURS, key="colour", required=True, format_func=str.capitalize)
-
-
-def _filters(meta: dict[str, Any], points: pd.DataFrame) -> np.ndarray:
-    """The grid and the filters; returns which points are visible, ``[N]``."""
-    names = {"classes": meta["class_names"], "conditions": meta["subdomain_names"]}
-    on = {field: [names[field].index(n) for n in state.value(field)] for field in names}
-
-    def to_cell(label: int, subdomain: int) -> None:
-        wanted = {
-            "classes": [names["classes"][label]] if label >= 0 else [],
-            "conditions": [names["conditions"][subdomain]] if subdomain >= 0 else [],
-        }
-        same = all(state.value(field) == value for field, value in wanted.items())
-        for field, value in wanted.items():
-            state.put(field, [] if same else value)  # a second click shows everything again
-
-    st.markdown("**Training samples and synthetic latents**")
-    widgets.cell_grid(meta, on["classes"], on["conditions"], to_cell)
-    widgets.note(
-        "Real samples in training, +synthetic. Dashed: none in training. Click a cell, a class or a "
-        "condition to see it alone; click again for everything."
-    )
-    st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
-    with st.expander("More filters", expanded=bool(state.value("split") or state.value("made"))):
-        st.multiselect("Classes", names["classes"], key="classes", placeholder="All classes")
-        st.multiselect("Conditions", names["conditions"], key="conditions", placeholder="All conditions")
-        splits = [s for s in points["split"].unique() if s]
-        st.pills("Split of real points", splits, key="split", selection_mode="multi")
-        made = [m for m in points["method"].unique() if m]
-        if len(made) > 1:
-            st.pills(
-                "Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title
-            )
-        st.toggle("Synthetic latents that the filter set aside", key="rejected")
-    return _visible(points, on["classes"], on["conditions"])
-
-
-def _visible(points: pd.DataFrame, classes: Sequence[int], conditions: Sequence[int]) -> np.ndarray:
-    shown = points["origin"].isin(state.value("show")).to_numpy()
-    real = (points["origin"] == "real").to_numpy()
-    if classes:
-        shown = shown & points["label"].isin(classes).to_numpy()
-    if conditions:
-        shown = shown & points["subdomain"].isin(conditions).to_numpy()
-    if state.value("split"):
-        shown = shown & (~real | points["split"].isin(state.value("split")).to_numpy())
-    if state.value("made"):
-        shown = shown & (real | points["method"].isin(state.value("made")).to_numpy())
-    if not state.value("rejected"):
-        shown = shown & points["kept"].to_numpy(dtype=bool)
-    return shown
 
 
 def _chosen_map(maps: Sequence[Any]) -> Any:
@@ -167,7 +80,8 @@ def _offer(run: runs.RunState, layers: Sequence[Any]) -> None:
     )
     going = running or (entry is None and st.session_state.get("_making") == wanted)
     with st.container(border=True, height=570, vertical_alignment="center", horizontal_alignment="center"):
-        st.markdown(f"**{_scope_title(state.value('scope'))}, {title}: no map has been made yet.**")
+        scope = filters.scope_title(state.value("scope"), words.axis(run))
+        st.markdown(f"**{scope}, {title}: no map has been made yet.**")
         if entry is not None and entry.state == "failed":
             st.warning(entry.message or "Making this map failed.")
         if runs.readonly():
@@ -211,10 +125,11 @@ def _map(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.ndarra
     latent_map.draw(layout, key="map", height=570, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
     drawn = int((visible & on_map).sum())
-    total = int(on_map.sum())
+    total = int((on_map & filters.offered(points)).sum())
     said = f"{drawn:,} of {total:,} points drawn.".replace(",", "\u202f")
     if not info.has_synthetic:
         said += " Synthetic latents start at the layer they are generated at, so this layer has none."
+    said = " ".join([said, *map(words.safe, meta.get("notes", ()))])
     widgets.note(f"{said} {words.trust(info.trustworthiness, info.n_neighbors)}")
 
 
@@ -235,7 +150,7 @@ def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.n
     if colour == "source":
         colours = np.where(synthetic, latent_map.ACCENT, latent_map.GREY)
         labels = [{**entry, "colour": latent_map.GREY} for entry in labels]
-    made = int((synthetic & visible).sum())
+    made, shade = int((synthetic & visible).sum()), words.axis(run) if colour == "condition" else colour
     return latent_map.Layout(
         view=f"{run.id}/{info.key}",
         xy=xy,
@@ -249,7 +164,7 @@ def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.n
         sources=report.METHOD_TITLES,
         near=near,
         distance=distance,
-        alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {colour}.",
+        alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {shade}.",
     )
 
 

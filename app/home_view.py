@@ -117,10 +117,8 @@ def _ways_on(run: runs.RunState | None) -> None:
     with first:
         st.subheader("Look closer")
         widgets.note("The map, layer by layer: pick points, see what each synthetic latent is near to.")
-        if run is not None and run.comparison:
-            widgets.note("The comparison shown here keeps no map; runs that have one are listed below.")
-        else:
-            st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=run is None)
+        mapped = run is not None and run.mapped
+        st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=not mapped)
     with second:
         st.subheader("Is it real?")
         widgets.note("Every method side by side, with intervals, and where the gain ends.")
@@ -219,7 +217,7 @@ def _compares(run: runs.RunState) -> str:
 
 def _actions(run: runs.RunState) -> None:
     if run.status == "done":
-        if not run.comparison:
+        if run.mapped:
             st.page_link(PAGES / "explore.py", label="Explore", query_params={"run": run.id})
         st.page_link(PAGES / "results.py", label="Results", query_params={"run": run.id})
     elif runs.readonly() or run.status == "broken":

@@ -126,7 +126,7 @@ def draw(
     if fallback:
         _draw_plain(layout, height)
     sheet = loading.sprites(run)
-    ready = sheet.done() and sheet.exception() is None
+    ready = sheet.done() and sheet.exception() is None and sheet.result().image
     atlas = {"url": _publish(sheet.result().image, key), "across": sheet.result().across} if ready else None
     slots = sheet.result().slot if ready else None
 
@@ -160,7 +160,7 @@ def _draw_plain(layout: Layout, height: int) -> None:
     rows = charts.stratified(layout.points, np.flatnonzero(layout.visible & np.isfinite(layout.xy[:, 0])))
     st.caption(
         f"This browser offers no WebGL2, so the map shows a sample of {len(rows):,} points, evenly from "
-        "every class and condition; selecting needs a browser with WebGL2."
+        "every class and subdomain; selecting needs a browser with WebGL2."
     )
     figure = charts.plain_map(
         layout.xy[rows], layout.points.iloc[rows], layout.colours[rows], st.context.theme.type

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ def method_title(name: str) -> str:
 
 
 def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance: np.ndarray,
-                    names: tuple[Sequence[str], Sequence[str]]) -> pd.DataFrame:  # fmt: skip
+             names: tuple[Sequence[str], Sequence[str]], axis: str) -> pd.DataFrame:  # fmt: skip
     """Selected points in words, with their nearest real training point."""
     part = points.iloc[rows]
     first = near[rows, 0]
@@ -32,7 +33,7 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
         {
             "id": part["id"].to_numpy(),
             "class": np.asarray(names[0])[part["label"]],
-            "condition": np.asarray(names[1])[part["subdomain"]],
+            axis: np.asarray(names[1])[part["subdomain"]],
             "origin": part["origin"].to_numpy(),
             "made by": [method_title(m) if m else "" for m in part["method"]],
             "split": part["split"].to_numpy(),
@@ -44,7 +45,7 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
 
 
 def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
-         names: tuple[Sequence[str], Sequence[str]]) -> None:  # fmt: skip
+         names: tuple[Sequence[str], Sequence[str]], meta: dict[str, Any]) -> None:  # fmt: skip
     if not len(rows):
         st.subheader("Select points to read them")
         widgets.note(
@@ -53,7 +54,7 @@ def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
         )
         return
     near, distance = loading.neighbours(run.path)
-    table = table_of(points, rows, near, distance, names)
+    table = table_of(points, rows, near, distance, names, words.axis(run))
     made = int((table["origin"] == "synthetic").sum())
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(
@@ -61,12 +62,13 @@ def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
             width="content",
         )
         st.button("Clear", on_click=state.select, args=(run.id, [], ""))
-    step = max(1, len(rows) // STRIP)
-    widgets.media_strip(rows[::step][:STRIP], points, near, names)
-    if len(rows) > STRIP:
-        widgets.note(
-            f"{STRIP} of {len(rows)}, evenly spread. Dashed: the nearest real image of a synthetic latent."
-        )
+    if loading.shown(meta):
+        step = max(1, len(rows) // STRIP)
+        widgets.media_strip(rows[::step][:STRIP], points, near, names)
+        if len(rows) > STRIP:
+            widgets.note(
+                f"{STRIP} of {len(rows)}, evenly spread. Dashed: the nearest real image of a synthetic one."
+            )
     st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))
     if len(table) > TABLE:
         widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")

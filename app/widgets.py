@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from app import loading, state, words
-from gelda import runs
+from gelda import jobs, runs
 from gelda.errors import UserError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -95,12 +95,12 @@ def run_picker(
     """The run a page is about, the place for its headline, and places for the page's own `controls`.
 
     The run comes from the URL, else from the last page, else it is the newest; None in an empty workspace.
-    With `maps`, comparisons are left out of the list, for they have none, but the one that was asked for.
+    With `maps`, runs that keep no points are left out of the list, but the one that was asked for.
     """
     done = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done"]
     asked = st.query_params.get("run")
     wanted = asked or state.carried("run")
-    found = [r for r in done if not (maps and r.comparison and r.id != wanted)]
+    found = [r for r in done if r.mapped or not maps or r.id == wanted]
     if asked and asked not in {r.id for r in found}:
         path = runs.find_run(asked)  # says what is wrong where there is no such run
         found.append(runs.read_state(path))
@@ -130,13 +130,16 @@ def no_run() -> None:
 
 
 def no_map(run: runs.RunState, head: Any) -> None:
-    """What Explore says of a comparison."""
+    """What Explore says of a run that keeps no points: a comparison from before they were kept."""
     with head:
-        st.title("A comparison keeps figures, no map")
+        st.title("This comparison keeps no points yet")
         lead(
-            f"{words.safe(run.name)} compares methods on latents that were made elsewhere: open its figures "
-            "in Results, or choose a run with a map from the list."
+            f"{words.safe(run.name)} was finished before comparisons kept what a map is drawn of. Its "
+            "latents can be made again, in the background; its figures stay as they are."
         )
+        if not runs.readonly() and st.button("Make them again", type="primary"):
+            jobs.resume(run.id)
+            st.rerun()
         st.page_link(
             ASSETS.parent / "pages" / "results.py", label="Open Results", query_params={"run": run.id}
         )

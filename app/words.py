@@ -87,6 +87,11 @@ def count(number_of: int, noun: str, plural: str | None = None) -> str:
     return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}".replace(",", "\u202f")
 
 
+def axis(run: Any) -> str:
+    """What a run calls its subdomains: the digits' are writing conditions."""
+    return "subdomain" if run.comparison else "condition"
+
+
 def ago(stamp: str) -> str:
     """How long since an ISO time, in words."""
     try:

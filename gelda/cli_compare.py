@@ -67,6 +67,9 @@ def compare(
     preset: ComparePreset = "default",
     json_file: JsonFile = None,
     set_: Set = None,
+    map: Annotated[
+        bool, typer.Option(" /--no-map", help="Leave the first map to Explore, which offers it.")
+    ] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what was computed before.")] = False,
 ) -> None:
     """Compare every method on ready latents; the same command again goes on where it stopped."""
@@ -83,8 +86,15 @@ def compare(
         {"classes": classes, "methods": None if methods == "all" else methods},
         {"class_semantics": class_semantics, "subdomain_semantics": subdomain_semantics},
         fm_layer,
-        {"unlabelled": unlabelled, "device": device, "precision": precision},
+        {
+            "unlabelled": unlabelled,
+            "device": device,
+            "precision": precision,
+            **({} if map else {"map": False}),
+        },
     )
+    if not map:
+        values.setdefault("map", False)
     if adapter_layer is not None:
         values.setdefault("adapter_layer", _layer(adapter_layer))
     configs = by_target(values, preset, opened)

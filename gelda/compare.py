@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
+<<<<<<< HEAD
 from gelda import augmenters, compositions, device
+=======
+from gelda import augmenters, compare_points, device, projection
+>>>>>>> M
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
-from gelda.artifacts import FORMAT, read_json, read_tensors, write_json, write_tensors
+from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.diffusion import semantic_inputs
 from gelda.choices import Choice, Choosing
 from gelda.compare_check import arm_key, check, compare_key, episodes
 from gelda.compare_config import CompareConfig
 from gelda.compare_report import compared
+from gelda.errors import UserError
 from gelda.health import generator_health
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
@@ -29,6 +34,7 @@ STAGES = {
     "select": "Choose layer, τ and every method's setting on validation",
     "train": "Train every method and test it",
     "report": "Compare, with intervals",
+    "project": "Draw the map",
 }
 __all__ = [  # used elsewhere, whichever module holds it
     "CONTROLS", "STAGES", "VOTERS", "Candidate", "Choice", "Comparison", "Setting", "arms", "build", "check",
@@ -65,6 +71,8 @@ class Comparison(Choosing):
             )
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
+        with self.recorder.stage("project", 1) as stage:
+            self._project(choices[self.seeds[0]], stage)
         return result
 
     def _sources(self, choices: dict[int, Choice]) -> dict[str, str]:
@@ -165,6 +173,28 @@ class Comparison(Choosing):
         if method in CONTROLS:
             return choice.settings.get("gelda", dict(grid_of("gelda", self.config)[0]))
         return choice.settings[method]
+
+    # -- the map ----------------------------------------------------------------------------------
+
+    def _project(self, choice: Choice, stage: StageState) -> None:
+        """Points of the first seed's first episode, and their first map; too few for a map is no failure."""
+        episode, run = self.episodes(self.seeds[0])[0], self.state.path
+        pairs = [(m, self._final(m, choice)) for m in compare_points.DRAWN if m in self.methods]
+        at = choice.adapter_layer
+        arms = [arm_key(self.config, m, choice.layer, choice.tau, own, at) for m, own in pairs]
+        key = content_key("points", self.seeds[0], choice.layer, choice.tau, at, arms)
+        if not self.state.mapped or projection.points_key(run) != key:
+            self.recorder.advance(stage, 0, "making the synthetic latents again")
+            candidates = self._candidates(episode, choice.layer, choice.tau, pairs, at)
+            made = {c.arm: c.made for c in candidates if c.made is not None}
+            compare_points.write(run, self, episode, choice, made, key)
+        if self.config.map:
+            self.recorder.advance(stage, 0, projection.WAIT)
+            try:
+                first = projection.generation_layer(run)
+                projection.project(run, first, "all", "", self.config.projection)
+            except UserError as error:
+                self.recorder.advance(stage, 0, str(error))
 
     # -- helpers --------------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ def _refuse_unread(config: CompareConfig) -> None:
 def compare_key(config: CompareConfig, bank: ReadyBank) -> str:
     """What every arm of a comparison depends on: the same command, with any arms, finds its run again."""
     apart = {"name", "device", "precision", "bank", "methods", "generator", "sampling", "seeds", "first_seed"}
+    apart |= {"map", "projection"}  # they change no figure
     dtype = device.resolve_precision(config.precision, device.resolve(config.device))
     reads = class_start.reads(config.adapter.class_start, config.generator.text_template)
     settings = config.model_dump(mode="json", exclude=apart)

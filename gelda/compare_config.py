@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from gelda import schedulers
 from gelda.config import explain, merged
 from gelda.errors import UserError, nearest
-from gelda.settings import AdapterConfig, GeneratorConfig, SamplingConfig, Settings
+from gelda.settings import AdapterConfig, GeneratorConfig, ProjectionConfig, SamplingConfig, Settings
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
 
@@ -67,6 +67,8 @@ class CompareConfig(Settings):
         class_balance=0.5,
     )
     sampling: SamplingConfig = SamplingConfig(num_inference_steps=15)
+    map: bool = Field(True, description="Draw the first map at the end; without it Explore offers to.")
+    projection: ProjectionConfig = ProjectionConfig()
 
     @property
     def one_choice(self) -> bool:
@@ -95,6 +97,7 @@ COMPARE_PRESETS: dict[str, dict[str, Any]] = {
         "validation_folds": 2,
         "selection_seeds": 1,
         "most_synthetic": 20,
+        "map": False,
         "adapter": {"steps": 20, "tune_steps": 20, "batch_size": 32, "hidden": [16]},
         "generator": {"steps": 20, "batch_size": 32, "width": 16, "depth": 1, "condition_dim": 8},
         "sampling": {"num_inference_steps": 10},

@@ -139,10 +139,11 @@ def make_projection(run_id: str, layer: str, scope_kind: str, scope_name: str) -
 
 
 def projection_config(path: Path) -> ProjectionConfig:
-    """The projection settings of a run's spec; a comparison has none."""
-    if runs.read_state(path).comparison:
-        raise UserError(f"The run '{path.name}' is a comparison of methods: it keeps no points and no map.")
-    return resolve_config(runs.read_spec(path)).projection
+    """The projection settings of a run's spec."""
+    state = runs.read_state(path)
+    if not state.mapped:
+        raise UserError(f"The run '{path.name}' keeps no points to draw a map of: run it again to its end.")
+    return (resolve_compare if state.comparison else resolve_config)(runs.read_spec(path)).projection
 
 
 def map_workspace(path: Path) -> Path | None:

@@ -287,10 +287,9 @@ class Pipeline(Adapting):
         """Points, latents of every layer, neighbours and the first map of the displayed seed."""
         _, synthetic, kept = made.get("gelda", (None, None, None))
         key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)
-        points.write_points(self.state.path, self.exp, adapted, synthetic, kept, key)
-        self.recorder.advance(stage, 0, "UMAP is compiled first, about 25 s")
-        layer = self.exp.layer
-        first = f"adapter.{layer}" if layer else adapted.fm_layer
+        points.write_run(self.state.path, self.exp, adapted, synthetic, kept, key)
+        self.recorder.advance(stage, 0, projection.WAIT)
+        first = projection.generation_layer(self.state.path)
         projection.project(self.state.path, first, "all", "", self.config.projection)
 
     # -- helpers --------------------------------------------------------------------------------

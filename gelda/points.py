@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,34 +16,12 @@ from gelda.augmenters.base import Synthetic
 from gelda.experiment import Adapted, Experiment
 from gelda.latents import Standardizer
 from gelda.projection import LayerInfo, find_neighbours
+from gelda.spaces import Space
+
+Layer = tuple[str, str, torch.Tensor, bool]  # name, title, latents [n, D], is it the generation layer?
 
 
-def point_table(
-    real: pd.DataFrame, split: NDArray[np.str_], synthetic: Synthetic | None, kept: torch.Tensor | None
-) -> pd.DataFrame:
-    """The points of a run: real rows of a manifest first, then synthetic latents as rows of the same form."""
-    table = real[["id", "uri", "label", "subdomain", "group"]].assign(
-        split=split, origin="real", method="", kept=True
-    )
-    if synthetic is None or kept is None:
-        return table
-    made = pd.DataFrame(
-        {
-            "id": [f"gelda-{i:05d}" for i in range(len(synthetic))],
-            "uri": "",
-            "label": synthetic.label.numpy(),
-            "subdomain": synthetic.subdomain.numpy(),
-            "group": "",
-            "split": "",
-            "origin": "synthetic",
-            "method": "gelda",
-            "kept": kept.numpy(),
-        }
-    )
-    return pd.concat([table, made], ignore_index=True)
-
-
-def write_points(
+def write_run(
     run: Path,
     experiment: Experiment,
     adapted: Adapted,
@@ -51,20 +29,57 @@ def write_points(
     kept: torch.Tensor | None,
     key: str,
 ) -> None:
-    """Write one seed's points (train and dev, then synthetic), their latents per layer and neighbours.
-
-    Latents are standardised on the training rows of their layer. A layer that synthetic latents do
-    not reach has values for the real points alone; the rest is NaN.
-    """
+    """Write the points of one seed of `gelda run`: train and dev, then GeLDA's synthetic latents."""
     cut = adapted.cut
-    rows = np.concatenate([cut.rows("train"), cut.rows("dev")])
-    real = experiment.manifest.table.iloc[rows].reset_index(drop=True)
-    points = point_table(real, cut.split[rows], synthetic, kept)
-    generated_at = experiment.at_layer(adapted, rows)
-    if synthetic is not None:
-        generated_at = torch.cat([generated_at, synthetic.latents])
+    train = cut.rows("train")
+    rows = np.concatenate([train, cut.rows("dev")])
+    real = experiment.manifest.table.iloc[rows].assign(split=cut.split[rows])
+    made = [] if synthetic is None or kept is None else [("gelda", synthetic, kept.numpy())]
+    generated_at = torch.cat([experiment.at_layer(adapted, rows), *(s.latents for _, s, _ in made)])
+    space = Space(experiment.layer, adapted.standardizer, adapted.adapter, adapted.scale)
+    encoder = ((name, experiment.z(name, adapted.bank)) for name in experiment.latents)
+    layers = layer_stack(encoder, adapted.fm_layer, space, train, rows, generated_at)
+    write_points(run, point_table(real, made), layers, generated_at, key)
+
+
+def point_table(real: pd.DataFrame, made: Sequence[tuple[str, Synthetic, NDArray[np.bool_]]]) -> pd.DataFrame:
+    """The points of a run: real rows (a manifest's columns and `split`) first, then synthetic latents.
+
+    made: (method, its synthetic latents, which of them its filter kept [M]).
+    """
+    table = real[["id", "uri", "label", "subdomain", "group", "split"]].assign(
+        origin="real", method="", kept=True
+    )
+    parts = [table]
+    for method, synthetic, kept in made:
+        parts.append(
+            pd.DataFrame(
+                {
+                    "id": [f"{method}-{i:05d}" for i in range(len(synthetic))],
+                    "uri": "",
+                    "label": synthetic.label.numpy(),
+                    "subdomain": synthetic.subdomain.numpy(),
+                    "group": "",
+                    "split": "",
+                    "origin": "synthetic",
+                    "method": method,
+                    "kept": kept,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else table
+
+
+def write_points(
+    run: Path, points: pd.DataFrame, layers: Iterable[Layer], generated_at: torch.Tensor, key: str
+) -> None:
+    """Write points, their latents [N, D] at the generation layer's neighbours, and latents per layer.
+
+    A layer that synthetic latents do not reach has values for the real points alone; the rest is NaN.
+    points.json, which says under which key all of it was made, comes last.
+    """
     infos = []
-    for name, title, z, here in layer_stacks(experiment, adapted, rows, generated_at):
+    for name, title, z, here in layers:
         missing = len(points) - len(z)
         padded = torch.cat([z, torch.full((missing, z.shape[1]), float("nan"))])
         write_tensors(run / "points" / f"{name}.safetensors", {"z": padded.half()})
@@ -74,25 +89,34 @@ def write_points(
     write_json(run / "points.json", {"format": FORMAT, "key": key, "layers": infos})
 
 
-def layer_stacks(
-    experiment: Experiment, adapted: Adapted, rows: NDArray[np.integer], generated_at: torch.Tensor
-) -> Iterator[tuple[str, str, torch.Tensor, bool]]:
-    """(name, title, latents [N, D], is it the generation layer?) of every layer, in depth order."""
-    layer, train = experiment.layer, adapted.cut.rows("train")
-    adapter, device = adapted.adapter, experiment.device
-    for name in experiment.latents:
-        raw = experiment.z(name, adapted.bank)
-        here = name == adapted.fm_layer and layer == 0
-        yield (
-            name,
-            f"Encoder {name}",
-            generated_at if here else Standardizer.fit(raw[train]).apply(raw[rows]),
-            here,
-        )
+def layer_stack(
+    encoder: Iterable[tuple[str, torch.Tensor]],
+    fm_layer: str,
+    space: Space,
+    train: NDArray[np.integer],
+    rows: NDArray[np.integer],
+    generated_at: torch.Tensor,
+) -> Iterator[Layer]:
+    """Every layer in depth order: the encoder's, then the adapter's where the space has one.
+
+    encoder: (name, raw latents of all items); train: rows that standardise a layer; rows: the real points;
+    generated_at [N, D]: standardised z^(l) of the real points, then of the synthetic ones. An adapter's
+    layers are standardised on all that is drawn in them of the training split, as they have no raw scale.
+    """
+    at, adapter, first = space.layer, space.adapter, None
+    for name, raw in encoder:
+        if name == fm_layer:
+            first = raw
+        here = name == fm_layer and at == 0
+        z = generated_at if here else Standardizer.fit(raw[train]).apply(raw[rows])
+        yield name, f"Encoder {name}", z, here
+    if adapter is None or first is None:
+        return
+    device = adapter.weights[0].device
+    shown = torch.from_numpy(np.isin(rows, train))
     for i in range(1, adapter.layers + 1):
-        if i >= layer:
-            z = adapter.run(adapted.scale.invert(generated_at).to(device), layer, i)[0].cpu()
+        if i >= at:
+            z = adapter.run(space.restore(generated_at).to(device), at, i)[0].cpu()
         else:
-            z0 = adapted.standardizer.apply(experiment.z(adapted.fm_layer, adapted.bank)[rows])
-            z = adapter.run(z0.to(device), 0, i)[0].cpu()
-        yield f"adapter.{i}", f"Adapter layer {i}", Standardizer.fit(z[: len(train)]).apply(z), i == layer
+            z = adapter.run(space.base.apply(first[rows]).to(device), 0, i)[0].cpu()
+        yield f"adapter.{i}", f"Adapter layer {i}", Standardizer.fit(z[: len(rows)][shown]).apply(z), i == at

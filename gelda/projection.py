@@ -1,4 +1,4 @@
-"""Maps: UMAP fitted on real latents, synthetic ones transformed; trustworthiness; neighbours."""
+"""Maps: UMAP fitted on real latents, synthetic and test ones transformed; trustworthiness; neighbours."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from gelda.settings import ProjectionConfig
 
 SCOPES = ("all", "class", "subdomain")
 NEIGHBOURS = 8
+WAIT = "UMAP is compiled first, about 25 s"
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class LayerInfo:
 
 
 def fit_map(
-    real: NDArray[np.float32], synthetic: NDArray[np.float32], config: ProjectionConfig
+    real: NDArray[np.float32], others: NDArray[np.float32], config: ProjectionConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, int]:
-    """UMAP (arXiv 1802.03426) of real [N, D]; synthetic [M, D] is only transformed.
+    """UMAP (arXiv 1802.03426) of real [N, D]; others [M, D] are only transformed.
 
     Fitted on at most `fit_on` real rows (drawn by the seed), the rest is transformed too. Returns
     coordinates [N, 2], [M, 2], the trustworthiness of the fitted rows and their number.
@@ -89,14 +90,14 @@ def fit_map(
         ).fit(real[rows])
         place = np.zeros((len(real), 2), np.float32)
         place[rows] = reducer.embedding_
-        others = np.setdiff1d(np.arange(len(real)), rows)
-        if len(others):
-            place[others] = reducer.transform(real[others])
-        made = reducer.transform(synthetic) if len(synthetic) else np.zeros((0, 2), np.float32)
+        rest = np.setdiff1d(np.arange(len(real)), rows)
+        if len(rest):
+            place[rest] = reducer.transform(real[rest])
+        moved = reducer.transform(others) if len(others) else np.zeros((0, 2), np.float32)
     score = trustworthiness(
         real[rows], place[rows], n_neighbors=min(15, max(1, len(rows) // 2 - 1)), metric=config.metric
     )
-    return place, made.astype(np.float32), float(score), len(rows)
+    return place, moved.astype(np.float32), float(score), len(rows)
 
 
 def project(
@@ -117,11 +118,12 @@ def project(
     inside = in_scope(run, points, scope_kind, scope_name)
     synthetic = (points["origin"] == "synthetic").to_numpy()
     latents = load_latents(run, layer)
-    real_rows = np.flatnonzero(inside & ~synthetic)
-    made_rows = np.flatnonzero(inside & synthetic) if info.has_synthetic else np.zeros(0, np.int64)
-    real, made, score, fitted = fit_map(latents[real_rows], latents[made_rows], config)
+    own = ~synthetic & (points["split"] != "test").to_numpy()  # test items never shape a map
+    fitting = np.flatnonzero(inside & own)
+    placed = np.flatnonzero(inside & ~own & (info.has_synthetic | ~synthetic))
+    real, others, score, fitted = fit_map(latents[fitting], latents[placed], config)
     place = np.full((len(points), 2), np.nan, np.float32)
-    place[real_rows], place[made_rows] = real, made
+    place[fitting], place[placed] = real, others
     write_tensors(folder / f"{key}.safetensors", {"xy": place})
     value = MapInfo(
         key=key,
@@ -134,7 +136,7 @@ def project(
         min_dist=config.min_dist,
         seed=config.seed,
         fitted=fitted,
-        shown=len(real_rows) + len(made_rows),
+        shown=len(fitting) + len(placed),
         has_synthetic=info.has_synthetic,
         state="done",
         message="",
@@ -184,7 +186,7 @@ def maps_folders(run: Path, workspace: Path | None = None) -> list[Path]:
 
 
 def load_points(run: Path) -> pd.DataFrame:
-    """One row a point of the run's displayed seed: real (train, dev) first, then synthetic."""
+    """One row a point of the run's displayed seed: real (train, dev or test) first, then synthetic."""
     return read_table(Path(run) / "points.parquet")
 
 
@@ -213,9 +215,23 @@ def find_neighbours(latents: NDArray[np.float32], points: pd.DataFrame) -> dict[
     return {"index": index, "distance": distance}
 
 
+def thinned(cell: NDArray[np.integer], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """At most `most` of the rows [N], in order: small cells stay whole, the largest ones lose rows."""
+    if len(cell) <= most:
+        return np.arange(len(cell))
+    order = rng.permutation(len(cell))
+    place = pd.Series(cell[order]).groupby(cell[order]).cumcount().to_numpy()  # of a row in its cell
+    return np.sort(order[np.argsort(place, kind="stable")[:most]])
+
+
 def layers(run: Path) -> list[LayerInfo]:
     """Layers of a run in depth order."""
     return [LayerInfo(**value) for value in read_json(Path(run) / "points.json")["layers"]]
+
+
+def generation_layer(run: Path) -> str:
+    """The layer that synthetic latents are made at."""
+    return next(layer.name for layer in layers(run) if layer.generation_layer)
 
 
 def layer_info(run: Path, name: str) -> LayerInfo:

@@ -58,7 +58,8 @@ class Items:
 class ReadyBank:
     """Items, ids [N], the layers' widths, and `load(layer)` -> fp32 [N, D]; `key` names the content.
 
-    class_semantics [C, Dγ] and subdomain_semantics [S, Dκ] where the file brings its own.
+    class_semantics [C, Dγ] and subdomain_semantics [S, Dκ] where the file brings its own. Where the items
+    can be shown: uris [N] relative to root, and which of media.KINDS they are.
     """
 
     name: str
@@ -70,6 +71,9 @@ class ReadyBank:
     class_semantics: torch.Tensor | None = None
     subdomain_semantics: torch.Tensor | None = None
     note: str = field(default="")
+    uris: NDArray[np.str_] | None = None
+    media: str = ""
+    root: str = ""
 
 
 def open_bank(path: Path | str) -> ReadyBank:
@@ -182,6 +186,9 @@ def _from_folder(path: Path) -> ReadyBank:
         bank.load,
         tables.get("class"),
         tables.get("subdomain"),
+        uris=index["uri"].to_numpy(str) if "uri" in index else None,
+        media=bank.info.get("media", ""),
+        root=bank.info.get("root", ""),
     )
 
 

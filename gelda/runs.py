@@ -27,7 +27,7 @@ HEARTBEAT = 2.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
 PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
 ALIVE = ("queued", "running")
-COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`: it keeps figures, no points and no map
+COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
 
@@ -68,6 +68,11 @@ class RunState:
     def comparison(self) -> bool:
         """Whether it compares methods on ready latents (`gelda compare`)."""
         return self.demo == COMPARISON
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it keeps points that Explore can show."""
+        return (self.path / "points.json").is_file()
 
     def as_json(self) -> dict[str, Any]:
         value = asdict(self)

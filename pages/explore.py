@@ -7,7 +7,9 @@ with widgets.guarded():
     run, head, places = widgets.run_picker(explore_view.CONTROLS, maps=True)
     if run is None:
         widgets.no_run()
-    elif run.comparison:
+    elif widgets.unfinished(run):
+        pass
+    elif not run.mapped:
         widgets.no_map(run, head)
-    elif not widgets.unfinished(run):
+    else:
         explore_view.view(run, head, places)

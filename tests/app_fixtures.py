@@ -93,17 +93,57 @@ def _points() -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def _write_points(path: Path, points: pd.DataFrame, xy: np.ndarray) -> None:
-    real = np.zeros((len(CLASSES), len(CONDITIONS)), int)
-    made = np.zeros_like(real)
-    for row in points.itertuples():
-        if row.split == "train":
-            real[row.label, row.subdomain] += 1
-        elif row.origin == "synthetic":
-            made[row.label, row.subdomain] += 1
     layers = [
         projection.LayerInfo("stage2.1", "Encoder stage2.1", 2, False, False),
         projection.LayerInfo("adapter.1", "Adapter layer 1", 2, True, True),
     ]
+    meta = {
+        "class_names": CLASSES, "subdomain_names": CONDITIONS, "dataset": "digits",
+        "groups": GROUPS, "empty_cells": EMPTY, "fm_layer": "stage2.1", "adapter_layer": 1,
+        "layer_scores": {"stage2.1": 0.61},
+        "layer_reason": "Stage 2.1 separates the classes best on held-out folds.",
+    }  # fmt: skip
+    _write_mapped(path, points, xy, layers, meta)
+
+
+def _write_compared_points(path: Path) -> None:
+    """Two blobs a class; no training item of bee and cat by night, and test items of every cell."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for c in range(len(PETS)):
+        for s in range(len(PLACES)):
+            empty = c > 0 and s == 1
+            rows += [(c, s, "train", "real", "")] * (0 if empty else 6) + [(c, s, "test", "real", "")] * 2
+    rows += [(c, 1, "", "synthetic", "gelda") for c in (1, 2) for _ in range(4)]
+    rows += [(c, 1, "", "synthetic", "gelda-paper") for c in (1, 2) for _ in range(3)]
+    points = pd.DataFrame(rows, columns=["label", "subdomain", "split", "origin", "method"])
+    points["id"] = [f"{r.method or 'item'}-{i:03d}" for i, r in enumerate(points.itertuples())]
+    points = points.assign(uri="", kept=True, group="")
+    xy = 5 * np.c_[points["label"], points["subdomain"]] + rng.normal(size=(len(points), 2))
+    meta = {
+        "class_names": PETS, "subdomain_names": PLACES, "dataset": "pets", "groups": {},
+        "empty_cells": [(1, 1), (2, 1)], "fm_layer": "pool", "adapter_layer": 0, "layer_scores": {},
+        "layer_reason": "Encoder layer pool, as set.", "media": "", "root": "", "notes": ["Seed 0."],
+    }  # fmt: skip
+    layers = [projection.LayerInfo("pool", "Encoder pool", 2, True, True)]
+    _write_mapped(path, points, xy.astype(np.float32), layers, meta)
+
+
+def _write_mapped(
+    path: Path,
+    points: pd.DataFrame,
+    xy: np.ndarray,
+    layers: list[projection.LayerInfo],
+    meta: dict,
+) -> None:
+    """Points whose latents are their places on the map, and that map, at the generation layer."""
+    real = np.zeros((len(meta["class_names"]), len(meta["subdomain_names"])), int)
+    made = np.zeros_like(real)
+    for row in points.itertuples():
+        if row.split == "train":
+            real[row.label, row.subdomain] += 1
+        elif row.method == "gelda":
+            made[row.label, row.subdomain] += 1
     write_json(
         path / "points.json",
         {"format": FORMAT, "key": "made-up", "layers": [layer.__dict__ for layer in layers]},
@@ -112,22 +152,16 @@ def _write_points(path: Path, points: pd.DataFrame, xy: np.ndarray) -> None:
     write_tensors(path / "neighbours.safetensors", projection.find_neighbours(xy, points))
     for layer in layers:
         write_tensors(path / "points" / f"{layer.name}.safetensors", {"z": torch.from_numpy(xy).half()})
-    write_json(
-        path / "meta.json",
-        {
-            "format": FORMAT, "class_names": CLASSES, "subdomain_names": CONDITIONS, "dataset": "digits",
-            "real": real, "synthetic": made, "groups": GROUPS, "empty_cells": EMPTY, "display_seed": 0,
-            "fm_layer": "stage2.1", "adapter_layer": 1, "layer_scores": {"stage2.1": 0.61},
-            "layer_reason": "Stage 2.1 separates the classes best on held-out folds.",
-        },
-    )  # fmt: skip
+    counts = {"real": real, "synthetic": made, "display_seed": 0}
+    write_json(path / "meta.json", {"format": FORMAT, **meta, **counts})
+    (own,) = (layer for layer in layers if layer.generation_layer)
     key = "made-up-map"
     write_tensors(path / "maps" / f"{key}.safetensors", {"xy": xy})
     projection.write_map_info(
         projection.MapInfo(
-            key=key, layer="adapter.1", layer_title="Adapter layer 1", scope_kind="all", scope_name="",
+            key=key, layer=own.name, layer_title=own.title, scope_kind="all", scope_name="",
             trustworthiness=0.93, n_neighbors=15, min_dist=0.1, seed=0, shown=len(points), state="done",
-            fitted=int((points["origin"] == "real").sum()), has_synthetic=True, message="",
+            fitted=int(points["split"].isin(["train", "dev"]).sum()), has_synthetic=True, message="",
             path=path / "maps" / f"{key}.json",
         )
     )  # fmt: skip
@@ -172,9 +206,13 @@ def make_comparison(
     seeds: int = 5,
     status: str = "done",
     countable: bool = True,
+    points: bool = False,
     **config: object,
 ) -> Path:
-    """A run of `gelda compare` with every method, under ``home/runs``; GELDA_HOME must point at `home`."""
+    """A run of `gelda compare` with every method, under ``home/runs``; GELDA_HOME must point at `home`.
+
+    With `points`, its first seed's items and synthetic latents and their map are there, too.
+    """
     settings = resolve_compare({"bank": "/data/pets.npz", "seeds": seeds, **config}, "tiny")
     values = settings.model_dump(mode="json")
     state = runs.create_run(values, "pets, longtail class", "compare", run_id)
@@ -184,6 +222,8 @@ def make_comparison(
         result["countable"] = countable
         write_json(state.path / "report.json", result)
         state.headline = result["headline"]
+    if points:
+        _write_compared_points(state.path)
     state.status = status
     runs.save_state(state)
     assert state.path == Path(home) / "runs" / run_id

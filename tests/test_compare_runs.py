@@ -140,11 +140,26 @@ def test_what_cannot_work_is_refused_before_a_run_exists(workspace, spawned):
     assert not runs.list_runs() and not spawned
 
 
-def test_a_comparison_makes_no_map(workspace, spawned):
+def test_a_map_of_a_comparison_is_made_when_it_has_points(workspace, spawned):
     bank = write_bank(workspace / "bank.npz")
     run_id = jobs.start_comparison({**VALUES, "bank": str(bank)}, "tiny")
-    with pytest.raises(UserError, match="keeps no points and no map"):
+    with pytest.raises(UserError, match="keeps no points to draw a map of"):
         jobs.start_projection(run_id, "last")
+    assert CliRunner().invoke(cli.app, ["run-stored", run_id]).exit_code == 0
+    assert jobs.start_projection(run_id, "last")
+    assert spawned[-1][:3] == ["project", run_id, "last"]
+
+
+def test_a_comparison_from_before_points_were_kept_gets_them(workspace, spawned):
+    bank = write_bank(workspace / "bank.npz")
+    run_id = jobs.start_comparison({**VALUES, "bank": str(bank)}, "tiny")
+    CliRunner().invoke(cli.app, ["run-stored", run_id])
+    path = runs.find_run(run_id)
+    figures = report.load_report(path)["methods"]
+    (path / "points.json").unlink()
+    jobs.resume(run_id)
+    CliRunner().invoke(cli.app, ["run-stored", run_id])
+    assert runs.read_state(path).mapped and report.load_report(path)["methods"] == figures
 
 
 def test_a_name_of_any_length_and_letters_keeps_its_key(workspace):

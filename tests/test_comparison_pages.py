@@ -16,7 +16,7 @@ from test_pages import open_page, text, warnings
 
 from app import charts, comparison, comparison_charts
 from app.palette import THEMES
-from gelda import jobs, report, runs, verdicts
+from gelda import jobs, projection, report, runs, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.errors import UserError
 
@@ -70,17 +70,71 @@ def test_home_shows_a_run_with_a_map_unless_a_comparison_is_asked_for(workspace:
     assert "open diamonds are synthetic" not in text(open_page("home", run=RUN))
 
 
-def test_explore_says_that_a_comparison_has_no_map(workspace: Path) -> None:
+def test_a_comparison_without_points_is_offered_them(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fixtures.make_run(workspace)
     fixtures.make_comparison(workspace)
+    asked = []
+    monkeypatch.setattr(jobs, "resume", lambda run: asked.append(run))
     page = open_page("explore", run=RUN)
-    assert page.title[0].value == "A comparison keeps figures, no map"
-    assert "open its figures in Results" in text(page) and not warnings(page)
-    assert page.selectbox(key="run").value == RUN
+    assert page.title[0].value == "This comparison keeps no points yet"
+    assert page.selectbox(key="run").value == RUN and not warnings(page)
+    page.button[0].click().run()
+    assert asked == [RUN]
     page.selectbox(key="run").set_value(fixtures.RUN).run()
     assert "8 of 50 cells" in page.title[0].value
     page = open_page("explore")
-    assert page.selectbox(key="run").value == fixtures.RUN, "a comparison is no default of the map's page"
+    assert page.selectbox(key="run").value == fixtures.RUN, (
+        "without points it is no default of the map's page"
+    )
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    assert not open_page("explore", run=RUN).button
+
+
+def test_explore_shows_a_comparison_without_its_test_items(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True)
+    points = projection.load_points(path)
+    page = open_page("explore", run=RUN)
+    assert not warnings(page)
+    assert (
+        page.title[0].value == "2 of 6 cells hold no training sample; 8 synthetic latents stand in for them"
+    )
+    train, test = ((points["split"] == split).sum() for split in ("train", "test"))
+    gelda = (points["method"] == "gelda").sum()
+    assert test and f"{train + gelda} of {len(points) - test} points drawn. Seed 0." in text(page)
+    assert "condition" not in text(page) and page.multiselect(key="conditions").label == "Subdomains"
+    page.toggle(key="held").set_value(True).run()
+    assert f"{train + test + gelda} of {len(points)} points drawn" in text(page)
+    assert page.query_params["held"] == "True"
+    page.button_group(key="made").set_value(["gelda-paper"]).run()
+    paper = (points["method"] == "gelda-paper").sum()
+    assert paper != gelda and f"{train + test + paper} of {len(points)} points drawn" in text(page)
+
+
+def test_a_comparison_s_missing_map_is_offered(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixtures.make_comparison(workspace, points=True)
+    asked = []
+    monkeypatch.setattr(jobs, "start_projection", lambda *a: asked.append(a))
+    page = open_page("explore", run=RUN, scope="subdomain:night")
+    assert "Subdomain night, Encoder pool: no map has been made yet" in text(page)
+    next(b for b in page.button if b.label.startswith("Make this map")).click().run()
+    assert asked == [(RUN, "pool", "subdomain", "night")]
+
+
+def test_selected_points_of_a_comparison_name_their_subdomain(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True)
+    points = projection.load_points(path)
+    from app.state import Selection
+
+    page = open_page("explore", run=RUN)
+    rows = [0, int(np.flatnonzero(points["origin"] == "synthetic")[0])]
+    page.session_state["_selection"] = Selection(RUN, rows, "lasso")
+    page.run()
+    found = page.dataframe[0].value
+    assert found["subdomain"].tolist() == [fixtures.PLACES[s] for s in points["subdomain"].iloc[rows]]
+    assert found["nearest real"].iloc[1] != "" and not warnings(page)
+    assert "1 real, 1 synthetic" in text(page)
 
 
 def test_results_hold_every_method_by_kind(workspace: Path) -> None:

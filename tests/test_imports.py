@@ -16,9 +16,9 @@ ORDER = (
     "losses mixers posts recipes domains metrics statistics schedulers settings config compare_config "
     "allocation adapter pool heads class_start low_rank denoiser diffusion sampler augmenters finetune "
     "splits protocols projection report report_text verdicts runs experiment points health terminal "
-    "adapting pipeline spaces "
-    "layer_weights arms compare_check workbench choices compare_report compare compare_runs layer_study "
-    "jobs shipping ablation executors sklearn cli_options cli_compare cli_layers cli_extract cli __main__"
+    "adapting pipeline spaces layer_weights arms compare_check workbench choices compare_report "
+    "compare_points compare compare_runs layer_study jobs shipping ablation executors sklearn cli_options "
+    "cli_compare cli_layers cli_extract cli __main__ "
 ).split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 

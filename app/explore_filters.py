@@ -1,0 +1,129 @@
+"""Explore's settings: layer, scope and colour, the grid, and which points are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import selection_view, state, widgets, words
+
+SOURCES = ("real", "synthetic")
+COLOURS = ("class", "condition", "source")
+HELD = "test"  # a comparison's tested items
+HELD_WORDS = "Held-out items are what the figures were measured on: for looking only, choose nothing by them."
+
+
+def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame) -> None:
+    """Seed every setting of the view from the URL or what it was on the last page."""
+    first = next((m for m in maps if m.scope_kind == "all" and m.has_synthetic), maps[0] if maps else None)
+    own = next((layer.name for layer in layers if layer.generation_layer), layers[0].name)
+    state.bind("layer", first.layer if first else own, [layer.name for layer in layers])
+    state.bind("scope", "all", _scopes(meta))
+    state.bind("colour", "class", COLOURS)
+    state.bind("classes", [], list(meta["class_names"]))
+    state.bind("conditions", [], list(meta["subdomain_names"]))
+    state.bind("show", list(SOURCES), SOURCES)
+    state.bind("split", [], _splits(points))
+    made = _methods(points)
+    state.bind("made", made[:1] if len(made) > 1 else [], made)  # several at once would hide each other
+    state.bind("rejected", True)
+    state.bind("held", False)
+
+
+def _splits(points: pd.DataFrame) -> list[str]:
+    return [s for s in points["split"].unique() if s not in ("", HELD)]
+
+
+def _methods(points: pd.DataFrame) -> list[str]:
+    return [m for m in points["method"].unique() if m]
+
+
+def _scopes(meta: dict[str, Any]) -> list[str]:
+    kinds = (("class", meta["class_names"]), ("subdomain", meta["subdomain_names"]))
+    return ["all", *(f"{kind}:{name}" for kind, names in kinds for name in names)]
+
+
+def scope_title(scope: str, axis: str) -> str:
+    kind, _, name = scope.partition(":")
+    return {"all": "Everything", "class": f"Class {name}", "subdomain": f"{axis.capitalize()} {name}"}[kind]
+
+
+def controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any], axis: str) -> None:
+    titles = {layer.name: layer.title for layer in layers}
+    layer, scope, colour = places
+    layer.selectbox(
+        "Layer", list(titles), key="layer", format_func=titles.get,
+        help=words.safe(meta.get("layer_reason", "")) or None,
+    )  # fmt: skip
+    scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=lambda s: scope_title(s, axis))
+    colour.segmented_control(
+        "Colour by", COLOURS, key="colour", required=True,
+        format_func=lambda c: (axis if c == "condition" else c).capitalize(),
+    )  # fmt: skip
+
+
+def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
+    """The grid and the filters; returns which points are visible, ``[N]``."""
+    names = {"classes": meta["class_names"], "conditions": meta["subdomain_names"]}
+    on = {field: [names[field].index(n) for n in state.value(field)] for field in names}
+
+    def to_cell(label: int, subdomain: int) -> None:
+        wanted = {
+            "classes": [names["classes"][label]] if label >= 0 else [],
+            "conditions": [names["conditions"][subdomain]] if subdomain >= 0 else [],
+        }
+        same = all(state.value(field) == value for field, value in wanted.items())
+        for field, value in wanted.items():
+            state.put(field, [] if same else value)  # a second click shows everything again
+
+    st.markdown("**Training samples and synthetic latents**")
+    widgets.cell_grid(meta, on["classes"], on["conditions"], to_cell)
+    widgets.note(
+        "Real samples in training, +synthetic. Dashed: none in training. Click a cell, a class or a "
+        f"{axis} to see it alone; click again for everything."
+    )
+    st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
+    splits, made = _splits(points), _methods(points)
+    narrowed = state.value("split") or (len(made) == 1 and state.value("made"))
+    with st.expander("More filters", expanded=bool(narrowed or state.value("held"))):
+        st.multiselect("Classes", names["classes"], key="classes", placeholder="All classes")
+        st.multiselect(
+            f"{axis.capitalize()}s", names["conditions"], key="conditions", placeholder=f"All {axis}s"
+        )
+        if len(splits) > 1:
+            st.pills("Split of real points", splits, key="split", selection_mode="multi")
+        if len(made) > 1:
+            st.pills(
+                "Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title
+            )
+        if not points["kept"].all():
+            st.toggle("Synthetic latents that the filter set aside", key="rejected")
+        if (points["split"] == HELD).any():
+            st.toggle("Held-out items (test)", key="held")
+            widgets.note(HELD_WORDS)
+    return _visible(points, on["classes"], on["conditions"])
+
+
+def _visible(points: pd.DataFrame, classes: Sequence[int], conditions: Sequence[int]) -> np.ndarray:
+    shown = points["origin"].isin(state.value("show")).to_numpy()
+    real = (points["origin"] == "real").to_numpy()
+    if classes:
+        shown = shown & points["label"].isin(classes).to_numpy()
+    if conditions:
+        shown = shown & points["subdomain"].isin(conditions).to_numpy()
+    if state.value("split"):
+        shown = shown & (~real | points["split"].isin(state.value("split")).to_numpy())
+    if state.value("made"):
+        shown = shown & (real | points["method"].isin(state.value("made")).to_numpy())
+    if not state.value("rejected"):
+        shown = shown & points["kept"].to_numpy(dtype=bool)
+    return shown & offered(points)
+
+
+def offered(points: pd.DataFrame) -> np.ndarray:
+    """Which points the filters choose from, ``[N]``: held-out items only where they were asked for."""
+    return (points["split"] != HELD).to_numpy() | bool(state.value("held"))
