@@ -14,9 +14,7 @@ from gelda.errors import UserError
 Bank = Annotated[Path, typer.Argument(help="An .npz of latents, or a bank folder.")]
 Protocol = Annotated[str, typer.Option(help="longtail, zero-shot or few-shot.")]
 Imbalance = Annotated[float | None, typer.Option(help="Largest ÷ smallest (longtail).")]
-Cut = Annotated[
-    str | None, typer.Option(help="Long tail over class or cell, or given: the data's own split.")
-]
+Cut = Annotated[str | None, typer.Option(help="Long tail over class or cell, or given: the data's own split.")]
 Target = Annotated[
     str | None, typer.Option(help="The scarce subdomain, or `each` for one table a subdomain.")
 ]

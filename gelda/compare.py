@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-<<<<<<< HEAD
-from gelda import augmenters, compositions, device
-=======
-from gelda import augmenters, compare_points, device, projection
->>>>>>> M
+from gelda import augmenters, compare_points, compositions, device, projection
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.diffusion import semantic_inputs
