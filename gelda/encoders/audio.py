@@ -1,0 +1,109 @@
+"""What audio encoders share: sound at the model's rate, windows of long recordings, means over real frames."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gelda.encoders.base import Frozen
+from gelda.errors import UserError
+
+WINDOW = 30  # seconds; longer recordings are cut into such windows
+
+
+@dataclass(frozen=True)
+class PrepareSound:
+    """`media.Clip` -> samples float32 [T] at the model's rate; picklable, without weights.
+
+    shortest: samples that one frame of the model needs. extractor: one of transformers that only scales a
+    waveform (wav2vec 2.0's); where it makes spectrograms, `encode` does that, on the device.
+    """
+
+    rate: int
+    shortest: int
+    extractor: Any = None
+
+    def __call__(self, item: Any) -> np.ndarray:
+        import soxr
+
+        drawn = isinstance(item, np.ndarray)
+        samples = item if drawn else soxr.resample(item.samples, item.rate, self.rate)
+        if len(samples) < self.shortest:
+            needed = 1000 * self.shortest / self.rate
+            raise UserError(
+                f"The clip lasts {1000 * len(samples) / self.rate:.0f} ms: this encoder needs {needed:.0f} ms."
+            )
+        if self.extractor is not None:
+            samples = self.extractor(samples, sampling_rate=self.rate)["input_values"][0]
+        return np.asarray(samples, np.float32)
+
+
+class Sound(Frozen):
+    """A frozen audio model. A recording longer than `window` samples is cut into windows, the last one shorter
+    (left out below one frame); its latents are the windows' means, weighted by their real frames, and the
+    deviation that of all frames together. So memory does not grow with the square of a recording's length.
+    """
+
+    media = "audio"
+    window: int
+    prepare: PrepareSound
+
+    def windows(self, samples: Tensor) -> list[Tensor]:
+        """A sound [T] in windows."""
+        parts = list(samples.split(self.window))
+        return parts if len(parts) == 1 or len(parts[-1]) >= self.prepare.shortest else parts[:-1]
+
+    def forward(self, sounds: list[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Latents [B, D] a kept layer of B windows, and each one's count of real frames [B]."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def encode(self, batch: Sequence[Any]) -> dict[str, Tensor]:
+        """Latents [B, D] a layer of sounds [T_i] at the model's rate; as many windows at a time as sounds."""
+        parts = [(i, part) for i, s in enumerate(batch) for part in self.windows(torch.as_tensor(s).cpu().float())]
+        lengths = defaultdict(list)
+        for place, (_, part) in enumerate(parts):
+            lengths[len(part) if self.even else 0].append(place)
+        rows: dict[str, list[Any]] = {name: [None] * len(parts) for name in self.layers}
+        frames = torch.zeros(len(parts), device=self.device)
+        for places in lengths.values():
+            for start in range(0, len(places), len(batch)):
+                group = places[start : start + len(batch)]
+                latents, frames[group] = self.forward([parts[place][1] for place in group])
+                for name, values in latents.items():
+                    for place, value in zip(group, values, strict=True):
+                        rows[name][place] = value
+        item = torch.tensor([i for i, _ in parts], device=self.device)
+        return {name: self._merge(torch.stack(values), frames, item, name) for name, values in rows.items()}
+
+    def _merge(self, latents: Tensor, frames: Tensor, item: Tensor, name: str) -> Tensor:
+        """Windows [W, D] of items [W] -> one latent an item [B, D]."""
+        if len(item) == int(item[-1]) + 1:
+            return latents
+        share = frames / torch.zeros(int(item[-1]) + 1, device=item.device).index_add(0, item, frames)[item]
+
+        def total(values: Tensor) -> Tensor:
+            shape = (int(item[-1]) + 1, values.shape[1])
+            return torch.zeros(shape, device=item.device).index_add(0, item, values * share[:, None])
+
+        if self.pooling != "mean+std" or name in self.own:
+            return total(latents)
+        mean, deviation = latents.chunk(2, 1)
+        centre = total(mean)
+        return torch.cat([centre, total(deviation.square() + (mean - centre[item]).square()).sqrt()], 1)
+
+
+def padded(sounds: Sequence[Tensor]) -> Tensor:
+    """Sounds [T_i] -> [B, longest], zeros after their ends."""
+    return torch.nn.utils.rnn.pad_sequence(list(sounds), batch_first=True)
+
+
+def real_frames(counts: Tensor, frames: int) -> Tensor:
+    """Which of `frames` frames are real [B, frames], of each item's count [B]."""
+    return torch.arange(frames, device=counts.device)[None] < counts[:, None]
