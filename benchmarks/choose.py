@@ -21,8 +21,9 @@ from gelda.augmenters.moments import ResidualTransfer
 from gelda.augmenters.resampling import Smote
 from gelda.config import RunConfig, resolve_config
 from gelda.experiment import Experiment
+from gelda.extraction import extract
 from gelda.finetune import finetune, predict
-from gelda.latents import LatentBank, bank_key, extract
+from gelda.latents import LatentBank, bank_key
 from gelda.report import SeedResult
 from gelda.runs import home
 from gelda.settings import AdapterConfig
@@ -138,15 +139,17 @@ def open_bank(config: RunConfig) -> LatentBank:
     folder = home() / "banks" / f"{config.data.dataset}-{name}-{bank_key(manifest, name, revision)}"
     if (folder / "manifest.json").is_file():
         return LatentBank.open(folder)
-    return extract(
-        manifest,
-        dataset.read,
+    bank = extract(
+        datasets.open_demo(config.data.dataset),
         spec.load(),
         folder,
         encoder_name=name,
         revision=revision,
         device=device.resolve(config.device),
+        batch_size=256,
     )
+    assert bank is not None  # one part is the whole
+    return bank
 
 
 if __name__ == "__main__":

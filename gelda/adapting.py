@@ -22,10 +22,12 @@ from gelda.artifacts import (
 )
 from gelda.class_start import fresh
 from gelda.config import RunConfig
+from gelda.encoders import Encoder
 from gelda.errors import unknown
 from gelda.experiment import Adapted, Experiment, check_names
+from gelda.extraction import extract
 from gelda.heads import fit
-from gelda.latents import LatentBank, Standardizer, extract
+from gelda.latents import LatentBank, Standardizer
 from gelda.manifest import Manifest
 from gelda.protocols import Cut
 from gelda.runs import Recorder, RunState
@@ -111,16 +113,29 @@ class Adapting:
                 on_step=lambda step, total: tick(0.8 * step / total, f"low-rank updates, step {step}"),
             )
             write_tensors(file, updates)
-        return extract(
-            self.manifest,
-            self.dataset.read,
+        return self._encode(
             encoder,
             folder / "bank",
-            encoder_name=c.encoder.name,
-            revision=f"{spec.revision()}, low-rank {key}",
-            device=self.device,
-            progress=lambda done, total: tick(0.8 + 0.15 * done / total, "encoding with low-rank updates"),
+            f"{spec.revision()}, low-rank {key}",
+            lambda done, total: tick(0.8 + 0.15 * done / total, "encoding with low-rank updates"),
         )
+
+    def _encode(
+        self, encoder: Encoder, folder: Path, revision: str, progress: Callable[[int, int], None]
+    ) -> LatentBank:
+        """Every item of the data set through an encoder."""
+        bank = extract(
+            datasets.open_demo(self.config.data.dataset),
+            encoder,
+            folder,
+            encoder_name=self.config.encoder.name,
+            revision=revision,
+            device=self.device,
+            batch_size=256,
+            progress=progress,
+        )
+        assert bank is not None  # one part is the whole
+        return bank
 
     def _folder(self, stage: str, seed: int, key: str) -> Path:
         """The artifact folder of a stage under its content key."""

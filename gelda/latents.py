@@ -1,14 +1,11 @@
-"""LatentBank: real and synthetic latents as one type; the standardiser; extraction by shards."""
+"""LatentBank: real and synthetic latents as one type; the standardiser."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -16,14 +13,9 @@ from gelda.artifacts import (
     FORMAT,
     check_format,
     content_key,
-    file_sha256,
     read_json,
     read_table,
     read_tensors,
-    require_space,
-    write_json,
-    write_table,
-    write_tensors,
 )
 from gelda.errors import UserError, unknown
 from gelda.manifest import Manifest
@@ -118,73 +110,6 @@ class Standardizer:
         return standardized * self.std + self.mean
 
 
-def extract(
-    manifest: Manifest,
-    read: Callable[[list[str]], np.ndarray],
-    encoder: Any,
-    folder: Path,
-    *,
-    encoder_name: str,
-    revision: str,
-    device: torch.device,
-    batch_size: int = 256,
-    shard_size: int = 4096,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> LatentBank:
-    """Encode every item into all layers' pooled latents, shard by shard.
-
-    Each shard is renamed into place when whole, so a killed extraction resumes at the shard it
-    was in. `read(uris)` gives float32 [n, channels, height, width].
-    """
-    total = len(manifest)
-    shards = -(-total // shard_size)
-    width = sum(encoder.layers.values())
-    require_space(folder, total * width * 4 + 10_000_000)
-    encoder = encoder.to(device)
-    started = time.perf_counter()
-    uris = list(manifest.table["uri"])
-    for number in range(shards):
-        rows = slice(number * shard_size, min(total, (number + 1) * shard_size))
-        files = {layer: folder / layer / f"shard-{number:05d}.safetensors" for layer in encoder.layers}
-        if not all(file.is_file() for file in files.values()):
-            chunks: dict[str, list[torch.Tensor]] = {layer: [] for layer in encoder.layers}
-            for start in range(rows.start, rows.stop, batch_size):
-                batch = uris[start : min(start + batch_size, rows.stop)]
-                images = torch.from_numpy(read(batch)).to(device)
-                for layer, latents in encoder.encode(images).items():
-                    chunks[layer].append(latents.cpu())
-                progress(min(start + batch_size, rows.stop), total)
-            for layer, file in files.items():
-                write_tensors(file, {"z": torch.cat(chunks[layer])})
-        progress(rows.stop, total)
-    index = manifest.table[["id", "uri", "label", "subdomain", "group"]].copy()
-    index["origin"] = "real"
-    index["shard"] = np.arange(total) // shard_size
-    index["row"] = np.arange(total) % shard_size
-    write_table(folder / "index.parquet", index)
-    info = {
-        "format": FORMAT,
-        "encoder": encoder_name,
-        "revision": revision,
-        "layers": dict(encoder.layers),
-        "pooling": "mean",
-        "dtype": "float32",
-        "rows": total,
-        "shard_rows": [min(shard_size, total - i * shard_size) for i in range(shards)],
-        "classes": manifest.class_names,
-        "subdomains": manifest.subdomain_names,
-        "manifest": manifest.key(),
-        "seconds": round(time.perf_counter() - started, 2),
-        "sha256": {
-            f"{layer}/{file.name}": file_sha256(file)
-            for layer in encoder.layers
-            for file in sorted((folder / layer).glob("shard-*.safetensors"))
-        },
-    }
-    write_json(folder / "manifest.json", info)
-    return LatentBank.open(folder)
-
-
 def bank_key(manifest: Manifest, encoder_name: str, revision: str) -> str:
-    """The content key of the bank that `extract` would write."""
+    """The content key of the bank that a run extracts."""
     return content_key("bank", FORMAT, manifest.key(), encoder_name, revision)

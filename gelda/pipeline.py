@@ -35,7 +35,7 @@ from gelda.errors import UserError
 from gelda.experiment import Adapted, Experiment
 from gelda.finetune import finetune, keep, predict
 from gelda.health import generator_health
-from gelda.latents import LatentBank, bank_key, extract
+from gelda.latents import LatentBank, bank_key
 from gelda.runs import Recorder, RunState, StageState, home, tracked
 
 STAGES = {
@@ -83,15 +83,8 @@ class Pipeline(Adapting):
             bank = LatentBank.open(folder)
             stage.message = "reused"
         else:
-            bank = extract(
-                self.manifest,
-                self.dataset.read,
-                spec.load(),
-                folder,
-                encoder_name=self.config.encoder.name,
-                revision=spec.revision(),
-                device=self.device,
-                progress=lambda done, total: self.recorder.advance(stage, done),
+            bank = self._encode(
+                spec.load(), folder, spec.revision(), lambda done, total: self.recorder.advance(stage, done)
             )
         if not (bank.index["id"].to_numpy() == self.manifest.table["id"].to_numpy()).all():
             raise UserError(

@@ -118,7 +118,7 @@ def planted_read(uris: list[str]) -> np.ndarray:
 class PlantedEncoder:
     """Stands in for a downloaded encoder: `blind` sees one pixel's noise, `deep` a view of all of them."""
 
-    media, even = "image", False
+    media, even, pooling = "image", False, "mean"
     layers = {"blind": 5, "deep": 12}
     prepare = staticmethod(np.asarray)
 
@@ -127,7 +127,7 @@ class PlantedEncoder:
         self.deep = torch.from_numpy(rng.normal(size=(SIDE * SIDE, 12)).astype(np.float32)) / SIDE
         self.blind = torch.from_numpy(rng.normal(size=(1, 5)).astype(np.float32))
 
-    def to(self, device: torch.device) -> PlantedEncoder:
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> PlantedEncoder:
         self.deep, self.blind = self.deep.to(device), self.blind.to(device)
         return self
 

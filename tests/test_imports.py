@@ -10,14 +10,90 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # design.md's order, with our additions.
-    "ORDER = ( __init__ errors artifacts paths seeds device manifest media datasets encoders model_card "
-    "pretrain latents extraction npz ready texts semantic_tables semantic_files semantics compositions "
-    "conditions losses mixers posts recipes domains metrics statistics schedulers settings config "
-    "compare_config allocation adapter pool heads class_start low_rank denoiser diffusion sampler "
-    "augmenters finetune splits protocols projection report report_text verdicts runs experiment points "
-    "health terminal adapting pipeline spaces layer_weights arms compare_check workbench choices "
-    "compare_report compare_points compare compare_runs layer_study jobs shipping ablation executors "
-    "sklearn cli_options cli_compare cli_layers cli_extract cli __main__ .split() ).split() "
+ORDER = """
+__init__
+errors
+artifacts
+paths
+seeds
+device
+manifest
+media
+datasets
+uploads
+encoders
+model_card
+pretrain
+latents
+decoding
+batching
+extraction
+npz
+ready
+texts
+semantic_tables
+semantic_files
+semantics
+compositions
+conditions
+losses
+mixers
+posts
+recipes
+domains
+metrics
+statistics
+schedulers
+settings
+config
+compare_config
+allocation
+adapter
+pool
+heads
+class_start
+low_rank
+denoiser
+diffusion
+sampler
+augmenters
+finetune
+splits
+protocols
+projection
+report
+report_text
+verdicts
+runs
+experiment
+points
+health
+terminal
+adapting
+pipeline
+spaces
+layer_weights
+arms
+compare_check
+workbench
+choices
+compare_report
+compare_points
+compare
+compare_runs
+layer_study
+jobs
+shipping
+ablation
+executors
+sklearn
+cli_options
+cli_compare
+cli_layers
+cli_extract
+cli
+__main__
+""".split()
 FILES = sorted((ROOT / "gelda").rglob("*.py"))
 
 

@@ -1,4 +1,4 @@
-"""Banks: extraction by shards, agreement of index and rows, standardisation."""
+"""Banks: agreement of index and rows, standardisation."""
 
 import json
 
@@ -9,69 +9,20 @@ import torch
 from conftest import PlantedEncoder, planted_manifest, planted_read
 from safetensors.torch import load_file, save_file
 
+from gelda.datasets import Source
 from gelda.errors import UserError
-from gelda.latents import LatentBank, Standardizer, bank_key, extract
+from gelda.extraction import extract
+from gelda.latents import LatentBank, Standardizer, bank_key
 
 MANIFEST = planted_manifest(5)  # 90 items
 
 
-def build(folder, read=planted_read, encoder=None, **options):
-    options = {"batch_size": 16, "shard_size": 40, **options}
+def build(folder):
+    source = Source("planted", "image", MANIFEST, "", lambda uri: planted_read([uri])[0])
     return extract(
-        MANIFEST, read, encoder or PlantedEncoder(), folder,
-        encoder_name="planted", revision="1", device=torch.device("cpu"), **options,
+        source, PlantedEncoder(), folder,
+        encoder_name="planted", revision="1", device=torch.device("cpu"), shard_size=40,
     )  # fmt: skip
-
-
-def test_rows_are_the_encoder_s_output_in_the_manifest_s_order(tmp_path):
-    seen = []
-    bank = build(tmp_path / "bank", progress=lambda done, total: seen.append((done, total)))
-    assert len(bank) == 90 and bank.layers == PlantedEncoder.layers
-    assert list(bank.index["id"]) == list(MANIFEST.table["id"])
-    assert bank.info["shard_rows"] == [40, 40, 10]
-    expected = PlantedEncoder().encode(torch.from_numpy(planted_read(list(MANIFEST.table["uri"]))))
-    for layer, width in bank.layers.items():
-        assert bank.load(layer).shape == (90, width)
-        torch.testing.assert_close(bank.load(layer), expected[layer])
-    assert seen[-1] == (90, 90) and [d for d, _ in seen] == sorted(d for d, _ in seen)
-    place = bank.index["shard"] * 40 + bank.index["row"]
-    assert list(place) == list(range(90))
-
-
-@pytest.mark.parametrize("stop_after", [0, 2, 4])
-def test_a_stopped_extraction_resumes_by_shard_bit_for_bit(tmp_path, stop_after):
-    whole = build(tmp_path / "whole")
-    calls = []
-
-    def failing(uris):
-        if len(calls) == stop_after:
-            raise RuntimeError("the power went")
-        calls.append(list(uris))
-        return planted_read(uris)
-
-    with pytest.raises(RuntimeError, match="the power went"):
-        build(tmp_path / "bank", failing)
-    assert not (tmp_path / "bank" / "manifest.json").exists()
-    read = []
-    resumed = build(tmp_path / "bank", lambda uris: read.extend(uris) or planted_read(uris))
-    whole_shards = stop_after * 16 // 48  # a shard of 40 takes three batches of at most 16
-    assert len(read) == 90 - 40 * whole_shards
-    for layer in whole.layers:
-        assert torch.equal(resumed.load(layer), whole.load(layer))
-    assert resumed.info["sha256"] == whole.info["sha256"]
-    pd.testing.assert_frame_equal(resumed.index, whole.index)
-
-
-def test_half_a_shard_is_extracted_again(tmp_path):
-    """Killed between two layers' files of a shard: the shard is made again, whole."""
-    whole = build(tmp_path / "bank")
-    before = whole.load("deep")
-    (tmp_path / "bank" / "manifest.json").unlink()
-    (tmp_path / "bank" / "deep" / "shard-00001.safetensors").unlink()
-    read = []
-    build(tmp_path / "bank", lambda uris: read.extend(uris) or planted_read(uris))
-    assert len(read) == 40
-    assert torch.equal(LatentBank.open(tmp_path / "bank").load("deep"), before)
 
 
 def test_save_load_same(tmp_path):

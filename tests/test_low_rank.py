@@ -10,7 +10,7 @@ from bank_fixtures import npz_arrays, speech_items, write_npz
 from conftest import CLASSES, PLANTED_DATASET, planted_manifest, planted_read
 from torch import nn
 
-from gelda import encoders, low_rank, pipeline, report, runs
+from gelda import adapting, encoders, low_rank, pipeline, report, runs
 from gelda.artifacts import read_tensors
 from gelda.config import resolve_config
 from gelda.datasets import DATASETS
@@ -45,6 +45,8 @@ class Network(nn.Module):
 class Encoder:
     """A frozen encoder around it for the planted images."""
 
+    media, even, pooling = "image", False, "mean"
+    prepare = staticmethod(np.asarray)
     layers = {"middle": 6, "deep": 8, "last": 7}
 
     def __init__(self) -> None:
@@ -52,7 +54,7 @@ class Encoder:
             torch.manual_seed(0)
             self.network = Network().eval().requires_grad_(False)
 
-    def to(self, device):
+    def to(self, device, dtype=torch.float32):
         self.network.to(device)
         return self
 
@@ -306,7 +308,7 @@ def test_updates_are_kept_by_what_they_depend_on(planted, change, trains):
 
 def test_a_run_that_stops_between_training_and_encoding_goes_on(planted, monkeypatch):
     settings, state = started()
-    encode, calls = pipeline.extract, []
+    encode, calls = adapting.extract, []
 
     def stopped(*arguments, **named):
         calls.append(1)
@@ -315,7 +317,7 @@ def test_a_run_that_stops_between_training_and_encoding_goes_on(planted, monkeyp
         return encode(*arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "extract", stopped)
+        patch.setattr(adapting, "extract", stopped)
         with pytest.raises(KeyboardInterrupt):
             execute(settings, state)
     before = updates_of(state).stat().st_mtime_ns

@@ -103,10 +103,10 @@ def test_a_failing_stage_leaves_a_readable_state(monkeypatch):
     monkeypatch.setitem(DATASETS, "planted", replace(PLANTED_DATASET, read=broken))
     monkeypatch.setitem(ENCODERS, "planted", replace(PLANTED_ENCODER, revision=lambda: "other"))
     settings, state = start("failing")
-    with pytest.raises(OSError, match="the disk went away"):
+    with pytest.raises(UserError, match="864 items could not be used.*OSError: the disk went away"):
         execute(settings, state)
     kept = runs.read_state(state.path)
-    assert kept.status == "failed" and "OSError: the disk went away" in kept.error
+    assert kept.status == "failed" and "planted:0/0/0: OSError: the disk went away" in kept.error
     assert [s.state for s in kept.stages] == ["failed"] + ["waiting"] * 6
 
 

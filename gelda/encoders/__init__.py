@@ -30,8 +30,8 @@ def assets() -> Path:
 class Encoder(Protocol):
     """A frozen encoder: `layers` maps each kept layer's name to its width, in depth order.
 
-    media: one of `media.KINDS`. even: whether batches of one length save work (a norm over time sees padding, so
-    that each length is run by itself). pooling: how hidden layers are pooled, never "auto".
+    media: one of `media.KINDS`. even: whether batches of one length save work (a norm over time sees padding,
+    so that each length is run by itself). pooling: how hidden layers are pooled, never "auto".
     """
 
     media: str
@@ -40,7 +40,7 @@ class Encoder(Protocol):
     pooling: str
 
     def select(self, layers: Iterable[str], pooling: str = "auto") -> Any:
-        """Keep these layers, pooled so (one of the spec's poolings, or the model's own habit); returns itself."""
+        """Keep these layers, pooled so (a pooling of the spec, or the model's habit); returns itself."""
         ...
 
     def prepare(self, item: Any) -> Any:
@@ -260,6 +260,7 @@ def family_of(config: dict[str, Any], name: str) -> Family:
     known = ", ".join(sorted(kind for family in FAMILIES.values() for kind in family.types))
     what = f"is of the type '{kind}'" if kind else f"has a {folders.CONFIG} without a model_type"
     raise UserError(f"'{name}' {what}, which GeLDA cannot encode with; it knows timm models and {known}.")
+
 
 def choose_layers(layers: Iterable[str], text: str) -> list[str]:
     """Names of the layers that `all`, `last4` or `6,9,12` means, in depth order.

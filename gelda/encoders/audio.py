@@ -1,4 +1,4 @@
-"""What audio encoders share: sound at the model's rate, windows of long recordings, means over real frames."""
+"""What audio encoders share: sound at the model's rate, windows of long recordings, real frames."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class PrepareSound:
         drawn = isinstance(item, np.ndarray)
         samples = item if drawn else soxr.resample(item.samples, item.rate, self.rate)
         if len(samples) < self.shortest:
-            needed = 1000 * self.shortest / self.rate
-            raise UserError(
-                f"The clip lasts {1000 * len(samples) / self.rate:.0f} ms: this encoder needs {needed:.0f} ms."
-            )
+            found, needed = (f"{1000 * n / self.rate:.0f} ms" for n in (len(samples), self.shortest))
+            raise UserError(f"The clip lasts {found}: this encoder needs {needed}.")
         if self.extractor is not None:
             samples = self.extractor(samples, sampling_rate=self.rate)["input_values"][0]
         return np.asarray(samples, np.float32)
 
 
 class Sound(Frozen):
-    """A frozen audio model. A recording longer than `window` samples is cut into windows, the last one shorter
-    (left out below one frame); its latents are the windows' means, weighted by their real frames, and the
-    deviation that of all frames together. So memory does not grow with the square of a recording's length.
+    """A frozen audio model.
+
+    A recording longer than `window` samples is cut into windows, the last one shorter (left out below one
+    frame); its latents are the windows' means, weighted by their real frames, and the deviation that of all
+    frames together: memory does not grow with the square of a recording's length.
     """
 
     media = "audio"
@@ -66,7 +66,9 @@ class Sound(Frozen):
     @torch.no_grad()
     def encode(self, batch: Sequence[Any]) -> dict[str, Tensor]:
         """Latents [B, D] a layer of sounds [T_i] at the model's rate; as many windows at a time as sounds."""
-        parts = [(i, part) for i, s in enumerate(batch) for part in self.windows(torch.as_tensor(s).cpu().float())]
+        parts = [
+            (i, part) for i, s in enumerate(batch) for part in self.windows(torch.as_tensor(s).cpu().float())
+        ]
         lengths = defaultdict(list)
         for place, (_, part) in enumerate(parts):
             lengths[len(part) if self.even else 0].append(place)

@@ -28,8 +28,8 @@ class AudioSpectrogram(Sound):
     """Layers: `embed`, `block1 … blockN`, and `pooled`, the average of the class and the distillation token
     after the final norm, which is what the model hands its head.
 
-    `auto` is cls, the average of these two tokens: they saw the whole padded window, as in training. Means run
-    over the patches that begin inside the sound. A window is `max_length` frames (10 s).
+    `auto` is cls, the average of these two tokens: they see the whole padded window, as in training. Means
+    run over the patches that begin inside the sound. A window is `max_length` frames (10 s).
     """
 
     def __init__(self, network: Any, extractor: Any):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -22,8 +22,8 @@ class Frozen:
     """A frozen network whose blocks are read as they run, pooled at once: no layer's tokens are kept.
 
     `embed` is the input of the first block (patches or frames with their positions); a block's layer is the
-    block's own output, before any final norm. Layers in `own` are pooled by the model itself: `pooled` is what
-    it hands its head, `projected` what its projection makes of that. habit: the pooling that `auto` is.
+    block's own output, before any final norm. Layers in `own` are pooled by the model itself: `pooled` is
+    what it hands its head, `projected` what its projection makes of that. habit: the pooling that `auto` is.
     """
 
     media = "image"
@@ -39,20 +39,26 @@ class Frozen:
         poolings: Sequence[str],
         own: Sequence[str] = (POOLED, PROJECTED),
     ):
-        self.network = network.float().eval().requires_grad_(False)
-        self.blocks, self.own, self.habit, self.poolings = dict(blocks), frozenset(own), habit, tuple(poolings)
+        self.network: Any = network.float().eval().requires_grad_(False)
+        self.blocks, self.own, self.habit, self.poolings = (
+            dict(blocks),
+            frozenset(own),
+            habit,
+            tuple(poolings),
+        )
         self._widths = dict(widths)
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.select(list(widths))
 
-    def select(self, layers: Sequence[str], pooling: str = "auto") -> Self:
+    def select(self, layers: Iterable[str], pooling: str = "auto") -> Self:
         """Keep these layers and pool them so; `layers` and `encode` then hold no other. Returns itself."""
         if pooling not in ("auto", *self.poolings):
             raise UserError(
                 f"This encoder cannot pool by '{pooling}': choose from auto, {', '.join(self.poolings)}."
             )
         self.pooling = self.habit if pooling == "auto" else pooling
-        self.layers = {name: self._width(name) for name in self._widths if name in set(layers)}
+        kept = set(layers)
+        self.layers = {name: self._width(name) for name in self._widths if name in kept}
         return self
 
     def _width(self, name: str) -> int:
@@ -65,8 +71,10 @@ class Frozen:
         self.network.to(self.device)
         return self
 
-    def run(self, forward: Callable[[], Any], pool: Callable[[Tensor], Tensor]) -> tuple[dict[str, Tensor], Any]:
-        """Pooled outputs of the kept blocks, and what `forward` gave: None where nothing behind them is kept."""
+    def run(
+        self, forward: Callable[[], Any], pool: Callable[[Tensor], Tensor]
+    ) -> tuple[dict[str, Tensor], Any]:
+        """Pooled outputs of the kept blocks, and what `forward` gave: None if nothing behind them is kept."""
         latents: dict[str, Tensor] = {}
         hidden = [name for name in self.layers if name == EMBED or name in self.blocks]
         deepest = hidden[-1] if hidden and len(hidden) == len(self.layers) else None
@@ -104,7 +112,7 @@ def numbered(blocks: Sequence[nn.Module]) -> dict[str, nn.Module]:
 
 
 def block_list(network: nn.Module, count: int) -> list[nn.Module]:
-    """The blocks of a transformer: the outermost list of `count` modules; empty where blocks share weights."""
+    """The blocks of a transformer: its outermost list of `count` modules; none where blocks share weights."""
     lists = (module for module in network.modules() if isinstance(module, nn.ModuleList))
     return next((list(found) for found in lists if len(found) == count), [])
 

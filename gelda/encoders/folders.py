@@ -15,11 +15,17 @@ from gelda.errors import UserError
 
 CONFIG = "config.json"
 # All that any family reads; never a pickle. Whisper's repositories also hold fp32 and Flax copies.
-SETTINGS = [CONFIG, "*processor_config.json", "modules.json", "*_Pooling/config.json", "sentence_*config.json"]
+SETTINGS = [
+    CONFIG,
+    "*processor_config.json",
+    "modules.json",
+    "*_Pooling/config.json",
+    "sentence_*config.json",
+]
 SETTINGS += ["tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"]
 WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "model-?????-of-?????.safetensors"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
-OFFLINE = "Without a network a local folder of weights works, and what ships: mini-image, random-vit, random-whisper"
+OFFLINE = "Offline, a local folder of weights works, and what ships: mini-image, random-vit, random-whisper"
 
 
 def is_path(name: str) -> bool:

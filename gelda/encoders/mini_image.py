@@ -17,6 +17,7 @@ import torch
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
+from gelda.encoders.base import Frozen
 from gelda.errors import UserError
 
 WEIGHTS = "model.safetensors"
@@ -25,6 +26,8 @@ SIZE = 32  # px
 DEPTHS = (2, 2, 2, 2)
 DIMS = (32, 64, 128, 256)
 STEM = 64
+LAYERS = {f"stage{s}.{i}": DIMS[s] for s, depth in enumerate(DEPTHS) for i in range(depth)}
+LAST = list(LAYERS)[-1]
 REBUILD = "python -m gelda.pretrain mini-image"
 
 
@@ -45,22 +48,18 @@ def build(num_classes: int = 0, *, zero_init_last: bool = True) -> Any:
     return network
 
 
-class MiniImage:
+class MiniImage(Frozen):
     """The frozen encoder.
 
     ``layers`` names each block with its width, in depth order; the last is the pooled output. Batch norms use
     their stored statistics, so that no image's latents depend on the others of its batch.
     """
 
-    media, even = "image", False
-    layers: dict[str, int] = {
-        f"stage{stage}.{block}": width
-        for stage, (depth, width) in enumerate(zip(DEPTHS, DIMS, strict=True))
-        for block in range(depth)
-    }
-
     def __init__(self, network: Any):
-        self.network = network.float().eval().requires_grad_(False)
+        stages = range(len(DEPTHS))
+        pairs = [(f"stage{s}", list(getattr(network, f"layer{s + 1}"))) for s in stages]
+        blocks = {f"{stage}.{i}": block for stage, inside in pairs for i, block in enumerate(inside)}
+        super().__init__(network, blocks, LAYERS, habit="mean", poolings=("mean",))
 
     @staticmethod
     def prepare(item: Any) -> Any:
@@ -70,31 +69,20 @@ class MiniImage:
         small = item.convert("L").resize((SIZE, SIZE), Resampling.BICUBIC)
         return np.asarray(small, np.float32)[None] / 255
 
-    def to(self, device: torch.device | str) -> MiniImage:
-        """Move the weights; returns itself."""
-        self.network.to(device)
-        return self
-
     @torch.no_grad()
     def encode(self, images: Tensor) -> dict[str, Tensor]:
         """Averages ``[B, D]`` a layer, of ``images`` ``[B, 1, 32, 32]``, float32 in [0, 1], paper 1."""
-        return self.pooled(images)
+        return self.pooled(torch.as_tensor(images).to(self.device))
 
     def pooled(self, images: Tensor) -> dict[str, Tensor]:
         """The same with gradients."""
         if images.ndim != 4 or images.shape[1:] != (1, SIZE, SIZE):
             raise ValueError(f"mini-image takes [B, 1, {SIZE}, {SIZE}], not {list(images.shape)}")
-        network = self.network
-        hidden = network.act1(network.bn1(network.conv1(1 - images.float())))
-        latents = {}
-        for stage in range(len(DEPTHS)):
-            for block, layer in enumerate(getattr(network, f"layer{stage + 1}")):
-                hidden = layer(hidden)
-                latents[f"stage{stage}.{block}"] = hidden.mean((2, 3))
+        network: Any = self.network
+        latents, _ = self.run(
+            lambda: network.forward_features(1 - images.float()), lambda hidden: hidden.mean((2, 3))
+        )
         return latents
-
-
-LAST = list(MiniImage.layers)[-1]
 
 
 def load(folder: Path) -> MiniImage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from gelda.encoders import Encoder
@@ -21,7 +23,7 @@ def _vit() -> Encoder:
 
     from gelda.encoders.timm_image import TimmImage
 
-    shape = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "num_classes": 0}
+    shape: dict[str, Any] = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS, "num_classes": 0}
     return TimmImage(timm.create_model("vit_tiny_patch16_224", pretrained=False, **shape))
 
 

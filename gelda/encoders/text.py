@@ -1,4 +1,4 @@
-"""Text models of transformers, frozen: BERT and its kin, sentence models, and the text towers of CLIP and SigLIP."""
+"""Text models of transformers, frozen: BERT and its kin, sentence models, text towers of CLIP and SigLIP."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def sentence(folder: Path) -> Sentence | None:
     unknown = set(modules) - {"Transformer", "Pooling", "Normalize"}
     if unknown or "Pooling" not in modules:
         raise UserError(
-            f"{folder} is a sentence model with {', '.join(sorted(unknown)) or 'no Pooling'}: GeLDA takes those of "
-            "Transformer, Pooling and Normalize alone."
+            f"{folder} is a sentence model with {', '.join(sorted(unknown)) or 'no Pooling'}: GeLDA takes "
+            "those of Transformer, Pooling and Normalize alone."
         )
     pooling = read_json(folder / modules["Pooling"] / folders.CONFIG)
     old = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
@@ -65,18 +65,22 @@ def sentence(folder: Path) -> Sentence | None:
 
 
 class TextEncoder(Frozen):
-    """Layers: `embed`, `block1 … blockN` (none where blocks share weights), and `pooled`: the sentence model's
-    own vector, the tower's own feature (CLIP, SigLIP), else the last hidden states, pooled as chosen.
+    """Layers: `embed`, `block1 … blockN` (none where blocks share weights), and `pooled`: the sentence
+    model's own vector, the tower's own feature (CLIP, SigLIP), else the last hidden states, pooled as chosen.
 
-    Means run over real tokens, special ones among them (Reimers and Gurevych, *Sentence-BERT*, 2019). `auto` is
-    a sentence model's own pooling, else the mean. Texts longer than the model takes are cut.
+    Means run over real tokens, special ones among them (Reimers and Gurevych, *Sentence-BERT*, 2019). `auto`
+    is a sentence model's own pooling, else the mean. Texts longer than the model takes are cut.
     """
 
     media = "text"
 
     def __init__(self, network: Any, tokenizer: Any, sentence: Sentence | None):
         config = getattr(network.config, "text_config", network.config)
-        self.tokenizer, self.sentence, self.features = tokenizer, sentence, hasattr(network, "get_text_features")
+        self.tokenizer, self.sentence, self.features = (
+            tokenizer,
+            sentence,
+            hasattr(network, "get_text_features"),
+        )
         if self.features:
             tower = network.text_model
         else:

@@ -18,7 +18,7 @@ TRUNKS = ("in1k", "in12k", "in22k")  # tags of CLIP trunks whose head was traine
 
 
 def hub_name(name: str) -> str:
-    """`timm/<model>` with the tag of timm's default weights where it has none; an unknown model is refused."""
+    """`timm/<model>` with the tag of timm's default weights where it has none; refuses an unknown model."""
     import timm
     from timm.models import get_pretrained_cfg
 
@@ -32,7 +32,9 @@ def hub_name(name: str) -> str:
         return name
     default = get_pretrained_cfg(architecture)
     if default is None or not default.tag:
-        raise UserError(f"timm has no weights for '{architecture}': give a model that has, or a local folder.")
+        raise UserError(
+            f"timm has no weights for '{architecture}': give a model that has, or a local folder."
+        )
     return f"timm/{architecture}.{default.tag}"
 
 
@@ -45,9 +47,7 @@ def load(folder: Path) -> TimmImage:
     try:
         network = timm.create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:  # a missing architecture, other keys, other shapes, a broken file
-        raise UserError(
-            f"{folder} does not load as a timm model ({folders.first_line(error)})."
-        ) from error
+        raise UserError(f"{folder} does not load as a timm model ({folders.first_line(error)}).") from error
     return TimmImage(network)
 
 
@@ -95,7 +95,9 @@ class TimmImage(Frozen):
         network: Any = self.network
         features = network.forward_features(images)
         return {
-            name: network.forward_head(features, pre_logits=name == POOLED) for name in self.layers if name in self.own
+            name: network.forward_head(features, pre_logits=name == POOLED)
+            for name in self.layers
+            if name in self.own
         }
 
     def _pool(self, hidden: Tensor) -> Tensor:
@@ -113,12 +115,16 @@ def find_blocks(network: nn.Module) -> dict[str, nn.Module]:
         if hasattr(network, name):
             break
     else:
-        raise UserError(f"GeLDA does not find the blocks of {type(network).__name__}: choose another timm model.")
+        raise UserError(
+            f"GeLDA does not find the blocks of {type(network).__name__}: choose another timm model."
+        )
     if name == "layer1":
         stages = [getattr(network, f"layer{i}") for i in range(1, 5)]
     else:
         stages = list(getattr(network, name))
-    inside = [stage if isinstance(stage, nn.Sequential) else getattr(stage, "blocks", None) for stage in stages]
+    inside = [
+        stage if isinstance(stage, nn.Sequential) else getattr(stage, "blocks", None) for stage in stages
+    ]
     if all(part is None for part in inside):
         return numbered(stages)
     pairs = [(s, list(part)) for s, part in enumerate(inside) if part is not None]

@@ -15,7 +15,6 @@ from gelda.encoders import EMBED, IMAGE_POOLINGS, POOLED, PROJECTED, folders
 from gelda.encoders.base import Frozen, block_list, numbered, pool_tokens
 from gelda.encoders.images import Prepare
 
-
 Finish = dict[str, tuple[int, Callable[[Any], Tensor]]]  # layer -> its width, and it from the tower's output
 
 
@@ -32,8 +31,8 @@ class Processor:
 class Tower(Frozen):
     """A ViT of transformers. Layers: `embed`, `block1 … blockN`, `pooled`, for CLIP `projected`.
 
-    tower: the part with the blocks. prefix: how many tokens stand before the patches; the first is a class token
-    unless there are none. finish: what the tower's head gets, of its output.
+    tower: the part with the blocks. prefix: how many tokens stand before the patches; the first is a class
+    token unless there are none. finish: what the tower's head gets, of its output.
     """
 
     def __init__(
@@ -76,10 +75,12 @@ class Tower(Frozen):
 
 
 def load_clip(folder: Path) -> Tower:
-    """CLIP: `pooled` is the normed class token, `projected` its image embedding (where the weights hold one)."""
+    """CLIP: `pooled` is the normed class token, `projected` its image embedding, where the weights hold one."""
     from transformers import CLIPVisionModelWithProjection
 
-    network, missing = folders.pretrained(CLIPVisionModelWithProjection, folder, spare=("visual_projection.",))
+    network, missing = folders.pretrained(
+        CLIPVisionModelWithProjection, folder, spare=("visual_projection.",)
+    )
     config, project = network.config, network.visual_projection
     finish: Finish = {POOLED: (config.hidden_size, lambda output: output.pooler_output)}
     if not missing:
@@ -93,7 +94,9 @@ def load_siglip(folder: Path) -> Tower:
 
     network, _ = folders.pretrained(SiglipVisionModel, folder)
     config = network.config
-    return Tower(folder, network, config, 0, {POOLED: (config.hidden_size, lambda output: output.pooler_output)})
+    return Tower(
+        folder, network, config, 0, {POOLED: (config.hidden_size, lambda output: output.pooler_output)}
+    )
 
 
 def load_vit(folder: Path) -> Tower:
@@ -101,10 +104,14 @@ def load_vit(folder: Path) -> Tower:
     from transformers import AutoModel
 
     kind = folders.read_config(folder)["model_type"]
-    plain = {"add_pooling_layer": False} if kind in ("vit", "deit") else {}
+    plain: dict[str, Any] = {"add_pooling_layer": False} if kind in ("vit", "deit") else {}
     network, _ = folders.pretrained(AutoModel, folder, **plain)
     config = network.config
     prefix = (2 if kind == "deit" else 1) + getattr(config, "num_register_tokens", 0)
     return Tower(
-        folder, network, config, prefix, {POOLED: (config.hidden_size, lambda out: out.last_hidden_state[:, 0])}
+        folder,
+        network,
+        config,
+        prefix,
+        {POOLED: (config.hidden_size, lambda out: out.last_hidden_state[:, 0])},
     )

@@ -25,8 +25,8 @@ class Wav2Vec2(Sound):
     """Layers: `embed` (projected frames with positions), `block1 … blockN`, and `pooled`, the model's last
     hidden states (after a final norm where it has one), pooled as chosen: none has a pooling of its own.
 
-    Models whose convolutions have layer norms were trained with an attention mask, and get one: what follows a
-    clip's end changes nothing. Where the first one has a group norm over time (base models), padding would
+    Models whose convolutions have layer norms were trained with an attention mask, and get one: what follows
+    a clip's end changes nothing. Where the first one has a group norm over time (base models), padding would
     change every frame and there was no mask in training: `even`, each length runs by itself.
     """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gelda.encoders import EMBED, POOLED, SPEECH_POOLINGS, folders
 from gelda.encoders.audio import PrepareSound, Sound, real_frames
@@ -28,8 +28,8 @@ class Whisper(Sound):
     """Layers: `embed` (after both convolutions, with positions), `block1 … blockN`, and `pooled`, the last
     block after the final norm, pooled as chosen: Whisper has no pooling of its own.
 
-    Every window is padded to 30 s, as in training: positions are learned for 1500 frames, and the convolutions
-    and the attention see the padding. Frame j is centred on sample 320 j (hop 160, second convolution of
+    Every window is padded to 30 s, as in training: positions are learned for 1500 frames, and convolutions and
+    attention see the padding. Frame j is centred on sample 320 j (hop 160, second convolution of
     stride 2), so ceil(T / 320) frames hold sound, as `WhisperModel._get_feat_extract_output_lengths` has it.
     """
 
