@@ -66,12 +66,12 @@ report_text
 verdicts
 runs
 experiment
+spaces
 points
 health
 terminal
 adapting
 pipeline
-spaces
 layer_weights
 arms
 compare_check
