@@ -77,8 +77,9 @@ def _heat(
     figure = go.Figure(dict(data=[heat, cells], layout=dict(annotations=notes)))
     named = across <= NAMED
     figure.update_xaxes(
-        tickvals=list(range(across)), ticktext=[classes[c] for c in order], showticklabels=named, showgrid=False,
-        zeroline=False, fixedrange=True, range=[-0.5, across - 0.5], tickfont=dict(color=look.ink),
+        tickvals=list(range(across)), ticktext=[classes[c] for c in order], showticklabels=named,
+        showgrid=False, zeroline=False, fixedrange=True, range=[-0.5, across - 0.5],
+        tickfont=dict(color=look.ink),
         title_text="" if named else f"{across} classes, from large to small",
     )  # fmt: skip
     figure.update_yaxes(
@@ -115,7 +116,8 @@ def _bars(
         go.Bar(
             x=np.arange(len(sizes)), y=sizes, customdata=[(int(c), 0) for c in order],
             marker=dict(
-                color=[colours[k] for k in kinds], pattern=dict(shape=[patterns[k] for k in kinds], solidity=0.35),
+                color=[colours[k] for k in kinds],
+                pattern=dict(shape=[patterns[k] for k in kinds], solidity=0.35),
                 line=dict(color=look.ink, width=[2.5 if c == chosen else 0 for c in order]),
             ),
             selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)),

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import data_charts, form, media_view, source_form, sources, state, widgets, words
 from app.results_view import show
-from gelda import datasets, jobs, runs
+from gelda import datasets, runs
 from gelda.errors import UserError
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
@@ -67,12 +67,12 @@ def _headline(head: st.delta_generator.DeltaGenerator, look: sources.Look, optio
         title, action = st.columns([0.72, 0.28], gap="large", vertical_alignment="center")
         with title:
             st.title(finding(look))
-            widgets.note(" · ".join(words.safe(part) for part in _facts(look)))
+            widgets.note(" · ".join(words.safe(part) for part in facts(look)))
         with action:
             _action(look, options)
 
 
-def _facts(look: sources.Look) -> list[str]:
+def facts(look: sources.Look) -> list[str]:
     source = look.source
     facts = [source.name] if source.name == look.path else [source.name, look.path]
     if source.grouped:
@@ -93,6 +93,7 @@ def _action(look: sources.Look, options: source_form.SourceOptions) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         if look.bank is None:
             if st.button("Encode these items", type="primary"):
+                state.drop("bank")
                 st.switch_page(PAGES / "latents.py", query_params=source_form.query(look.path, options))
         else:
             if st.button("Layers"):
@@ -114,11 +115,13 @@ def _look(look: sources.Look) -> None:
         _remarks(look)
     with right:
         _previews(look, part, label, subdomain)
-    _problems(look)
+    if look.source.problems:
+        rows = [(problem.item, problem.reason) for problem in look.source.problems]
+        left_out(pd.DataFrame(rows, columns=["item", "reason"]))
 
 
 def _part(look: sources.Look) -> str:
-    """Which split is counted: training where there is one, for its counts are what a class has to learn from."""
+    """Which split is counted; training where there is one: its counts are what a class is learned from."""
     parts = ["all", *look.splits]
     if len(parts) < 3:
         return "all"
@@ -160,7 +163,8 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
             )
     if not look.shown:
         widgets.note(
-            "Latents came without their items: there is nothing to see or hear. A bank that GeLDA encodes keeps them."
+            "These latents came without their items: there is nothing to see or hear. A bank that GeLDA "
+            "encodes knows them."
         )
         return
     rows = spread(look.table, look.rows(part, label, subdomain))
@@ -179,7 +183,7 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
 
 
 def spread(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """Rows in an order that shows every cell early: the first of each, then the second; shuffled by a seed."""
+    """Rows in an order that shows every cell early: one of each, then the second; drawn by a seed."""
     order = rows[np.random.default_rng(0).permutation(len(rows))]
     cells = table.iloc[order].groupby(["label", "subdomain"], sort=False)
     place = cells.cumcount().to_numpy()
@@ -210,9 +214,8 @@ def _splits(look: sources.Look) -> None:
         cells = "".join(f"<td>{n:,}</td>".replace(",", "\u202f") for n in numbers)
         body.append(f"<tr><td>{name}</td>{cells}</tr>")
     header = "".join(f"<th>{h}</th>" for h in heads)
-    st.html(
-        f'<table class="numbers compact"><thead><tr>{header}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    )
+    table = f"<thead><tr>{header}</tr></thead><tbody>{''.join(body)}</tbody>"
+    st.html(f'<table class="numbers compact">{table}</table>')
 
 
 def _remarks(look: sources.Look) -> None:
@@ -223,14 +226,13 @@ def _remarks(look: sources.Look) -> None:
     notes = [text for text in look.source.notes if text not in leaks]
     if notes:
         st.subheader("How they were read")
-        st.markdown("\n".join(f"- {text}" for text in notes))
+        widgets.bullets(notes)
 
 
-def _problems(look: sources.Look) -> None:
-    found = look.source.problems
-    if not found:
-        return
-    st.subheader(f"{words.count(len(found), 'item')} left out")
-    frame = pd.DataFrame([(p.item, p.reason) for p in found], columns=["item", "reason"])
+def left_out(frame: pd.DataFrame) -> None:
+    """Items that could not be used, with the reason."""
+    st.subheader(f"{words.count(len(frame), 'item')} left out")
     st.dataframe(frame.head(PROBLEMS), hide_index=True, height=min(420, 38 + 35 * len(frame)))
+    if len(frame) > PROBLEMS:
+        widgets.note(f"The first {PROBLEMS}; the file has them all.")
     st.download_button("CSV", frame.to_csv(index=False), "left-out.csv", "text/csv", on_click="ignore")

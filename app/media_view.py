@@ -129,7 +129,7 @@ def _clips(found: Sequence[Preview], captions: Sequence[str]) -> None:
 
 def _texts(found: Sequence[Preview], captions: Sequence[str]) -> None:
     rows = [
-        f"<blockquote>{words.safe(one.problem or one.text)}<footer>{words.safe(caption)}</footer></blockquote>"
+        f"<blockquote>{words.safe(one.problem or one.text)}<footer>{words.safe(caption)}</footer>"
         for one, caption in zip(found, captions, strict=True)
     ]
-    st.html(f'<div class="texts">{"".join(rows)}</div>')
+    st.html(f'<div class="texts">{"</blockquote>".join(rows)}</blockquote></div>')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +12,11 @@ import streamlit as st
 
 from gelda import datasets
 from gelda.artifacts import content_key
+from gelda.datasets.hub import PREFIX
 from gelda.datasets.options import SourceOptions
 from gelda.datasets.source import Source
 from gelda.manifest import Manifest
 from gelda.paths import permitted
-from gelda.datasets.hub import PREFIX
 from gelda.ready import ReadyBank, open_bank
 
 STAMPED = 1_000  # folders inside a folder whose change is noticed

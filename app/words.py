@@ -92,6 +92,19 @@ def axis(run: Any) -> str:
     return "subdomain" if run.comparison else "condition"
 
 
+def listed(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= large:
+            return f"{count / large:.3g} {unit}"
+    return f"{count:.0f} bytes"
+
+
 def ago(stamp: str) -> str:
     """How long since an ISO time, in words."""
     try:

@@ -306,6 +306,10 @@ def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
         raise UserError(state.error)
     if state.comparison:
         return lambda listener: compare_runs.resume(state, listener)
+    if state.probe:
+        from gelda import layer_probe
+
+        return lambda listener: layer_probe.execute(state, listener)
     config = resolve_config(runs.read_spec(state.path))
     return lambda listener: pipeline.execute(config, state, listener)
 

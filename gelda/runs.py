@@ -28,6 +28,7 @@ SILENCE = 20.0  # seconds without one after which a running run counts as interr
 PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
 ALIVE = ("queued", "running")
 COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
+PROBE = "probe"  # of a run that asks how well the classes part in a bank's layers; it has no report
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
 
@@ -68,6 +69,16 @@ class RunState:
     def comparison(self) -> bool:
         """Whether it compares methods on ready latents (`gelda compare`)."""
         return self.demo == COMPARISON
+
+    @property
+    def probe(self) -> bool:
+        """Whether it asks how well the classes part in a bank's layers."""
+        return self.demo == PROBE
+
+    @property
+    def reported(self) -> bool:
+        """Whether it ends with a report: an extraction makes a bank, a probe figures of layers."""
+        return not (self.extraction or self.probe)
 
     @property
     def mapped(self) -> bool:

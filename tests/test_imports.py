@@ -82,6 +82,7 @@ compare_points
 compare
 compare_runs
 layer_study
+layer_probe
 jobs
 shipping
 ablation
