@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import data_view, form, layer_charts, loading, run_list, sources, widgets, words
+from app import check_view, data_view, form, layer_charts, loading, run_list, sources, widgets, words
 from app.results_view import show
 from gelda import jobs, layer_probe, runs
 from gelda.artifacts import read_json
@@ -118,7 +118,7 @@ def _left_out(info: dict[str, Any]) -> None:
     rows = [(p["item"], p["reason"], "reading the data") for p in info.get("problems", [])]
     rows += [(p["uri"], p["reason"], "encoding") for p in info.get("skipped", [])]
     if rows:
-        data_view.left_out(pd.DataFrame(rows, columns=["item", "reason", "while"]))
+        check_view.table(f"{words.count(len(rows), 'item')} left out", rows, "left-out")
     if info.get("notes"):
         with st.expander("How the data were read"):
             widgets.bullets(info["notes"])

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import data_charts, form, media_view, source_form, sources, state, widgets, words
+from app import check_view, data_charts, form, media_view, source_form, sources, state, widgets, words
 from app.results_view import show
 from gelda import datasets, runs
 from gelda.errors import UserError
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
-PROBLEMS = 200  # rows of the table on the page; the file has them all
 
 
 def view() -> None:
@@ -112,12 +111,10 @@ def _look(look: sources.Look) -> None:
         figure = data_charts.counts(table, *look.names, noun, st.context.theme.type, (label, subdomain))
         show(figure, "counts", on_select=_clicked)
         _splits(look)
-        _remarks(look)
+        check_view.remarks(look)
     with right:
         _previews(look, part, label, subdomain)
-    if look.source.problems:
-        rows = [(problem.item, problem.reason) for problem in look.source.problems]
-        left_out(pd.DataFrame(rows, columns=["item", "reason"]))
+    check_view.problems(look)
 
 
 def _part(look: sources.Look) -> str:
@@ -216,23 +213,3 @@ def _splits(look: sources.Look) -> None:
     header = "".join(f"<th>{h}</th>" for h in heads)
     table = f"<thead><tr>{header}</tr></thead><tbody>{''.join(body)}</tbody>"
     st.html(f'<table class="numbers compact">{table}</table>')
-
-
-def _remarks(look: sources.Look) -> None:
-    """What two splits share although they must not, and what was merged, mapped or assumed."""
-    leaks = datasets.find_leaks(look.source)
-    for sentence in leaks:
-        st.warning(sentence)
-    notes = [text for text in look.source.notes if text not in leaks]
-    if notes:
-        st.subheader("How they were read")
-        widgets.bullets(notes)
-
-
-def left_out(frame: pd.DataFrame) -> None:
-    """Items that could not be used, with the reason."""
-    st.subheader(f"{words.count(len(frame), 'item')} left out")
-    st.dataframe(frame.head(PROBLEMS), hide_index=True, height=min(420, 38 + 35 * len(frame)))
-    if len(frame) > PROBLEMS:
-        widgets.note(f"The first {PROBLEMS}; the file has them all.")
-    st.download_button("CSV", frame.to_csv(index=False), "left-out.csv", "text/csv", on_click="ignore")
