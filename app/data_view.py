@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import check_view, data_charts, form, media_view, source_form, sources, state, widgets, words
+from app import check_view, data_charts, form, items, source_form, sources, state, widgets, words
 from app.results_view import show
 from gelda import datasets, runs
 from gelda.errors import UserError
 
+SHOWN = {"image": 20, "audio": 6, "text": 8}  # previews at once
 PAGES = Path(__file__).resolve().parent.parent / "pages"
 
 
@@ -168,11 +169,15 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
     if not len(rows):
         widgets.note("No item here: synthetic latents could be drawn for this cell.")
         return
-    step = media_view.SHOWN[look.source.media]
+    step = SHOWN[look.source.media]
     start = int(st.session_state.get("more", 0)) % len(rows)
     shown = look.table.iloc[rows[start : start + step]]
     captions = [_caption(look, row, label, subdomain) for row in shown.itertuples()]
-    media_view.previews(look.source.media, look.source.decode, list(shown["uri"]), captions, look.key)
+    about = {"media": look.source.media, "root": look.source.root}
+    found = [
+        (items.shown(about, uri), caption, False) for uri, caption in zip(shown["uri"], captions, strict=True)
+    ]
+    items.draw(found, about, across=2)
     if len(rows) > step:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Others", on_click=state.put, args=("more", (start + step) % len(rows)))

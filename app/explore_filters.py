@@ -88,18 +88,15 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
     )
     st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
     splits, made = _splits(points), _methods(points)
-    narrowed = state.value("split") or (len(made) == 1 and state.value("made"))
-    with st.expander("More filters", expanded=bool(narrowed or state.value("held"))):
+    if len(made) > 1:
+        st.pills("Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title)
+    with st.expander("More filters", expanded=bool(state.value("split") or state.value("held"))):
         st.multiselect("Classes", names["classes"], key="classes", placeholder="All classes")
         st.multiselect(
             f"{axis.capitalize()}s", names["conditions"], key="conditions", placeholder=f"All {axis}s"
         )
         if len(splits) > 1:
             st.pills("Split of real points", splits, key="split", selection_mode="multi")
-        if len(made) > 1:
-            st.pills(
-                "Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title
-            )
         if not points["kept"].all():
             st.toggle("Synthetic latents that the filter set aside", key="rejected")
         if (points["split"] == HELD).any():

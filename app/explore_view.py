@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app import explore_filters as filters
-from app import loading, selection_view, state, widgets, words
+from app import items, loading, selection_view, state, widgets, words
 from app import map as latent_map
 from app.palette import LIMIT, theme
 from gelda import jobs, projection, report, runs
@@ -54,8 +54,13 @@ def _headline(meta: dict[str, Any]) -> str:
     if not empty.any():
         both = words.count(int(real.sum()), "real latent"), words.count(int(made.sum()), "synthetic one")
         return " and ".join(both)
-    latents = words.count(int(made[empty].sum()), "synthetic latent")
-    return f"{int(empty.sum())} of {empty.size} cells hold no training sample; {latents} stand in for them"
+    number, latents = int(made[empty].sum()), words.count(int(made[empty].sum()), "synthetic latent")
+    if empty.sum() == 1:
+        said = f"1 of {empty.size} cells holds no training sample"
+    else:
+        said = f"{int(empty.sum())} of {empty.size} cells hold no training sample"
+    stand = "stands" if number == 1 else "stand"
+    return f"{said}; {latents} {stand} in for {'it' if empty.sum() == 1 else 'them'}" if number else said
 
 
 def _chosen_map(maps: Sequence[Any]) -> Any:
@@ -164,6 +169,7 @@ def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.n
         sources=report.METHOD_TITLES,
         near=near,
         distance=distance,
+        things=items.thing(meta),
         alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {shade}.",
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel
@@ -12,7 +14,8 @@ from pydantic.fields import FieldInfo
 from app import widgets
 from gelda import jobs
 from gelda.allocation import ALLOCATIONS
-from gelda.compare_config import CompareConfig
+from gelda.augmenters import AUGMENTERS
+from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
 from gelda.errors import UserError
 from gelda.recipes import RECIPES
 
@@ -81,9 +84,11 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
         if bank:
             st.session_state.setdefault(f"{prefix}.bank", bank)
         values = comparison(prefix)
-        pressed = st.button(
-            "Compare", type="primary", disabled=disabled or not values["bank"], key=f"{prefix}.start"
-        )
+        wrong = problem(values)
+        if wrong:
+            st.warning(wrong)
+        idle = disabled or bool(wrong) or not values["bank"]
+        pressed = st.button("Compare", type="primary", disabled=idle, key=f"{prefix}.start")
         if disabled:
             widgets.note("A run is going: this one can be started when it has finished.")
         if not pressed:
@@ -108,7 +113,46 @@ def comparison(prefix: str = "compare") -> dict[str, Any]:
     )  # fmt: skip
     defaults = CompareConfig(bank=bank or "-", protocol=protocol)
     changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, prefix=prefix)
-    return {"bank": bank.strip(), "protocol": protocol, **changed}
+    with st.expander("Expert settings"):
+        chosen = st.multiselect(
+            "Settings to change", expert_fields(), format_func=lambda name: _titled(defaults, name),
+            key=f"{prefix}.expert", placeholder="Any other setting, by name or title",
+        )  # fmt: skip
+        further = settings(chosen, defaults, {"methods": tuple(AUGMENTERS)}, prefix) if chosen else {}
+    return {"bank": bank.strip(), "protocol": protocol, **changed, **further}
+
+
+def problem(values: dict[str, Any]) -> str:
+    """What is wrong with a comparison's settings in themselves, in a sentence; "" where nothing is."""
+    try:
+        resolve_compare({**values, "bank": values["bank"] or "-"})
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def expert_fields() -> list[str]:
+    """Every setting that a comparison reads and the short form leaves out, dotted."""
+    shown = {
+        "name",
+        "bank",
+        "protocol",
+        *COMPARE_FIELDS,
+        *(n for names in PROTOCOL_FIELDS.values() for n in names),
+    }
+    found = []
+    for name, field in CompareConfig.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found += [f"{name}.{own}" for own in section.model_fields if own not in UNREAD.get(name, ())]
+        elif name not in shown:
+            found.append(name)
+    return found
+
+
+def _titled(config: BaseModel, name: str) -> str:
+    title = _field(config, name)[0].title
+    return f"{name}: {title}" if title else name
 
 
 def _field(config: BaseModel, name: str) -> tuple[FieldInfo, Any]:
@@ -134,20 +178,24 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
             label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
         )
     kinds = get_args(field.annotation)
-    if isinstance(default, str) or (default is None and str in kinds):
-        text = st.text_input(label, default or "", help=words, key=key).strip()
+    if isinstance(default, str):
+        text = st.text_input(label, default, help=words, key=key).strip()
         return text or (None if type(None) in kinds else "")
     if isinstance(default, dict):
-        lines = "\n".join(f"{k} = {'' if v is None else v}" for k, v in default.items())
-        return _pairs(
-            st.text_area(label, lines, help=f"{words} One a line: name = value.", key=key, height=80)
-        )
+        lines = "\n".join(f"{name} = {value or ''}" for name, value in default.items())
+        return _pairs(st.text_area(label, lines, help=f"{words} One a line: name = value.", key=key))
     if isinstance(default, tuple):
-        text = st.text_input(label, ", ".join(default), help=f"{words} With commas between.", key=key)
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        one_a_line = kinds[0] is str
+        text = ("\n" if one_a_line else ", ").join(map(str, default))
+        text = (st.text_area if one_a_line else st.text_input)(label, text, help=words, key=key)
+        parts = [part.strip() for part in (text.splitlines() if one_a_line else text.split(","))]
+        return tuple(part if one_a_line else _read(part) for part in parts if part)
+    if get_origin(field.annotation) in (Union, UnionType):
+        text = st.text_input(label, "" if default is None else str(default), help=words, key=key).strip()
+        return None if not text else text if set(kinds) == {str, type(None)} else _read(text)
     low, high = _bounds(field)
-    kind = type(default) if default is not None else next(k for k in kinds if k is not type(None))
-    step: Any = 1 if kind is int else 0.1
+    step: Any = 1 if isinstance(default, int) else 0.1
+    kind = type(default)
     return st.number_input(
         label,
         min_value=None if low is None else kind(low),
@@ -162,6 +210,14 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
 def _pairs(text: str) -> dict[str, str | None]:
     rows = [line.split("=", 1) for line in text.splitlines() if "=" in line]
     return {key.strip(): value.strip() or None for key, value in rows}
+
+
+def _read(text: str) -> Any:
+    """A number where it is one, as `--set` reads it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:

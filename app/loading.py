@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import items
 from gelda import jobs, projection, report, runs
 
-MAX_SPRITES = 16_384  # images in one atlas: 128 x 128 of 32 px is a texture every browser takes
+# pictures in one sheet, by what they are decoded from: some 10 s in the background at most
+MOST_SPRITES = {"image": 4_096, "audio": 600}
+STAND_INS = 3  # nearest real items that stand in for a synthetic latent
 
 
 def _stamp(path: Path) -> int:
@@ -105,7 +108,7 @@ def sprites(run: Path) -> Future[Sprites]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _sprites(run: Path, stamp: int) -> Future[Sprites]:
-    return _workers().submit(_build_sprites, _points(run, stamp), meta(run))
+    return _workers().submit(_build_sprites, _points(run, stamp), neighbours(run)[0], meta(run))
 
 
 @st.cache_resource(show_spinner=False)
@@ -113,37 +116,34 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="sprites")
 
 
-def _build_sprites(table: pd.DataFrame, about: dict[str, Any]) -> Sprites:
+def _build_sprites(table: pd.DataFrame, near: np.ndarray, about: dict[str, Any]) -> Sprites:
     from PIL import Image
 
-    if not shown(about):
-        return Sprites(b"", np.full(len(table), -1, dtype=np.int32), 1)
-    real = np.flatnonzero((table["origin"] == "real").to_numpy())[:MAX_SPRITES]
+    rows = _pictured(table, near, MOST_SPRITES.get(items.kind(about), 0))
+    images, places = items.sheet(about, list(table["uri"].iloc[rows]))
     slot = np.full(len(table), -1, dtype=np.int32)
-    slot[real] = np.arange(len(real))
-    images = thumbnails(table.iloc[real])
-    height, width, *depth = images.shape[1:]
-    across = max(1, int(np.ceil(np.sqrt(len(images)))))
+    slot[rows[places]] = np.arange(len(places))
+    if not len(images):
+        return Sprites(b"", slot, 1)
+    height, width, depth = images.shape[1:]
+    across = int(np.ceil(np.sqrt(len(images))))
     down = -(-len(images) // across)
-    sheet = np.zeros((down * across, height, width, *depth), dtype=np.uint8)
+    sheet = np.zeros((down * across, height, width, depth), dtype=np.uint8)
     sheet[: len(images)] = images
-    sheet = sheet.reshape(down, across, height, width, *depth).swapaxes(1, 2)
-    picture = Image.fromarray(np.ascontiguousarray(sheet.reshape(down * height, across * width, *depth)))
+    sheet = sheet.reshape(down, across, height, width, depth).swapaxes(1, 2)
+    picture = Image.fromarray(np.ascontiguousarray(sheet.reshape(down * height, across * width, depth)))
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=70, method=2)  # measured: 0.5 MB for 3 158 images, a third of a PNG
     return Sprites(buffer.getvalue(), slot, across)
 
 
-def shown(about: dict[str, Any]) -> bool:
-    """Whether the items of a run can be shown: latents that came without their files cannot."""
-    return about.get("media", "image") != ""
-
-
-def thumbnails(rows: pd.DataFrame) -> np.ndarray:
-    """Images of real rows, ``[n, h, w]`` or ``[n, h, w, 3]``, uint8."""
-    from gelda import datasets
-
-    return np.asarray(datasets.thumbnails(rows))
+def _pictured(table: pd.DataFrame, near: np.ndarray, most: int) -> np.ndarray:
+    """Rows that get a picture on the map: first those that stand in for synthetic latents, then the rest."""
+    real = (table["origin"] == "real").to_numpy()
+    stand_ins = np.unique(near[~real, :STAND_INS])
+    rest = np.setdiff1d(np.flatnonzero(real), stand_ins)
+    spread = np.random.default_rng(0).permutation(rest)
+    return np.concatenate([stand_ins[stand_ins >= 0], spread])[:most]
 
 
 def first_run(asked: str | None) -> runs.RunState | None:

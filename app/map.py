@@ -23,7 +23,6 @@ from app.palette import DARK, LIGHT, LIMIT, THEMES
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 SYNTHETIC, VISIBLE, SELECTED, REJECTED = 1, 2, 4, 8  # bits of a point's kind, as in points.js
 GREY, ACCENT = LIMIT, LIMIT + 1  # palette entries after the ten hues
-NEAR = 3  # stand-in images of a synthetic point
 LASSO_CHUNK = 50_000  # points tested at once: bounds the memory of the crossing test
 HELP = (
     "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag to select, "
@@ -53,6 +52,7 @@ class Layout:
     near: np.ndarray  # [N, 8] rows of the nearest real training points
     distance: np.ndarray  # [N, 8]
     alt: str
+    things: str = "images"  # what its real items are
 
 
 def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | None, height: int,
@@ -69,7 +69,7 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
     sources, source_names = pd.factorize(points["method"])
     arrays = {
         "xy": layout.xy.astype("<f4").ravel(),
-        "near": layout.near[:, :NEAR].astype("<i4").ravel(),
+        "near": layout.near[:, : loading.STAND_INS].astype("<i4").ravel(),
         "distance": layout.distance[:, 0].astype("<f4"),
         "sprite": (np.full(count, -1) if slots is None else slots).astype("<i4"),
         "label": points["label"].to_numpy().astype("<u2"),
@@ -94,6 +94,7 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
         },
         "atlas": atlas,
         "alt": layout.alt,
+        "things": layout.things,
         "help": HELP,
     }
     return _frame(head, arrays)

@@ -1,4 +1,4 @@
-"""What a person has selected on the map: images, table, exports."""
+"""What a person has selected on the map: pictures and sounds, table, exports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loading, state, widgets, words
+from app import items, loading, state, widgets, words
 from gelda import report, runs
 
-STRIP = 14  # images shown
+STRIP = 14  # items shown
+MOST = {"audio": 8}  # or so many of a kind that takes room
+ACROSS = 4  # players in a row
 TABLE = 2_000  # rows of the table on the page; exports hold all of them
 
 
@@ -46,11 +48,14 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
 
 def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
          names: tuple[Sequence[str], Sequence[str]], meta: dict[str, Any]) -> None:  # fmt: skip
+    """The selection in words and figures, or how to select where nothing is."""
+    things = items.thing(meta)
     if not len(rows):
         st.subheader("Select points to read them")
         widgets.note(
-            "Press <b>Lasso</b> and draw around points (or hold shift and drag), or click one. "
-            "A synthetic latent cannot be turned back into an image; its nearest real images stand in."
+            "Press <b>Lasso</b> and draw around points (or hold shift and drag), or click one. A synthetic "
+            f"latent cannot be turned back into {words.article(items.thing(meta, 1))}; its nearest real "
+            f"{things} stand in."
         )
         return
     near, distance = loading.neighbours(run.path)
@@ -62,17 +67,48 @@ def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
             width="content",
         )
         st.button("Clear", on_click=state.select, args=(run.id, [], ""))
-    if loading.shown(meta):
-        step = max(1, len(rows) // STRIP)
-        widgets.media_strip(rows[::step][:STRIP], points, near, names)
-        if len(rows) > STRIP:
-            widgets.note(
-                f"{STRIP} of {len(rows)}, evenly spread. Dashed: the nearest real image of a synthetic one."
-            )
+    if items.kind(meta):
+        _show(points, rows, (near, distance), names, meta)
     st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))
     if len(table) > TABLE:
         widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")
     _exports(run, table)
+
+
+def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, np.ndarray],
+          names: tuple[Sequence[str], Sequence[str]], meta: dict[str, Any]) -> None:  # fmt: skip
+    """What some of the points look or sound like; nearest real items stand in for synthetic latents."""
+    near, distance = neighbours
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    thing, things = items.thing(meta, 1), items.thing(meta)
+
+    def cell(row: int) -> str:
+        return words.cell(points.iloc[row], *names)
+
+    figures: list[tuple[int, str, bool]] = []  # row of a real item, caption, whether it stands in
+    if len(rows) == 1 and synthetic[rows[0]]:
+        (row,) = rows
+        method = method_title(points["method"].iloc[row])
+        widgets.note(
+            f"Synthetic latent for {words.cell(points.iloc[row], *names, mark=True)}, made by "
+            f"{words.safe(method)}; its nearest real {things}, with their distance in latent space:"
+        )
+        pairs = zip(near[row], distance[row], strict=True)
+        figures = [(r, f"{cell(r)}, at {far:.1f}", True) for r, far in pairs if r >= 0]
+    else:
+        most = MOST.get(items.kind(meta), STRIP)
+        chosen = rows[:: max(1, len(rows) // most)][:most]
+        for row in chosen:
+            if not synthetic[row]:
+                figures.append((row, cell(row), False))
+            elif near[row, 0] >= 0:
+                figures.append((near[row, 0], f"{cell(near[row, 0])}, near a latent for {cell(row)}", True))
+        said = f"{len(chosen)} of {len(rows)}, evenly spread. " if len(chosen) < len(rows) else ""
+        if synthetic[chosen].any():
+            said += f"Dashed: the real {thing} that is nearest to a synthetic latent."
+        widgets.note(said)
+    shown = [(items.shown(meta, points["uri"].iloc[row]), caption, made) for row, caption, made in figures]
+    items.draw(shown, meta, ACROSS)
 
 
 def _exports(run: runs.RunState, table: pd.DataFrame) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from app import loading, state, words
+from app import state, words
 from gelda import jobs, runs
 from gelda.errors import UserError
 
@@ -201,14 +198,18 @@ def cell_grid(
     on_cell: Callable[[int, int], None], key: str = "grid",
 ) -> None:  # fmt: skip
     """Counts of real and synthetic latents by class and subdomain; -1 in `on_cell` means a whole axis."""
-    group_of = {c: name for name, members in meta["groups"].items() for c in members}
+    group_of = {c: name for name, members in meta["groups"].items() for c in members}  # empty: no groups
     real = np.asarray(meta["real"])
     order = sorted(
         range(len(real)), key=lambda c: (list(GROUPS).index(group_of.get(c, "medium")), -real[c].sum())
     )
     data = {
         "classes": [
-            {"index": c, "name": meta["class_names"][c], "kind": GROUPS[group_of.get(c, "medium")]}
+            {
+                "index": c,
+                "name": meta["class_names"][c],
+                "kind": GROUPS[group_of.get(c, "medium")] if group_of else "",
+            }
             for c in order
         ],
         "subdomains": list(meta["subdomain_names"]),
@@ -225,34 +226,3 @@ def cell_grid(
             on_cell(int(event["label"]), int(event["subdomain"]))
 
     _grid(key=key, data=data, on_cell_change=clicked)
-
-
-def media_strip(
-    rows: Sequence[int], points: pd.DataFrame, near: np.ndarray, names: Sequence[Sequence[str]]
-) -> None:
-    """Images of points; a synthetic latent cannot be decoded: its nearest real image stands in."""
-    rows = np.asarray(rows, dtype=np.int64)
-    synthetic = (points["origin"].to_numpy()[rows]) == "synthetic"
-    shown = np.where(synthetic, near[rows, 0], rows)
-    rows, synthetic, shown = rows[shown >= 0], synthetic[shown >= 0], shown[shown >= 0]
-    if not len(rows):
-        return
-    images = loading.thumbnails(points.iloc[shown])
-    figures = []
-    for row, made, image in zip(rows, synthetic, images, strict=True):
-        entry = points.iloc[row]
-        what = f"{names[0][entry['label']]}, {names[1][entry['subdomain']]}"
-        caption = f"near a latent for {what}" if made else what
-        figures.append(
-            f'<figure class="{"made" if made else "real"}"><img alt="" src="{_data_url(image)}">'
-            f"<figcaption>{words.safe(caption)}</figcaption></figure>"
-        )
-    st.html(f'<div class="strip">{"".join(figures)}</div>')
-
-
-def _data_url(image: np.ndarray) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -77,10 +77,21 @@ def difference(pair: Mapping[str, Any] | None, reference: str = "logit adjustmen
     return f"{number(abs(pair['mean']))} points {said} of {reference} ({text})".replace("behind of", "behind")
 
 
-def point(row: Mapping[str, Any], classes: Sequence[str], subdomains: Sequence[str]) -> str:
-    """What a point is: "synthetic latent for *eight*, inverted"."""
-    name = f"*{classes[int(row['label'])]}*, {subdomains[int(row['subdomain'])]}"
-    return f"synthetic latent for {name}" if row["origin"] == "synthetic" else name
+def cell(
+    row: Mapping[str, Any], classes: Sequence[str], subdomains: Sequence[str], mark: bool = False
+) -> str:
+    """Class and subdomain of a point, "eight, inverted"; with `mark` as HTML, *anger* in *Polish*."""
+    name, place = classes[int(row["label"])], subdomains[int(row["subdomain"])]
+    if mark:
+        name, place = f"<em>{safe(name)}</em>", f"<em>{safe(place)}</em>"
+    if len(subdomains) == 1:
+        return name
+    return f"{name} in {place}" if mark else f"{name}, {place}"
+
+
+def article(noun: str) -> str:
+    """ "an image", "a clip"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:

@@ -23,7 +23,6 @@ from gelda.artifacts import (
 from gelda.class_start import fresh
 from gelda.config import RunConfig
 from gelda.encoders import Encoder
-from gelda.errors import unknown
 from gelda.experiment import Adapted, Experiment, check_names
 from gelda.extraction import extract
 from gelda.heads import fit
@@ -63,10 +62,8 @@ class Adapting:
             return exp.adapted(cut, kept["fm_layer"], kept["scores"], adapter, bank)
         if c.fm_layer == "auto":
             fm_layer, scores = exp.choose_layer(cut, seed, tick)
-        elif c.fm_layer in exp.latents:
-            fm_layer, scores = c.fm_layer, {}
         else:
-            raise unknown("layer", c.fm_layer, exp.latents)
+            fm_layer, scores = c.fm_layer, {}
         bank = self._low_rank(seed, cut, fm_layer, tick)
         rows = cut.rows("train")
         raw = exp.z(fm_layer, bank)[rows]

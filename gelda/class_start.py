@@ -37,8 +37,7 @@ def check(setting: str, inputs: SemanticInputs) -> None:
     if setting == RANDOM:
         return
     try:
-        semantics.check(source(setting), "class", inputs.names)
-        semantics.check_template(inputs.template)
+        semantics.check(source(setting), "class", inputs.names, inputs.template)
         kernel(semantics.vectors(source(setting), inputs))
     except UserError as error:
         own = str(error).replace(f"{inputs.flag} FILE", "adapter.class_start file:PATH")

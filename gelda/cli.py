@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gelda import __version__, cli_compare, cli_layers
+from gelda import __version__, cli_compare, cli_layers, cli_semantics
 from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
 from gelda.errors import UserError, nearest
 
@@ -161,6 +161,7 @@ def ship(
 app.command("compare")(cli_compare.compare)
 app.command("import")(cli_compare.import_)
 app.command("layers")(cli_layers.layers)
+app.command("semantics")(cli_semantics.semantics)
 
 
 @app.command("app")

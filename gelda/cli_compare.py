@@ -29,6 +29,7 @@ from gelda.cli_options import (
     Unlabelled,
     check_writable,
     overrides,
+    source_of,
 )
 from gelda.errors import UserError
 
@@ -155,7 +156,7 @@ def settings(
             raise UserError(f"--{name} belongs to {' and '.join(fitting)}, not to {protocol}: leave it out.")
     if fm_layer:
         values["adapter"] = {"fm_layer": fm_layer}
-    chosen = {k: _source(v) for k, v in sources.items() if v}
+    chosen = {k: source_of(v) for k, v in sources.items() if v}
     if chosen:
         values["generator"] = chosen
     return merged(values, overrides(set_ or []))
@@ -203,8 +204,3 @@ def _layer(text: str) -> int | str:
     if text != "auto" and not text.isdigit():
         raise UserError(f"--adapter-layer is {text!r}: it must be a number from 0 on, or auto.")
     return text if text == "auto" else int(text)
-
-
-def _source(text: str) -> str:
-    """A source's name as it is, and a file that exists as file:PATH."""
-    return f"file:{text}" if Path(text).is_file() or text.lower().endswith((".csv", ".npz")) else text

@@ -14,7 +14,9 @@ from gelda.errors import UserError
 Bank = Annotated[Path, typer.Argument(help="An .npz of latents, or a bank folder.")]
 Protocol = Annotated[str, typer.Option(help="longtail, zero-shot or few-shot.")]
 Imbalance = Annotated[float | None, typer.Option(help="Largest ÷ smallest (longtail).")]
-Cut = Annotated[str | None, typer.Option(help="Long tail over class or cell, or given: the data's own split.")]
+Cut = Annotated[
+    str | None, typer.Option(help="Long tail over class or cell, or given: the data's own split.")
+]
 Target = Annotated[
     str | None, typer.Option(help="The scarce subdomain, or `each` for one table a subdomain.")
 ]
@@ -64,3 +66,11 @@ def overrides(pairs: list[str]) -> dict[str, Any]:
                 raise UserError(f"--set {pair}: '{section}' was already set to a value of its own.")
         here[last] = value
     return nested
+
+
+def source_of(text: str) -> str:
+    """A source as it is, with what stands behind its colon, and a file as file:PATH."""
+    from gelda.semantics import SEMANTICS, split
+
+    file = Path(text).is_file() or text.lower().endswith((".csv", ".npz"))
+    return f"file:{text}" if file and split(text)[0] not in SEMANTICS else text

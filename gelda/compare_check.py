@@ -19,7 +19,7 @@ from gelda import (
 )
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
-from gelda.compare_config import CompareConfig
+from gelda.compare_config import UNREAD, CompareConfig
 from gelda.conditions import CONTROLS as CONDITION_CONTROLS
 from gelda.errors import UserError, unknown
 from gelda.layer_weights import WEIGHTED, check_widths
@@ -31,7 +31,7 @@ def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
     """A protocol's episodes of a seed."""
     c = config
     if c.protocol == "longtail":
-        return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut)]
+        return [protocols.long_tail(items, seed, imbalance=c.imbalance, cut=c.cut, borders=c.shot_borders)]
     shared: dict[str, Any] = {
         "target": items.subdomain_names.index(c.target),
         "classes": protocols.shared_classes(items, c.classes),
@@ -41,14 +41,6 @@ def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:
     if c.protocol == "zero-shot":
         return protocols.zero_shot(items, seed, kept=items.class_names.index(c.keep), **shared)
     return protocols.few_shot(items, seed, shots=c.shots, **shared)
-
-
-# Settings of `gelda run` that a comparison has its own way of choosing, and does not read
-UNREAD = {
-    "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),
-    "generator": ("adapter_layer",),
-    "adapter": ("validation_folds",),
-}
 
 
 def _refuse_unread(config: CompareConfig) -> None:
@@ -115,6 +107,8 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
         if config.cut == "given" and config.imbalance != type(config).model_fields["imbalance"].default:
             raise UserError("--cut given cuts nothing, and an imbalance was given: leave one of them out.")
     else:
+        if config.shot_borders != CompareConfig.model_fields["shot_borders"].default:
+            raise UserError(f"shot_borders belongs to longtail, not to {config.protocol}: leave it out.")
         if len(items.subdomain_names) < 2:
             raise UserError(f"{bank.name} has one subdomain: {config.protocol} needs at least two.")
         if not config.target:
@@ -134,10 +128,8 @@ def check(config: CompareConfig, bank: ReadyBank) -> None:
     recipes.strength(config.sampling.recipe, config.sampling.recipe_strength)
     compositions.check(config.sampling.conditions, compared, items.subdomain_names)
     g = config.generator
-    semantics.check(g.class_semantics, "class", items.class_names)
-    semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names)
-    if "text:" in g.class_semantics + g.subdomain_semantics:
-        semantics.check_template(g.text_template)
+    semantics.check(g.class_semantics, "class", items.class_names, g.text_template)
+    semantics.check(g.subdomain_semantics, "subdomain", items.subdomain_names, g.text_template)
     count = len(items.class_names)
     inputs = semantics.SemanticInputs(
         torch.eye(count),

@@ -12,6 +12,12 @@ from gelda.errors import UserError, nearest
 from gelda.settings import AdapterConfig, GeneratorConfig, ProjectionConfig, SamplingConfig, Settings
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+# Settings of `gelda run` that a comparison has its own way of choosing, or cannot have on ready latents
+UNREAD = {
+    "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),
+    "generator": ("adapter_layer",),
+    "adapter": ("validation_folds", "low_rank", "low_rank_steps", "low_rank_learning_rate"),
+}
 
 
 class CompareConfig(Settings):
@@ -23,6 +29,12 @@ class CompareConfig(Settings):
     imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
     cut: Literal["class", "cell", "given"] = Field(
         "class", description="What the long tail is cut over; given: the data's own split is long-tailed."
+    )
+    shot_borders: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        (20, 100),
+        title="Borders of few and many",
+        description="Few-shot: fewer items than the first; many-shot: more than the second (longtail of 50 "
+        "classes and more). OLTR's ≤ 20 and ≥ 100 are [21, 99].",
     )
     target: str = Field("", description="The scarce subdomain (zero-shot, few-shot).")
     keep: str = Field("", description="The one class that the target keeps (zero-shot).")
@@ -81,6 +93,13 @@ class CompareConfig(Settings):
         if len(set(values)) < len(values):
             raise ValueError("something is named twice")
         return values
+
+    @field_validator("shot_borders")
+    @classmethod
+    def _in_order(cls, borders: tuple[int, int]) -> tuple[int, int]:
+        if borders[0] > borders[1]:
+            raise ValueError("the first border (few) must not lie above the second (many)")
+        return borders
 
     @model_validator(mode="after")
     def _scheduler_fits(self) -> CompareConfig:

@@ -130,6 +130,8 @@ def _notes(
             "generators and heads, so intervals are over these and over the test items, for this one training "
             "set."
         )
+    if config.protocol == "longtail":
+        notes.append(_groups(config, bank, first))
     shared = protocols.shared_between_splits(bank.items) if config.protocol == "longtail" else 0
     if shared:
         notes.append(
@@ -157,6 +159,21 @@ def _notes(
     if tested < statistics.MIN_GROUPS:
         notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
     return notes
+
+
+def _groups(config: CompareConfig, bank: ReadyBank, first: Episode) -> str:
+    """What head, medium and tail are."""
+    units = "cells" if first.by_cell else "classes"
+    counts = bank.items.counts(first.train)
+    sizes = counts[counts > 0] if first.by_cell else counts.sum(1)[list(first.classes)]
+    few, many = config.shot_borders
+    if protocols.by_shots(sizes, config.shot_borders):
+        return (
+            f"Head, medium and tail are the many-, medium- and few-shot {units}: more than {many}, {few} to "
+            f"{many}, and fewer than {few} training items."
+        )
+    why = f"fewer than 50 {units}" if len(sizes) < 50 else f"none has fewer than {few}"
+    return f"Head, medium and tail are thirds of the {units} by training items ({why})."
 
 
 def _sources(semantics: Mapping[str, str]) -> list[str]:

@@ -33,6 +33,7 @@ from gelda.errors import UserError, unknown
 from gelda.finetune import FILTERS, adversarial, fitting_methods, predict
 from gelda.heads import fit
 from gelda.latents import LatentBank, Standardizer
+from gelda.layer_weights import WEIGHTED
 from gelda.manifest import Manifest
 from gelda.protocols import Cut, folds, long_tail_cut
 from gelda.report import SeedResult
@@ -41,14 +42,13 @@ from gelda.sampler import SCHEDULERS
 
 def check_names(config: RunConfig, manifest: Manifest) -> None:
     """Look every registry name of a config up before anything is computed; raise the first unknown one."""
-    encoders.get(config.encoder.name)
+    _check_layer(config)
     for method in config.methods:
         augmenters.get(method)
     device.resolve_precision(config.precision, device.resolve(config.device))
     g = config.generator
-    semantics.check(g.class_semantics, "class", manifest.class_names)
-    semantics.check(g.subdomain_semantics, "subdomain", manifest.subdomain_names)
-    semantics.check_template(g.text_template)
+    semantics.check(g.class_semantics, "class", manifest.class_names, g.text_template)
+    semantics.check(g.subdomain_semantics, "subdomain", manifest.subdomain_names, g.text_template)
     fitting_methods(config.methods, config.adapter.head)
     dataset, ids = datasets.get(config.data.dataset), torch.arange(len(manifest.class_names))
     inputs = class_inputs(config, manifest, dataset, torch.eye(len(ids)), ids)
@@ -82,6 +82,18 @@ def check_names(config: RunConfig, manifest: Manifest) -> None:
             f"generator.adapter_layer is {g.adapter_layer}, but the adapter has "
             f"{len(config.adapter.hidden)} hidden layer(s)."
         )
+
+
+def _check_layer(config: RunConfig) -> None:
+    """The encoder is there, and so is the layer. It is loaded only where a layer is named."""
+    spec, layer = encoders.get(config.encoder.name), config.adapter.fm_layer
+    if layer == WEIGHTED:
+        raise UserError(
+            "adapter.fm_layer 'weighted', a learned sum of layers, works in `gelda compare` and "
+            "`gelda layers` on a bank of latents: name a layer here, or auto."
+        )
+    if layer != "auto" and layer not in (layers := spec.load().layers):
+        raise unknown(f"layer of {config.encoder.name}", layer, ["auto", *layers])
 
 
 def class_inputs(

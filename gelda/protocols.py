@@ -44,13 +44,24 @@ NOBODY = np.zeros(0, np.int64)
 CUTS = ("class", "cell", "given")
 
 
-def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "class") -> Episode:
+BORDERS = (20, 100)  # few-shot: fewer items than the first; many-shot: more than the second
+
+
+def long_tail(
+    items: Items,
+    seed: int,
+    *,
+    imbalance: float = 100.0,
+    cut: str = "class",
+    borders: tuple[int, int] = BORDERS,
+) -> Episode:
     """The long-tailed cut of method §5, over classes or over (class, subdomain) cells.
 
     Each seed draws a new order of the units; unit k of U keeps n_k = min(available,
     n_max·imbalance^(−k/(U−1))) training items, n_max the median unit count. `given` draws nothing: data that
     are long-tailed already keep all training items of their own split, the same ones in every seed. tail =
-    the ⌈U/3⌉ smallest units where U < 50 or none has fewer than 20 items, else the few-shot group (< 20).
+    the ⌈U/3⌉ smallest units where U < 50 or none has fewer than 20 items, else the few-shot group (< 20;
+    borders: 20 and 100).
     """
     if cut not in CUTS:
         raise unknown("cut", cut, CUTS)
@@ -83,7 +94,7 @@ def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "
         int(u): [divmod(int(u), subdomains)] if by_cell else [(int(u), s) for s in range(subdomains)]
         for u in order
     }
-    named = long_tail_groups(np.array(sizes))
+    named = long_tail_groups(np.array(sizes), borders)
     groups = {
         name: tuple(cell for place in places for cell in cells_of[int(order[place])])
         for name, places in named.items()
@@ -106,17 +117,22 @@ def long_tail(items: Items, seed: int, *, imbalance: float = 100.0, cut: str = "
     )
 
 
-def long_tail_groups(sizes: NDArray[np.integer]) -> dict[str, list[int]]:
+def by_shots(sizes: NDArray[np.integer], borders: tuple[int, int] = BORDERS) -> bool:
+    """Whether training counts [U] make many-, medium- and few-shot groups; thirds by count else."""
+    return len(sizes) >= 50 and bool(sizes.min() < borders[0])
+
+
+def long_tail_groups(sizes: NDArray[np.integer], borders: tuple[int, int] = BORDERS) -> dict[str, list[int]]:
     """Places of the head, medium and tail units for training counts [U] (method §5).
 
     Thirds by count where U < 50 or no unit has fewer than 20 items, else > 100, 20–100 and < 20.
     """
     by_size = np.argsort(-sizes, kind="stable")
     count = len(sizes)
-    if count < 50 or sizes.min() >= 20:
+    if not by_shots(sizes, borders):
         tail, head = by_size[count - -(-count // 3) :], by_size[: count // 3]
     else:
-        shots = shot_groups(sizes)
+        shots = shot_groups(sizes, many=borders[1], few=borders[0])
         tail, head = np.array(shots["few"]), np.array(shots["many"])
     medium = [p for p in range(count) if p not in set(head) | set(tail)]
     return {"head": sorted(map(int, head)), "medium": medium, "tail": sorted(map(int, tail))}

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from gelda import semantic_tables
 from gelda.artifacts import file_sha256
 from gelda.errors import UserError, unknown
-from gelda.semantic_files import read_texts, read_vectors
+from gelda.semantic_files import (
+    DESCRIPTIONS,
+    check_template,
+    read_lang2vec,
+    read_vad,
+    read_vectors,
+    texts_of,
+)
 from gelda.texts import check_folder, embed
 
 AUTO = "auto"
@@ -27,7 +35,7 @@ class SemanticInputs:
     subdomain); count = number of ids; attributes [count, k] the dataset's own table; given [count, k]
     the vectors that came with the latents; kept bool [N]: the rows that alone may place a subdomain
     (the kept class, neutral-only setting); unlabelled ([M, D], ids [M]): the target's latents without
-    labels (transductive setting only); template: the text around a name, or a CSV of descriptions.
+    labels (transductive setting only); template: texts around a name, or a file of descriptions.
     """
 
     latents: torch.Tensor
@@ -66,9 +74,10 @@ class SemanticInputs:
 
 @dataclass(frozen=True)
 class SemanticSource:
-    """vectors(inputs, argument) -> [count, d]; `argument` says what must stand after the colon, if anything.
+    """vectors(inputs, argument) -> [count, d]; `argument` says what stands after the colon, if anything.
 
-    lookup: the vectors depend on the names alone and come at once, so they are tried before a run.
+    optional: it may be left out. lookup: the vectors depend on the names alone and come at once, so they
+    are tried before a run.
     """
 
     title: str
@@ -76,6 +85,7 @@ class SemanticSource:
     vectors: Callable[[SemanticInputs, str], torch.Tensor]
     argument: str = ""
     lookup: bool = False
+    optional: bool = False
 
 
 def _one_hot(inputs: SemanticInputs, argument: str) -> torch.Tensor:
@@ -108,6 +118,8 @@ def _shipped(inputs: SemanticInputs, argument: str) -> torch.Tensor:
 
 
 def _vad(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    if argument:
+        return read_vad(argument, inputs.known_names())
     return semantic_tables.vad(inputs.known_names(), inputs.flag)
 
 
@@ -115,11 +127,16 @@ def _typology(inputs: SemanticInputs, argument: str) -> torch.Tensor:
     return semantic_tables.typology(inputs.known_names(), inputs.flag)
 
 
+def _lang2vec(inputs: SemanticInputs, argument: str) -> torch.Tensor:
+    return read_lang2vec(argument, inputs.known_names(), inputs.flag)
+
+
 def _text(inputs: SemanticInputs, argument: str) -> torch.Tensor:
-    names = inputs.known_names()
-    if inputs.template.lower().endswith(".csv"):
-        return embed(read_texts(inputs.template, names), argument)
-    return embed([inputs.template.replace("{}", name.replace("_", " ")) for name in names], argument)
+    """Unit vectors; of several texts a name the mean, at unit length (CLIP's ensemble, arXiv 2103.00020)."""
+    texts = texts_of(inputs.template, inputs.known_names())
+    parts = embed([text for own in texts for text in own], argument).split([len(own) for own in texts])
+    means = [part[0] if len(part) == 1 else nn.functional.normalize(part.mean(0), dim=0) for part in parts]
+    return torch.stack(means)
 
 
 def _file(inputs: SemanticInputs, argument: str) -> torch.Tensor:
@@ -128,6 +145,10 @@ def _file(inputs: SemanticInputs, argument: str) -> torch.Tensor:
 
 def _mean(inputs: SemanticInputs, argument: str) -> torch.Tensor:
     """Mean latent of each id; an id without any row gets the overall mean."""
+    if len(inputs.latents) == 0:
+        raise UserError(
+            "Means are read from latents, and there are none here: give a bank, or another source."
+        )
     latents, ids = inputs.rows()
     overall = (latents if len(latents) else inputs.latents).mean(0)
     rows = [latents[ids == i] for i in range(inputs.count)]
@@ -175,11 +196,27 @@ SEMANTICS: dict[str, SemanticSource] = {
         "Shipped text vectors",
         "MiniLM vectors of known names (shipped:imagenet fixes the list); other names are an error.",
         _shipped,
+        "LIST",
         lookup=True,
+        optional=True,
     ),
-    "vad": SemanticSource("Valence, arousal, dominance", "Emotions by published ratings.", _vad, lookup=True),
+    "vad": SemanticSource(
+        "Valence, arousal, dominance",
+        "Emotions by published ratings; vad:PATH reads your own table, such as the NRC VAD lexicon.",
+        _vad,
+        "PATH",
+        lookup=True,
+        optional=True,
+    ),
     "typology": SemanticSource(
         "Language typology", "Languages by family, word order and sound.", _typology, lookup=True
+    ),
+    "lang2vec": SemanticSource(
+        "lang2vec",
+        "Languages by URIEL: your copy of lang2vec's feature_predictions.npz (CC BY-SA 4.0, not shipped).",
+        _lang2vec,
+        "PATH",
+        lookup=True,
     ),
     "text": SemanticSource(
         "Text model", "Names or descriptions through any text model of transformers.", _text, "MODEL_FOLDER"
@@ -200,7 +237,7 @@ def split(name: str) -> tuple[str, str]:
     return source, argument.strip()
 
 
-def check(name: str, axis: str = "class", names: Sequence[str] | None = None) -> None:
+def check(name: str, axis: str = "class", names: Sequence[str] | None = None, template: str = "{}") -> None:
     """Raise for a source that is not there, lacks what stands after the colon, or lacks one of `names`."""
     if name == AUTO:
         return
@@ -208,16 +245,17 @@ def check(name: str, axis: str = "class", names: Sequence[str] | None = None) ->
     if source not in SEMANTICS:
         raise unknown("semantic source", name, [AUTO, *SEMANTICS])
     entry = SEMANTICS[source]
-    if entry.argument and not argument:
+    if entry.argument and not argument and not entry.optional:
         raise UserError(
             f"The semantic source '{source}' needs a {entry.argument}: write {source}:{entry.argument}."
         )
     if argument and source == "shipped" and argument not in semantic_tables.LISTS:
         raise unknown("shipped list", argument, semantic_tables.LISTS)
-    if argument and source != "shipped" and not entry.argument:
+    if argument and not entry.argument:
         raise UserError(f"The semantic source '{source}' takes nothing after a colon: write {source}.")
     if source == "text":
         check_folder(argument)
+        check_template(template, names)
     if entry.lookup and names is not None:
         nothing = torch.zeros(0, 1)
         entry.vectors(
@@ -263,18 +301,10 @@ def vectors(name: str, inputs: SemanticInputs) -> torch.Tensor:
 def fingerprint(setting: str) -> str:
     """A source or template with the hash of the file it reads, for content keys: a new file trains anew."""
     source, argument = split(setting)
-    path = Path(argument if source == "file" else setting).expanduser()
-    reads = source == "file" or setting.lower().endswith(".csv")
+    named = source in SEMANTICS
+    path = Path(argument if named else setting).expanduser()
+    reads = SEMANTICS[source].argument == "PATH" if named else setting.lower().endswith(DESCRIPTIONS)
     return f"{setting}@{file_sha256(path)[:16]}" if reads and path.is_file() else setting
-
-
-def check_template(template: str) -> None:
-    """The text around a name holds {} once, or is a CSV of descriptions that exists."""
-    if template.lower().endswith(".csv"):
-        if not Path(template).expanduser().is_file():
-            raise UserError(f"There is no file {template}: give a CSV of name,description.")
-    elif template.count("{}") != 1:
-        raise UserError(f"text_template is '{template}': it needs {{}} once, where the name goes.")
 
 
 def similarity(table: torch.Tensor, names: Sequence[str]) -> pd.DataFrame:
@@ -287,8 +317,3 @@ def similarity(table: torch.Tensor, names: Sequence[str]) -> pd.DataFrame:
     unit = torch.nn.functional.normalize(table.double() - table.double().mean(0), dim=1)
     cosine = (unit @ unit.T).clamp(-1, 1).fill_diagonal_(1)
     return pd.DataFrame(cosine.numpy(), index=list(names), columns=list(names))
-
-
-def preview(name: str, inputs: SemanticInputs) -> pd.DataFrame:
-    """The similarity of what a source gives for these names, for pages."""
-    return similarity(vectors(name, inputs), inputs.names or [str(i) for i in range(inputs.count)])

@@ -27,6 +27,7 @@ LATER = (
     "low_rank_steps",
     "low_rank_learning_rate",
     "conditions",
+    "shot_borders",
 )
 
 
@@ -200,14 +201,17 @@ class GeneratorConfig(Settings):
     )
     class_semantics: str = Field(
         "mean",
-        description="Source of the class vectors γ: auto, a source's name, text:MODEL_FOLDER or file:PATH.",
+        description="Source of the class vectors γ: auto, a source's name, text:MODEL_FOLDER, file:PATH, "
+        "vad:PATH or lang2vec:PATH.",
     )
     subdomain_semantics: str = Field(
         "mean",
         description="Source of the subdomain vectors κ: as for γ.",
     )
     text_template: str = Field(
-        "{}", description="Text around a name for text:MODEL_FOLDER, or a CSV of name,description."
+        "{}",
+        description='Texts around a name for text:MODEL_FOLDER, averaged: "a photo of a {} | a sketch '
+        'of a {}"; or descriptions: a CSV of name,description or a JSON of name → phrases.',
     )
     semantic_rank: int = Field(
         0, ge=0, le=4096, description="Reduce semantic vectors to so many dimensions (0 = keep)."

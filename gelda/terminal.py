@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -169,3 +169,29 @@ def print_layers(study: Mapping[str, Any]) -> None:
     for note in study["notes"]:
         console.print(f"  {note}")
     console.print(f"Seconds: {study['seconds']:.0f}.")
+
+
+MOST_NAMES = 40  # rows of a list of neighbours
+
+
+def print_similarity(title: str, names: Sequence[str], matrix: Sequence[Sequence[float]]) -> None:
+    """A matrix of cosines where it fits the terminal, else each name with the three it is most like."""
+    console = _console()
+    needed = max(map(len, names)) + 4 + sum(max(len(name), 5) + 3 for name in names)
+    console.print(title)
+    table = Table()
+    table.add_column("")
+    if needed <= console.width:
+        for name in names:
+            table.add_column(name, justify="right")
+        for name, row in zip(names, matrix, strict=True):
+            table.add_row(name, *[f"{value:+.2f}" for value in row])
+    else:
+        table.add_column("most like")
+        for place, (name, row) in enumerate(zip(names[:MOST_NAMES], matrix, strict=False)):
+            near = sorted((k for k in range(len(names)) if k != place), key=lambda k: -row[k])[:3]
+            table.add_row(name, ", ".join(f"{names[k]} {row[k]:+.2f}" for k in near))
+    console.print(table)
+    if needed > console.width:
+        shown = f", of the first {MOST_NAMES} of {len(names)} names" if len(names) > MOST_NAMES else ""
+        console.print(f"The three nearest{shown}; --json writes the whole matrix.")

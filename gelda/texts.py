@@ -37,7 +37,7 @@ def _load(model: str) -> Any:
     """The encoder, on the CPU; without weights or tokenizer the sentence says so."""
     from gelda.encoders import text
 
-    folder = folders.fetch(model, [*folders.SETTINGS, *folders.WEIGHTS])
+    folder = folders.fetch(model)
     try:
         folders.read_config(folder)
         return text.load(folder).select([POOLED])

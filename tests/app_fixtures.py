@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from media_fixtures import picture, recording
 
 from gelda import projection, report, runs
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
@@ -106,7 +107,7 @@ def _write_points(path: Path, points: pd.DataFrame, xy: np.ndarray) -> None:
     _write_mapped(path, points, xy, layers, meta)
 
 
-def _write_compared_points(path: Path) -> None:
+def _write_compared_points(path: Path, root: Path, media: str) -> None:
     """Two blobs a class; no training item of bee and cat by night, and test items of every cell."""
     rng = np.random.default_rng(3)
     rows = []
@@ -118,12 +119,16 @@ def _write_compared_points(path: Path) -> None:
     rows += [(c, 1, "", "synthetic", "gelda-paper") for c in (1, 2) for _ in range(3)]
     points = pd.DataFrame(rows, columns=["label", "subdomain", "split", "origin", "method"])
     points["id"] = [f"{r.method or 'item'}-{i:03d}" for i, r in enumerate(points.itertuples())]
-    points = points.assign(uri="", kept=True, group="")
+    suffix = {"image": ".png", "audio": ".wav", "": ""}[media]
+    real = points["origin"] == "real"
+    points = points.assign(uri=(points["id"] + suffix).where(real & (media != ""), ""), kept=True, group="")
+    for uri in points["uri"][points["uri"] != ""]:
+        (picture if media == "image" else recording)(root / uri)
     xy = 5 * np.c_[points["label"], points["subdomain"]] + rng.normal(size=(len(points), 2))
     meta = {
         "class_names": PETS, "subdomain_names": PLACES, "dataset": "pets", "groups": {},
         "empty_cells": [(1, 1), (2, 1)], "fm_layer": "pool", "adapter_layer": 0, "layer_scores": {},
-        "layer_reason": "Encoder layer pool, as set.", "media": "", "root": "", "notes": ["Seed 0."],
+        "layer_reason": "Encoder layer pool, as set.", "media": media, "root": str(root), "notes": ["Seed 0."],
     }  # fmt: skip
     layers = [projection.LayerInfo("pool", "Encoder pool", 2, True, True)]
     _write_mapped(path, points, xy.astype(np.float32), layers, meta)
@@ -207,11 +212,13 @@ def make_comparison(
     status: str = "done",
     countable: bool = True,
     points: bool = False,
+    media: str = "",
     **config: object,
 ) -> Path:
     """A run of `gelda compare` with every method, under ``home/runs``; GELDA_HOME must point at `home`.
 
-    With `points`, its first seed's items and synthetic latents and their map are there, too.
+    With `points`, its first seed's items and synthetic latents and their map are there, too; with `media`,
+    a file for every item.
     """
     settings = resolve_compare({"bank": "/data/pets.npz", "seeds": seeds, **config}, "tiny")
     values = settings.model_dump(mode="json")
@@ -223,7 +230,7 @@ def make_comparison(
         write_json(state.path / "report.json", result)
         state.headline = result["headline"]
     if points:
-        _write_compared_points(state.path)
+        _write_compared_points(state.path, Path(home) / "files", media)
     state.status = status
     runs.save_state(state)
     assert state.path == Path(home) / "runs" / run_id

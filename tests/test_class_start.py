@@ -11,7 +11,7 @@ from conftest import _SHIFT, PLANTED_DATASET, PLANTED_ENCODER, PlantedEncoder
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from gelda import pipeline, runs, workbench
+from gelda import adapting, pipeline, runs, workbench
 from gelda.adapter import Adapter, HeadData
 from gelda.artifacts import content_key
 from gelda.augmenters import AUGMENTERS
@@ -137,7 +137,7 @@ def test_other_settings_change_every_key_and_come_back_from_a_spec(name):
     }  # fmt: skip
     assert resolve_compare(json.loads(changed.model_dump_json())) == changed
     assert compare_key(changed, bank) != compare_key(resolve_compare(base), bank)
-    keys = [content_key(pipeline._trained(resolve_config(adapter=a))) for a in ({}, {name: OTHER[name]})]
+    keys = [content_key(adapting.trained_by(resolve_config(adapter=a))) for a in ({}, {name: OTHER[name]})]
     assert keys[0] != keys[1]
     assert len(changed.adapter.remarks()) == 1 and AdapterConfig().remarks() == []
 
@@ -149,7 +149,7 @@ def test_a_file_or_template_of_class_vectors_is_part_of_the_keys(tmp_path):
     def keys(start, template="{}"):
         adapter, generator = {"class_start": start}, {"text_template": template}
         values = {"adapter": adapter, "generator": generator}
-        run = content_key(pipeline._trained(resolve_config(values)))
+        run = content_key(adapting.trained_by(resolve_config(values)))
         return run, compare_key(resolve_compare({"bank": "planted", **values}), bank)
 
     found = []
@@ -271,7 +271,7 @@ def run_heads(monkeypatch, **changes):
     seen = {}
     one, tick = prepared(**changes), lambda share, text: None
     one.state.path.mkdir(parents=True)
-    trained, start = pipeline.finetune, pipeline.fresh
+    trained, start = pipeline.finetune, adapting.fresh
 
     def finetune(adapter, *rest, **named):
         seen["heads"] = trained(adapter, *rest, **named)
@@ -282,7 +282,7 @@ def run_heads(monkeypatch, **changes):
         return start(*rest)
 
     monkeypatch.setattr(pipeline, "finetune", finetune)
-    monkeypatch.setattr(pipeline, "fresh", first)
+    monkeypatch.setattr(adapting, "fresh", first)
     one._stage("extract", 1, one._extract)
     adapted = one._adapt(0, tick)
     one._finetune(0, adapted, one._sample(0, adapted, None, tick), tick)

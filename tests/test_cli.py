@@ -265,6 +265,8 @@ def test_report_refuses_a_run_of_a_newer_release(gelda, gelda_home):
         "precision=fp99",
         "device=cuda:77",
         "generator.adapter_layer=5",
+        "adapter.fm_layer=stage9",
+        "adapter.fm_layer=weighted",
     ],
 )
 def test_a_dry_run_and_a_run_refuse_what_cannot_work_and_leave_no_folder(setting, gelda, gelda_home):

@@ -19,7 +19,7 @@ from bank_fixtures import (
     write_npz,
 )
 
-from gelda import augmenters, compare, protocols, workbench
+from gelda import augmenters, compare, compare_report, protocols, workbench
 from gelda.arms import CHEAP
 from gelda.artifacts import read_json
 from gelda.augmenters.diffusion import FORMS
@@ -28,6 +28,7 @@ from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 from gelda.metrics import calibrated_log_loss
 from gelda.protocols import validation
+from gelda.ready import Items
 from gelda.runs import create_run
 from gelda.settings import GeneratorConfig
 
@@ -345,6 +346,28 @@ def test_a_transfer_from_one_source_ends_and_says_how_it_chose(protocol, tmp_pat
     )
 
 
+def test_the_report_says_what_head_medium_and_tail_are():
+    few = bank_of("longtail")
+    assert "thirds of the classes by training items (fewer than 50 classes)" in groups_of("longtail", few)
+    classes = tuple(f"c{k}" for k in range(60))
+    label = np.repeat(np.arange(60), 40)
+    split = np.where(np.arange(len(label)) % 40 < 30, "train", "test")
+    items = Items(label, 0 * label, np.arange(len(label)), split, classes, ("all",), grouped=False)
+    many = ready_bank(items, {"pool": planted_latents(items)})
+    assert "thirds of the classes by training items (none has fewer than 3)" in groups_of(
+        "longtail", many, imbalance=8.0, shot_borders=[3, 9]
+    )
+    said = "many-, medium- and few-shot classes: more than 25, 10 to 25, and fewer than 10 training items"
+    assert said in groups_of("longtail", many, imbalance=8.0, shot_borders=[10, 25])
+    keys = [compare.compare_key(settings("longtail", **c), few) for c in ({}, {"shot_borders": [20, 100]})]
+    assert keys[0] == keys[1] != compare.compare_key(settings("longtail", shot_borders=[21, 99]), few)
+
+
+def groups_of(protocol, bank, **changes) -> str:
+    config = settings(protocol, **changes)
+    return compare_report._groups(config, bank, compare.episodes(config, bank.items, 0)[0])
+
+
 def test_a_form_that_is_asked_for_is_the_form_of_gelda_and_its_controls(tmp_path):
     config = settings("longtail", methods=[*METHODS, "gelda-shuffled"], generator={"form": "residual"})
     comparison = engine(config, bank_of("longtail"), tmp_path)
@@ -526,6 +549,9 @@ MISTAKES = {
     "an adapter layer that is no number": (["--adapter-layer", "x"], "must be a number"),
     "an unknown preset": (["--preset", "tinny"], "no preset called 'tinny'. Did you mean 'tiny'"),
     "an unknown setting": (["--set", "generator.stepz=3"], "'generator.stepz'.*Did you mean 'steps'"),
+    "borders in the wrong order": (["--set", "shot_borders=[50,20]"], "'shot_borders'.* must not lie above"),
+    "borders in zero-shot": (["--protocol", "zero-shot", "--target", "polish", "--keep", "joy", "--set",
+                              "shot_borders=[21,99]"], "shot_borders belongs to longtail, not to zero-shot"),
     "an unknown device": (["--device", "gpu"], "Device 'gpu' is not one of"),
     "an unknown semantic source": (["--class-semantics", "onehot"], "no semantic source.*'one-hot'"),
     "a file of vectors that is not there": (["--class-semantics", "gone.csv"], "gone.csv"),

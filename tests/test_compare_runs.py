@@ -77,7 +77,9 @@ def test_a_given_cut_from_the_command_line_to_its_report(workspace, monkeypatch)
     first = CliRunner().invoke(cli.app, call)
     assert first.exit_code == 0, first.output
     found = json.loads((workspace / "out.json").read_text())
-    assert found["setting"].startswith("bank: long tail as the data's own split has it; classes ant, bee, cat")
+    assert found["setting"].startswith(
+        "bank: long tail as the data's own split has it; classes ant, bee, cat"
+    )
     assert f"; {(split == 'train').sum()} training items" in found["setting"]
     assert f"{(split == 'test').sum()} items tested" in found["setting"]
     assert any("same in every seed: seeds vary generators and heads" in note for note in found["notes"])

@@ -14,10 +14,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import charts, comparison, comparison_charts
+from app import charts, comparison, comparison_charts, form
 from app.palette import THEMES
 from gelda import jobs, projection, report, runs, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
+from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 
 RUN = fixtures.COMPARISON
@@ -135,6 +136,50 @@ def test_selected_points_of_a_comparison_name_their_subdomain(workspace: Path) -
     assert found["subdomain"].tolist() == [fixtures.PLACES[s] for s in points["subdomain"].iloc[rows]]
     assert found["nearest real"].iloc[1] != "" and not warnings(page)
     assert "1 real, 1 synthetic" in text(page)
+
+
+def selecting(rows: list[int]) -> AppTest:
+    """Explore with these rows of the comparison selected."""
+    from app.state import Selection
+
+    page = open_page("explore", run=RUN)
+    page.session_state["_selection"] = Selection(RUN, rows, "lasso")
+    return page.run()
+
+
+def test_selected_images_are_shown_and_nearest_ones_stand_in(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="image")
+    made = int(np.flatnonzero(projection.load_points(path)["method"] == "gelda")[0])
+    page = selecting([0, 1, made])
+    assert not warnings(page)
+    assert text(page).count('src="data:image/webp') == 3 and text(page).count('<figure class="made">') == 1
+    assert "near a latent for bee, night" in text(page) and "ant, day" in text(page)
+    page = selecting([made])
+    near = projection.load_neighbours(path)[0][made]
+    assert text(page).count('<figure class="made">') == (near >= 0).sum()
+    assert (
+        "Synthetic latent for <em>bee</em> in <em>night</em>, made by GeLDA; its nearest real images"
+        in text(page)
+    )
+
+
+def test_selected_clips_play(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    made = int(np.flatnonzero(projection.load_points(path)["method"] == "gelda")[0])
+    page = selecting([0, made])
+    assert not warnings(page) and len(page.get("audio")) == 2
+    assert "the real clip that is nearest" in text(page)
+    assert len(selecting(list(range(20))).get("audio")) == 8
+
+
+def test_a_file_that_is_gone_is_a_sentence_in_its_place(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    (workspace / "files" / projection.load_points(path)["uri"][0]).unlink()
+    page = selecting([0, 1])
+    assert not warnings(page) and len(page.get("audio")) == 1
+    assert text(page).count('<p class="missing">') == 1 and "cannot be read (No such file" in text(page)
 
 
 def test_results_hold_every_method_by_kind(workspace: Path) -> None:
@@ -289,6 +334,57 @@ def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pyt
     monkeypatch.setattr(jobs, "start_comparison", refuse)
     page.button(key="compare.start").click().run()
     assert warnings(page) == ["There is no subdomain called 'nigth'."]
+
+
+def test_expert_settings_are_those_that_a_comparison_reads() -> None:
+    names = form.expert_fields()
+    assert {"generator.form", "adapter.head", "adapter.class_start", "adapter.adversarial", "adapter_layer",
+            "sampling.conditions", "shot_borders", "methods"} <= set(names)  # fmt: skip
+    assert not {"seeds", "target", "adapter.low_rank", "sampling.weight", "bank", "adapter"} & set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_every_expert_setting_has_a_widget_that_changes_nothing_by_itself(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value("x.npz")
+    page.multiselect(key="compare.expert").set_value(form.expert_fields()).run()
+    assert not page.exception and not warnings(page)
+    page.button(key="compare.start").click().run()
+    assert started == [{"bank": "x.npz", "protocol": "longtail"}]
+
+
+def test_expert_settings_reach_the_comparison_and_wrong_ones_are_a_sentence(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    page = open_page("home")
+    page.text_input(key="compare.bank").set_value("x.npz")
+    chosen = ["adapter.head", "adapter_layer", "taus", "sampling.conditions", "sampling.recipe_strength",
+              "methods", "shot_borders"]  # fmt: skip
+    page.multiselect(key="compare.expert").set_value(chosen).run()
+    page.selectbox(key="compare.adapter.head").set_value("cosine")
+    page.text_input(key="compare.adapter_layer").set_value("auto")
+    page.text_input(key="compare.taus").set_value("1, 1.5")
+    page.text_area(key="compare.sampling.conditions").set_value("a in x = b in x\n\nb in x = a in x\n")
+    page.text_input(key="compare.sampling.recipe_strength").set_value("0.5")
+    page.multiselect(key="compare.methods").set_value(["ce", "gelda"])
+    page.text_input(key="compare.shot_borders").set_value("21, 99").run()
+    assert not warnings(page)
+    page.button(key="compare.start").click().run()
+    assert started == [
+        {"bank": "x.npz", "protocol": "longtail", "adapter": {"head": "cosine"}, "adapter_layer": "auto",
+         "taus": (1, 1.5), "methods": ("ce", "gelda"), "shot_borders": (21, 99),
+         "sampling": {"conditions": ("a in x = b in x", "b in x = a in x"), "recipe_strength": 0.5}}
+    ]  # fmt: skip
+    config = resolve_compare(started[0])
+    assert config.adapter.head == "cosine" and config.sampling.recipe_strength == 0.5
+    page.text_input(key="compare.taus").set_value("1, much").run()
+    assert warnings(page) and "'taus.1' is 'much'" in warnings(page)[0]
+    assert page.button(key="compare.start").disabled
+    page.text_input(key="compare.taus").set_value("1")
+    page.text_area(key="compare.sampling.conditions").set_value("a in x").run()
+    assert "sampling.conditions 'a in x': write" in warnings(page)[0]
 
 
 @pytest.mark.parametrize("theme", list(THEMES))

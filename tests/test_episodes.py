@@ -17,6 +17,7 @@ from bank_fixtures import (
 from gelda import protocols
 from gelda.errors import UserError
 from gelda.protocols import (
+    by_shots,
     few_shot,
     folds,
     long_tail,
@@ -327,6 +328,22 @@ def test_the_edges_of_many_medium_and_few():
     sizes = np.array([101, 100, 20, 19] + [50] * 46)
     named = long_tail_groups(sizes)
     assert named["head"] == [0] and named["tail"] == [3] and {1, 2} <= set(named["medium"])
+
+
+def test_the_borders_are_an_option():
+    """OLTR (arXiv 1904.05160): few is ≤ 20, many ≥ 100."""
+    sizes = np.array([101, 100, 99, 21, 20, 19] + [50] * 44)
+    named = long_tail_groups(sizes, (21, 99))
+    assert named["head"] == [0, 1] and named["tail"] == [4, 5] and {2, 3} <= set(named["medium"])
+    assert by_shots(sizes, (19, 99)) is False and len(long_tail_groups(sizes, (19, 99))["tail"]) == 17
+    items = many_classes([100] * 60)
+    plain, oltr = (long_tail(items, 0, borders=borders) for borders in ((20, 100), (21, 99)))
+    np.testing.assert_array_equal(plain.train, oltr.train)
+    counts = items.counts(oltr.train).sum(1)
+    assert {c for c, _ in oltr.groups["head"]} == set(np.flatnonzero(counts >= 100)) and not plain.groups[
+        "head"
+    ]
+    assert {c for c, _ in oltr.groups["tail"]} == set(np.flatnonzero(counts <= 20))
 
 
 def test_a_cut_of_cells():

@@ -34,6 +34,7 @@ texts
 semantic_tables
 semantic_files
 semantics
+semantic_preview
 compositions
 conditions
 losses
@@ -49,6 +50,7 @@ config
 compare_config
 allocation
 adapter
+layer_weights
 pool
 heads
 class_start
@@ -72,7 +74,7 @@ health
 terminal
 adapting
 pipeline
-layer_weights
+spaces
 arms
 compare_check
 workbench
@@ -91,6 +93,7 @@ sklearn
 cli_options
 cli_compare
 cli_layers
+cli_semantics
 cli_extract
 cli
 __main__

@@ -1,6 +1,7 @@
 """γ and κ: what each source sees and gives, how names are found, and what a bad file is told."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from scipy.spatial.distance import cosine
 from gelda import semantic_tables, semantics
 from gelda.augmenters.diffusion import condition_space, semantic_inputs
 from gelda.errors import UserError
-from gelda.semantic_files import read_texts, read_vectors
+from gelda.semantic_files import check_template, read_lang2vec, read_texts, read_vad, read_vectors
 from gelda.semantics import SemanticInputs, resolve, similarity, vectors
 from gelda.settings import GeneratorConfig
 from gelda.texts import embed
@@ -298,15 +299,63 @@ def test_descriptions_can_stand_for_names(tmp_path):
         read_texts(str(table), ["cat"])
 
 
+def test_texts_of_a_name_are_averaged_as_unit_vectors(tmp_path):
+    """CLIP's ensemble (arXiv 2103.00020, section 3.1.4): the mean of unit vectors, at unit length."""
+    folder = str(text_model(tmp_path / "m"))
+    templates = ["a photo of a {}.", "a drawing of a {}", "{}"]
+    made = vectors(f"text:{folder}", named("dog", "cat_fish", template=" | ".join(templates)))
+    for row, name in zip(made, ("dog", "cat fish"), strict=True):
+        each = embed([t.replace("{}", name) for t in templates], folder).double().numpy()
+        mean = (each / np.linalg.norm(each, axis=1, keepdims=True)).mean(0)
+        np.testing.assert_allclose(row.numpy(), mean / np.linalg.norm(mean), atol=1e-6)
+    file = tmp_path / "words.json"
+    file.write_text(json.dumps({"cat": ["a small animal", "it purrs"], "The Dog": "a loyal animal"}))
+    made = vectors(f"text:{folder}", named("dog", "cat", template=str(file)))
+    torch.testing.assert_close(made[0], embed(["a loyal animal"], folder)[0])
+    mean = embed(["a small animal", "it purrs"], folder).mean(0)
+    torch.testing.assert_close(made[1], mean / mean.norm())
+    semantics.check(f"text:{folder}", names=["dog", "cat"], template=str(file))
+    with pytest.raises(UserError, match="no row for 'cow'"):
+        semantics.check(f"text:{folder}", names=["dog", "cow"], template=str(file))
+    before = semantics.fingerprint(str(file))
+    file.write_text("{}")
+    assert semantics.fingerprint(str(file)) != before != str(file)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "cannot be read as JSON"),
+    ("[" * 100_000, "cannot be read as JSON"),
+    ('["dog"]', "must hold one object, of names"),
+    ("{}", "must hold one object, of names"),
+    ('{"cat": []}', "'cat' needs a text or a list of texts"),
+    ('{"cat": {"a": "b"}}', "'cat' needs a text or a list of texts"),
+    ('{"cat": 3}', "'cat' needs a text or a list of texts"),
+    ('{"cat": ["purrs", 3]}', "the texts of 'cat' must be words"),
+    ('{"cat": ["purrs", " "]}', "the texts of 'cat' must be words, and none may be empty"),
+    ('{"cat": "x", "cat": "y"}', "'cat' stands there twice"),
+    ('{"dog": "x"}', "no row for 'cat'"),
+])  # fmt: skip
+def test_bad_descriptions_are_told_in_one_sentence(text, words, tmp_path):
+    file = tmp_path / "words.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=words) as raised:
+        read_texts(str(file), ["cat"])
+    assert str(file) in str(raised.value) and "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize("template, words", [
     ("a photo", "text_template is 'a photo': it needs {} once"),
     ("{} and {}", "needs {} once"),
+    ("a {} | b", "text_template is 'a {} | b': 'b' in it needs {} once"),
+    ("a {} |", "'' in it needs {} once"),
     ("none.csv", "no file none.csv"),
+    ("none.json", "no file none.json"),
 ])  # fmt: skip
 def test_a_bad_template_is_refused(template, words):
     with pytest.raises(UserError, match=re.escape(words)):
-        semantics.check_template(template)
-    semantics.check_template("a photo of a {}")
+        check_template(template)
+    check_template("a photo of a {}")
+    check_template("a photo of a {} | a {} in a drawing")
 
 
 def test_a_folder_without_a_model_is_a_sentence(tmp_path):
@@ -414,6 +463,104 @@ def test_a_changed_file_has_another_fingerprint(tmp_path):
     assert semantics.fingerprint("mean") == "mean" and semantics.fingerprint("{}") == "{}"
 
 
+# -- ratings and languages of the user's own files ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [
+    "name,valence,arousal,dominance\nJoy,0.9,0.8,0.6\nsad,0.1,0.3,0.2\n",
+    "Word\tValence\tArousal\tDominance\nnull\t0\t0\t0\njoy\t0.9\t0.8\t0.6\nsad\t0.1\t0.3\t0.2\n",
+    "joy\t0.9\t0.8\t0.6\nsad\t0.1\t0.3\t0.2\nbored\tx\ty\tz\n",
+    ",Word,D.Mean.Sum,V.Mean.Sum,V.SD.Sum,A.Mean.Sum\n1,joy,0.6,0.9,7,0.8\n2,sad,0.2,0.1,7,0.3\n",
+])  # fmt: skip
+def test_ratings_are_read_by_their_columns(text, tmp_path):
+    file = tmp_path / "lexicon.txt"
+    file.write_text(text)
+    made = vectors(f"vad:{file}", named("SAD", "joy"))
+    np.testing.assert_allclose(made.numpy(), [[0.1, 0.3, 0.2], [0.9, 0.8, 0.6]])
+    assert not torch.equal(made, vectors("vad", named("sad", "joy"))), "the shipped ones stay where they were"
+    first = semantics.fingerprint(f"vad:{file}")
+    file.write_text(text + " ")
+    assert semantics.fingerprint(f"vad:{file}") != first and semantics.fingerprint("vad") == "vad"
+
+
+@pytest.mark.parametrize("text, words", [
+    ("name,valence,arousal\njoy,1,2\n", "no column 'dominance'"),
+    ("joy,0.5\n", "no column 'valence'"),
+    ("joy,1,2,3,4\n", "no column 'valence'"),
+    ("name,valence,arousal,dominance\njoy,1,2\n", "the row of 'joy' ends before its last rating"),
+    ("name,valence,arousal,dominance\njoy,1,2,much\n", "'much' in the row of 'joy' is not a number"),
+    ("name,valence,arousal,dominance\njoy,1,2,nan\n", "'nan' in the row of 'joy' is not a number"),
+    ("name,valence,arousal,dominance\nsad,1,2,3\n", "no row for 'joy'"),
+    ("name,valence,arousal,dominance\n", "no row for 'joy'"),
+    ("name,valence,arousal,dominance\njoy,1,2,3\njoy,1,2,4\n", "'joy' stands there twice"),
+    ("", "is empty"),
+])  # fmt: skip
+def test_bad_ratings_are_told_in_one_sentence(text, words, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match=words) as raised:
+        read_vad(str(file), ["joy"])
+    assert str(file) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def lang2vec_file(path, codes=("pol", "deu", "eng", "xyz"), data=None, **arrays):
+    """A file as lang2vec's own are: langs [L], feats [F], sources [S], data [L, F, S], -1 where unknown."""
+    if data is None:
+        data = np.random.default_rng(3).integers(0, 2, (len(codes), 6, 1))
+    arrays = {"langs": np.array(codes), "feats": np.array([f"S_{k}" for k in range(data.shape[1])]),
+              "sources": np.array([f"s{k}" for k in range(data.shape[2])]),
+              "data": data.astype(np.float32), **arrays}  # fmt: skip
+    np.savez(path, **arrays)
+    return path
+
+
+def test_languages_are_found_by_name_or_code_in_a_file_of_lang2vec(tmp_path):
+    file = lang2vec_file(tmp_path / "feature_predictions.npz")
+    data = np.load(file)["data"][:, :, 0]
+    made = vectors(f"lang2vec:{file}", named("German", "POL", "en", "xyz", axis="subdomain"))
+    np.testing.assert_array_equal(made.numpy(), data[[1, 0, 2, 3]])
+    several = np.stack([data, np.full_like(data, -1), 1 - data], 2)
+    united = lang2vec_file(tmp_path / "several.npz", data=several)
+    assert (vectors(f"lang2vec:{united}", named("German", "xyz")) == 1).all(), "the union of the sources"
+    assert "CC BY-SA 4.0" in semantics.SEMANTICS["lang2vec"].note
+
+
+@pytest.mark.parametrize("arrays, words", [
+    ({"data": np.where(np.eye(4, 6)[:, :, None] > 0, -1.0, 1.0)},
+     "no value for 1 of 6 properties of 'Polish': take lang2vec's feature_predictions.npz"),
+    ({"data": np.full((4, 6, 1), np.nan)}, "no value for 6 of 6 properties of 'Polish'"),
+    ({"data": np.zeros((3, 6, 1))}, "is no file of lang2vec"),
+    ({"data": np.zeros((4, 6, 2)), "sources": np.array(["a"])}, "is no file of lang2vec"),
+    ({"langs": np.zeros((4, 2))}, "is no file of lang2vec"),
+    ({"codes": ("deu", "eng", "abc", "xyz")}, "'Polish' is no language of .*--subdomain-semantics FILE"),
+])  # fmt: skip
+def test_a_bad_file_of_languages_is_told_in_one_sentence(arrays, words, tmp_path):
+    file = lang2vec_file(tmp_path / "l.npz", **arrays)
+    with pytest.raises(UserError, match=words) as raised:
+        read_lang2vec(str(file), ["Polish", "German"], "--subdomain-semantics")
+    assert str(file) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_other_mistakes_with_languages(tmp_path):
+    file = lang2vec_file(tmp_path / "l.npz")
+    with pytest.raises(UserError, match="'Germn' is no language of .* Did you mean 'german'"):
+        read_lang2vec(str(file), ["Germn"], FLAG)
+    with pytest.raises(UserError, match="'de' and 'deu' are one language, deu"):
+        read_lang2vec(str(file), ["de", "pol", "deu"], FLAG)
+    np.savez(
+        tmp_path / "texts.npz", langs=np.array(["pol"]), sources=np.array(["s"]), data=np.full((1, 2, 1), "x")
+    )
+    np.savez(tmp_path / "objects.npz", langs=np.array(["pol"], object))
+    (tmp_path / "no.npz").write_text("x")
+    for name, words in (
+        ("texts", "no file of lang2vec"),
+        ("objects", "pickle"),
+        ("no", "cannot be read as an"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read_lang2vec(str(tmp_path / f"{name}.npz"), ["pol"], FLAG)
+
+
 # -- choosing --------------------------------------------------------------------------------------------
 
 
@@ -462,7 +609,6 @@ def test_similarity_is_the_cosine_of_centred_rows():
     assert got.loc["d", "d"] == 1 and not got.loc["d", ["a", "b", "c"]].any()
     with pytest.raises(UserError, match="1 names for 4 semantic vectors"):
         similarity(table, ["a"])
-    assert semantics.preview("vad", named("happy", "sad")).loc["happy", "sad"] == pytest.approx(-1)
 
 
 # -- into the generator ----------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".grid");
   const focused = parentElement.activeElement?.dataset?.cell;
   const table = element("table");
+  const longest = Math.max(...data.classes.map(({ name }) => name.length));
+  table.style.setProperty("--names", `${Math.max(4.2, Math.min(9, 0.58 * longest + 0.6))}em`);
   const head = table.createTHead().insertRow();
   head.append(element("th"));
   const chosen = (c, s) => data.classes_on.includes(c) && data.subdomains_on.includes(s);

@@ -224,21 +224,23 @@ class LatentMap {
     const d = this.data;
     const synthetic = (d.kind[row] & KIND.synthetic) !== 0;
     const title = element("p", "title");
-    const where = d.subdomains[d.subdomain[row]];
-    title.append(synthetic ? "synthetic latent for " : "", element("em", "", d.classes[d.label[row]]), `, ${where}`);
+    const where = d.subdomains.length > 1 ? `, ${d.subdomains[d.subdomain[row]]}` : "";
+    title.append(synthetic ? "synthetic latent for " : "", element("em", "", d.classes[d.label[row]]), where);
     const rejected = (d.kind[row] & KIND.rejected) !== 0;
     const facts = [synthetic ? d.sources[d.source[row]] : "real", d.splits[d.split[row]], rejected ? "set aside by the filter" : ""];
     const strip = element("div", "strip");
     if (synthetic) {
       for (let k = 0; k < 3; k++) strip.append(this.picture(d.near[3 * row + k], this.caption(d.near[3 * row + k])));
     } else strip.append(this.picture(row, ""));
-    const note = synthetic && Number.isFinite(d.distance[row]) ? `nearest real training images, the first at distance ${d.distance[row].toFixed(1)}` : "";
+    const note = synthetic && Number.isFinite(d.distance[row]) ? `nearest real training ${d.things}, the first at distance ${d.distance[row].toFixed(1)}` : "";
     this.card.replaceChildren(title, element("p", "facts", facts.filter(Boolean).join(" · ")), strip, element("p", "facts", note));
     this.placeCard();
   }
 
   caption(row) {
-    return row < 0 ? "" : `${this.data.classes[this.data.label[row]]}, ${this.data.subdomains[this.data.subdomain[row]]}`;
+    if (row < 0) return "";
+    const { classes, subdomains, label, subdomain } = this.data;
+    return subdomains.length > 1 ? `${classes[label[row]]}, ${subdomains[subdomain[row]]}` : classes[label[row]];
   }
 
   picture(row, caption) {

@@ -1,6 +1,6 @@
 """Where items come from: DATASETS that ship, READERS of a person's own files, and how one item is decoded."""
 
-from gelda.datasets.demos import DATASETS, DatasetSpec, get, thumbnails
+from gelda.datasets.demos import DATASETS, DatasetSpec, get
 from gelda.datasets.items import ItemDecoder, source_decoder
 from gelda.datasets.options import Columns, SourceOptions
 from gelda.datasets.readers import READERS, open_demo, open_source, probe
@@ -23,5 +23,4 @@ __all__ = [
     "open_source",
     "probe",
     "source_decoder",
-    "thumbnails",
 ]

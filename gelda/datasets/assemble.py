@@ -108,37 +108,36 @@ def without(
 
 def _existing(rows: pd.DataFrame, raw: Raw, problems: list[Problem]) -> pd.DataFrame:
     """Rows whose files exist under the root, their paths made relative; one listing per folder."""
-    rows["uri"] = rows["uri"].fillna("").str.strip()
-    odd = rows["uri"].str.startswith("/") | rows["uri"].str.contains(r"\\|\.\.|//|(?:^|/)\./|^~")
+    named = rows["uri"].fillna("").str.strip()
+    below = named.str.removeprefix(f"{raw.root}/")
+    rows["uri"] = below.str.lstrip("/")  # lists of Places start every path with a slash
+    outside = below.str.startswith("/")
+    odd = rows["uri"].str.contains(r"\\|\.\.|//|(?:^|/)\./|^~")
     if odd.any():
-        rows.loc[odd, "uri"] = [_relative(raw.root, uri) for uri in rows.loc[odd, "uri"]]
-        outside = rows["uri"].isna()
-        names = raw.rows["uri"].reset_index(drop=True)
-        reason = f"points outside the root {raw.root}, and is not read"
-        rows = without(rows, outside, names, reason, problems)
+        found = [_relative(raw.root, uri) for uri in rows.loc[odd, "uri"]]
+        rows.loc[odd, "uri"] = [path or "" for path in found]
+        outside[odd] = [path is None for path in found]
     parts = rows["uri"].str.rpartition("/")
     folders = {folder: _listing(raw.root, folder) for folder in parts[0].unique()}
     known = pd.Index([f"{d}/{f}" if d else f for d, files in folders.items() for f in files], dtype="str")
     missing = ~rows["uri"].isin(known)
+    reason = f"points outside the root {raw.root}, and is not read"
+    rows = without(rows, missing & outside, named, reason, problems)
+    missing, named = missing[rows.index], named[rows.index]
     if missing.all() and len(rows):
         raise UserError(
             f"None of the {len(rows)} files that {raw.name} names is under {raw.root}: the first is "
-            f"'{rows['uri'].iloc[0]}'. Give the folder that these paths start from as root."
+            f"'{named.iloc[0]}'. Give the folder that these paths start from as root."
         )
-    return without(rows, missing, rows["uri"], "there is no such file", problems)
+    return without(rows, missing, named, "there is no such file", problems)
 
 
 def _relative(root: str, uri: str) -> str | None:
     """An odd path of a list as a path under the root; None where it leads out of it."""
-    base = permitted(root)
-    for text in (uri, uri.lstrip("/")):  # lists of Places start every path with a slash
-        try:
-            found = inside(root, text)
-        except UserError:
-            continue
-        if found.is_relative_to(base):
-            return found.relative_to(base).as_posix()
-    return None
+    try:
+        return inside(root, uri).relative_to(permitted(root)).as_posix()
+    except (UserError, ValueError):
+        return None
 
 
 def _listing(root: str, folder: str) -> list[str]:

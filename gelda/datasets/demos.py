@@ -84,12 +84,3 @@ def get(name: str) -> DatasetSpec:
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     return DATASETS[name]
-
-
-def thumbnails(points: pd.DataFrame) -> np.ndarray:
-    """Images of real rows by their uri: uint8 [N, height, width], dark ink on light paper as drawn."""
-    uris = list(points["uri"])
-    if not uris:
-        return np.zeros((0, 32, 32), np.uint8)
-    images = get(uris[0].split(":", 1)[0]).read(uris)
-    return np.clip(images[:, 0] * 255, 0, 255).astype(np.uint8)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ HEIGHT = 4  # folders above a manifest that its paths may start from
 _FOLD = re.compile(r"(.+)_(train|valid|test)_fold_(\d+)")
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """name: of its folds' manifests, or of its one manifest (with suffix); fold: the one pointed at."""
+
+    folder: Path
+    name: str
+    fold: int | None = None
+
+
 def recognises(path: str) -> bool:
     """A manifest, a corpus' folder (with `fold_k` or manifests), or a folder of such folders."""
     try:
@@ -52,61 +62,76 @@ def read(path: str, options: SourceOptions) -> Raw:
     problems: list[Problem] = []
     notes: list[str] = []
     parts, bases = [], []
-    for folder, name in corpora:
-        rows = pd.concat(
-            [_table(file, split, problems) for split, file in _files(folder, name, options.fold, notes)],
-            ignore_index=True,
-        )
-        own = folder / "label_map.json"
+    for corpus in corpora:
+        files = _files(corpus, options.fold, notes)
+        rows = pd.concat([_table(file, split, problems) for split, file in files], ignore_index=True)
+        own = corpus.folder / "label_map.json"
         if own.is_file() and options.label_map is None:
-            rows = mapped(rows, label_map(str(own)), f"{name}'s label_map.json", problems, notes)
-        bases.append(permitted(options.root) if options.root else _base(folder, rows))
+            rows = mapped(rows, label_map(str(own)), f"{corpus.name}'s label_map.json", problems, notes)
+        bases.append(permitted(options.root) if options.root else _base(corpus.folder, rows))
         parts.append(rows)
     root = Path(os.path.commonpath(bases))
     for rows, base in zip(parts, bases, strict=True):
         relative = base.relative_to(root).as_posix()
         if relative != ".":
             rows["uri"] = relative + "/" + rows["uri"]
+    keys = pd.concat([rows["id"].drop_duplicates() for rows in parts])
+    if keys[keys != ""].duplicated().any():  # two corpora number their items alike
+        parts = [rows.assign(id=f"{c.name}/" + rows["id"]) for c, rows in zip(corpora, parts, strict=True)]
     rows = pd.concat(parts, ignore_index=True)
-    title = permitted(path).name if len(corpora) > 1 else corpora[0][1]
+    title = permitted(path).name if len(corpora) > 1 else corpora[0].name
     return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes))
 
 
-def _corpora(path: Path) -> list[tuple[Path, str]]:
-    """(folder, corpus' name) of every corpus at a path; "" of manifests: the file itself is the name."""
+def _corpora(path: Path) -> list[Corpus]:
+    """Every corpus at a path: a manifest, its folder, or the folder of such folders."""
     if path.is_file():
-        fold = _FOLD.fullmatch(path.stem)
         if path.suffix not in SUFFIXES or not _is_manifest(path):
             return []
-        return [(path.parent.parent, fold[1])] if fold else [(path.parent, path.name)]
-    found: list[tuple[Path, str]] = []
-    for folder in [path, *sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))]:
+        fold = _FOLD.fullmatch(path.stem)
+        return (
+            [Corpus(path.parent.parent, fold[1], int(fold[3]))] if fold else [Corpus(path.parent, path.name)]
+        )
+    if _numbered(path):  # a fold's own folder
+        return [one for file in sorted(path.glob("*_train_fold_*.json*"))[:1] for one in _corpora(file)]
+    found: list[Corpus] = []
+    below = sorted(
+        f for f in path.iterdir() if f.is_dir() and not f.name.startswith(".") and not _numbered(f)
+    )
+    for folder in [path, *below]:
         manifests = {
             f.stem: f for s in reversed(SUFFIXES) for f in sorted(folder.glob(f"*{s}"))
         }  # jsonl wins
-        own = [(folder, f.name) for _, f in sorted(manifests.items()) if _is_manifest(f)]
         folds = {m[1] for f in folder.glob("fold_1/*_train_fold_1.json*") if (m := _FOLD.fullmatch(f.stem))}
-        whole = [(folder, name) for name in sorted(folds)]
-        found += whole + [one for one in own if Path(one[1]).stem not in folds]
+        found += [Corpus(folder, name) for name in sorted(folds)]
+        whole = [file for stem, file in sorted(manifests.items()) if stem not in folds]
+        found += [Corpus(folder, file.name) for file in whole if _is_manifest(file)]
     return found
 
 
-def _files(folder: Path, name: str, fold: int | None, notes: list[str]) -> list[tuple[str, Path]]:
+def _numbered(folder: Path) -> int | None:
+    """k of a folder called fold_k."""
+    number = folder.name.removeprefix("fold_")
+    return int(number) if number != folder.name and number.isdigit() else None
+
+
+def _files(corpus: Corpus, fold: int | None, notes: list[str]) -> list[tuple[str, Path]]:
     """(split, manifest) of a corpus: its fold's, or the one manifest."""
+    folder, name = corpus.folder, corpus.name
     if name.endswith(SUFFIXES):
         if fold is not None:
             raise UserError(f"{folder / name} has no folds: leave out fold.")
         return [("", folder / name)]
-    numbers = sorted(int(f.name[5:]) for f in folder.glob("fold_*") if f.name[5:].isdigit())
-    wanted = fold or 1
+    numbers = sorted(number for f in folder.iterdir() if (number := _numbered(f)) is not None)
+    wanted = fold or corpus.fold or 1
     files = []
     for split in ("train", "valid", "test"):
         stem = folder / f"fold_{wanted}" / f"{name}_{split}_fold_{wanted}"
         files += [(split, f) for s in SUFFIXES if (f := stem.with_name(stem.name + s)).is_file()][:1]
     if not files:
         raise UserError(f"{folder} has no fold {wanted}: it has {', '.join(map(str, numbers))}.")
-    if len(numbers) > 1 and fold is None:
-        notes.append(f"{name}: fold 1 of {len(numbers)}; choose another with fold.")
+    if len(numbers) > 1:
+        notes.append(f"{name}: fold {wanted} of {len(numbers)}; choose another with fold.")
     return files
 
 

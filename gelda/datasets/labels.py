@@ -52,6 +52,7 @@ def mapped(
 
 
 def kept_classes(rows: pd.DataFrame, classes: tuple[str, ...], notes: list[str]) -> pd.DataFrame:
+    """The rows of the classes that are asked for (all, where none are)."""
     if not classes:
         return rows
     present = set(rows["label"])
@@ -67,6 +68,7 @@ def kept_classes(rows: pd.DataFrame, classes: tuple[str, ...], notes: list[str])
 def class_names(
     labels: pd.Series, own: tuple[str, ...] | None, options: SourceOptions, notes: list[str]
 ) -> tuple[str, ...]:
+    """Classes with items, in the order asked for, else the data's own, else sorted; oddities are noted."""
     present = set(labels.unique())
     order: Iterable[str] = options.classes or own or ()
     names = [name for name in order if name in present]
@@ -90,7 +92,7 @@ def class_names(
 
 
 def unlike(manifest: Manifest) -> list[str]:
-    """What of a split the other does not have."""
+    """Classes that are tested and have nothing to train on."""
     table = manifest.table
     if "split" not in table:
         return []
@@ -100,8 +102,9 @@ def unlike(manifest: Manifest) -> list[str]:
         if found["train"] and (more := sorted(found[split] - found["train"])):
             names = [manifest.class_names[label] for label in more]
             notes.append(
-                f"Training has {len(found['train'])} classes and {split} {len(found[split])}: nothing to train "
-                f"on for {_listed('class', names)}. Leave such classes out with `classes`, or mend the split."
+                f"Training has {len(found['train'])} classes and {split} {len(found[split])}, among them the "
+                f"{_listed('class', names)}: leave out what cannot be learnt with `classes`, or mend the "
+                "split."
             )
     return notes
 

@@ -50,7 +50,8 @@ def _joined(raw: Raw, other: Raw, split: str) -> Raw:
             f"The files of {split} lie under {other.root} and the first ones under {raw.root}: give one root "
             "for both."
         )
-    first = raw.rows if "split" in raw.rows else raw.rows.assign(split="train")
+    own = raw.rows["split"] if "split" in raw.rows else pd.Series("", raw.rows.index)
+    first = raw.rows.assign(split=own.where(own != "", "train"))
     rows = pd.concat([first, other.rows.assign(split=split)], ignore_index=True)
     return replace(raw, rows=rows, problems=raw.problems + other.problems, notes=raw.notes + other.notes)
 

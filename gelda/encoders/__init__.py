@@ -236,14 +236,12 @@ def get(name: str) -> EncoderSpec:
         from gelda.encoders import timm_image
 
         name = timm_image.hub_name(name)
-    config = folders.read_config(folders.fetch(name, [folders.CONFIG]))
-    family = family_of(config, name)
-    patterns = [*folders.SETTINGS, *folders.WEIGHTS]
+    family = family_of(folders.config(name), name)
     return EncoderSpec(
         title=name,
         note=f"{family.title}: {family.note}",
-        load=lambda: family.load(folders.fetch(name, patterns)),
-        revision=lambda: folders.revision(folders.fetch(name, patterns)),
+        load=lambda: family.load(folders.fetch(name)),
+        revision=lambda: folders.revision(folders.fetch(name)),
         media=family.media,
         poolings=family.poolings,
     )

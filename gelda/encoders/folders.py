@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
@@ -24,6 +24,7 @@ SETTINGS = [
 ]
 SETTINGS += ["tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"]
 WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "model-?????-of-?????.safetensors"]
+CONVERTER = "SFconvertbot"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 OFFLINE = "Offline, a local folder of weights works, and what ships: mini-image, random-vit, random-whisper"
 
@@ -43,16 +44,53 @@ def local(name: str) -> Path | None:
     return None
 
 
-def fetch(name: str, patterns: Sequence[str]) -> Path:
-    """The folder of a local model, or of a Hub repository's files that fit `patterns`, downloaded once."""
-    return local(name) or _snapshot(name, tuple(patterns))
+def config(name: str) -> dict[str, Any]:
+    """The config of a local model, or of one on the Hub, of which nothing else is fetched."""
+    return read_config(local(name) or _snapshot(name, [CONFIG]))
 
 
-def _snapshot(name: str, patterns: tuple[str, ...]) -> Path:
-    from huggingface_hub import errors, snapshot_download
+def fetch(name: str) -> Path:
+    """The folder of a local model, or of a Hub repository's config, preprocessing and safetensors.
+
+    Where a repository holds pickles only (WavLM), the safetensors are taken from the pull request that the
+    Hub's own conversion bot opened, as transformers does.
+    """
+    folder = local(name)
+    if folder is not None:
+        return folder
+    folder = _snapshot(name, [*SETTINGS, *WEIGHTS])
+    if not any(folder.glob("model*.safetensors")):
+        request = _conversion(name, folder)
+        if request is None:
+            raise UserError(
+                f"'{name}' has no model.safetensors on the Hub, and pickled weights are not loaded, as they can "
+                "run code when read: save the model as safetensors and give its folder."
+            )
+        folder = _snapshot(name, [*SETTINGS, *WEIGHTS], request)
+    return folder
+
+
+def _conversion(name: str, folder: Path) -> str | None:
+    """The reference of the conversion bot's open pull request; offline, of one in the cache."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import httpx
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns)))
+        found = HfApi().get_repo_discussions(
+            name, author=CONVERTER, discussion_type="pull_request", discussion_status="open"
+        )
+        return next((d.git_reference for d in found if d.author == CONVERTER), None)
+    except (OSError, httpx.HTTPError):  # what being offline is, in any of its forms
+        cached = sorted((folder.parents[1] / "refs" / "refs" / "pr").glob("*"))
+        return f"refs/pr/{cached[0].name}" if cached else None
+
+
+def _snapshot(name: str, patterns: list[str], reference: str | None = None) -> Path:
+    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub.utils import httpx
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, revision=reference))
     except errors.GatedRepoError as error:
         raise UserError(
             f"'{name}' is gated: accept its terms on huggingface.co/{name} and log in with `hf auth login`."
@@ -65,7 +103,7 @@ def _snapshot(name: str, patterns: tuple[str, ...]) -> Path:
         raise UserError(
             f"The Hub cannot be reached, and the copy of '{name}' on this disk is not complete. {OFFLINE}."
         ) from error
-    except (errors.HfHubHTTPError, OSError) as error:  # offline, a proxy, the Hub down
+    except (OSError, httpx.HTTPError) as error:  # offline, a proxy, the Hub down
         raise UserError(
             f"The Hub cannot be reached for '{name}', and no copy of it is on this disk. {OFFLINE}."
         ) from error
@@ -153,16 +191,20 @@ def pretrained(cls: Any, folder: Path, spare: tuple[str, ...] = (), **options: A
 
     weight_files(folder)
     options |= {"dtype": torch.float32, "output_loading_info": True, "use_safetensors": True}
+    options |= {"ignore_mismatched_sizes": True}  # they are refused below, with their names
     try:
         with quiet():
             network, found = cls.from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:  # transformers raises several unrelated types for what is not a model
         raise UserError(f"The weights in {folder} do not load ({first_line(error)}).") from error
     missing = set(found["missing_keys"])
-    lacks = {name for name in missing if not name.startswith(spare)}
+    lacks = {name for name in missing if not name.startswith(spare)} | {
+        key[0] for key in found["mismatched_keys"]
+    }
     if lacks:
         raise UserError(
-            f"The weights in {folder} do not fit its config: {len(lacks)} are missing, {min(lacks)} first."
+            f"The weights in {folder} do not fit its config: {len(lacks)} are missing or of another shape, "
+            f"{min(lacks)} first."
         )
     return network, missing
 

@@ -86,7 +86,12 @@ class TextEncoder(Frozen):
         else:
             tower = network = network.get_encoder() if network.config.is_encoder_decoder else network
         self.full = network.config.model_type.startswith("siglip")  # trained with texts of one length
-        limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or 512]
+        table = getattr(getattr(tower, "embeddings", None), "position_embeddings", None)
+        first = (
+            -1 if getattr(table, "padding_idx", None) is None else table.padding_idx
+        )  # RoBERTa counts on from it
+        positions = (getattr(config, "max_position_embeddings", None) or 512) - first - 1
+        limits = [tokenizer.model_max_length, positions]
         self.limit = min(*limits, sentence.tokens if sentence else 10**6)
         blocks = numbered(block_list(tower, config.num_hidden_layers))
         widths = dict.fromkeys([EMBED, *blocks, POOLED] if blocks else [POOLED], config.hidden_size)

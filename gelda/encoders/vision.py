@@ -75,13 +75,17 @@ class Tower(Frozen):
 
 
 def load_clip(folder: Path) -> Tower:
-    """CLIP: `pooled` is the normed class token, `projected` its image embedding, where the weights hold one."""
-    from transformers import CLIPVisionModelWithProjection
+    """CLIP: `pooled` is the normed class token, `projected` its image embedding, if the weights hold one."""
+    from transformers import AutoConfig, CLIPVisionModelWithProjection
 
+    config = AutoConfig.from_pretrained(folder)
+    if config.model_type == "clip":  # the size of its projection stands beside the towers' configs
+        config.vision_config.projection_dim = config.projection_dim
+        config = config.vision_config
     network, missing = folders.pretrained(
-        CLIPVisionModelWithProjection, folder, spare=("visual_projection.",)
+        CLIPVisionModelWithProjection, folder, spare=("visual_projection.",), config=config
     )
-    config, project = network.config, network.visual_projection
+    project = network.visual_projection
     finish: Finish = {POOLED: (config.hidden_size, lambda output: output.pooler_output)}
     if not missing:
         finish[PROJECTED] = (project.out_features, lambda output: project(output.pooler_output))
