@@ -41,8 +41,8 @@ def _check(look: Look, was_running: bool) -> None:
     st.subheader("Can every file be read?")
     if check is None or check.stopped or check.error:
         widgets.note(
-            "Opens every file once, and finds those that cannot be decoded, the same bytes under two names, and "
-            "files that two splits share. Encoding skips and lists what it cannot decode, without this."
+            "Opens every file once, and finds those that cannot be decoded, the same bytes under two names, "
+            "and files that two splits share. Encoding skips and lists what it cannot decode, without this."
         )
         if check is not None and check.error:
             st.warning(f"The check stopped: {check.error}.")

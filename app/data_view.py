@@ -174,10 +174,8 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
     shown = look.table.iloc[rows[start : start + step]]
     captions = [_caption(look, row, label, subdomain) for row in shown.itertuples()]
     about = {"media": look.source.media, "root": look.source.root}
-    found = [
-        (items.shown(about, uri), caption, False) for uri, caption in zip(shown["uri"], captions, strict=True)
-    ]
-    items.draw(found, about, across=2)
+    found = [items.shown(about, uri) for uri in shown["uri"]]
+    items.draw([(one, caption, False) for one, caption in zip(found, captions, strict=True)], about, 2)
     if len(rows) > step:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Others", on_click=state.put, args=("more", (start + step) % len(rows)))

@@ -101,7 +101,7 @@ def _shared(rows: pd.DataFrame, values: pd.Series, one: str, many: str) -> list[
 def _contents(
     root: str, rows: pd.DataFrame, progress: Callable[[int, int], None], least: int = 2
 ) -> pd.Series:
-    """A hash of each item's bytes [N]; "" where its size is no other file's (in `least` splits), or it is gone."""
+    """A hash of each item's bytes [N]; "" where no other (in `least` splits) has its size, or it is gone."""
     paths = rows["uri"].map(lambda uri: segment_of(uri)[0])
     sizes = paths.map({path: _size(root, path) for path in paths.unique()})
     splits = rows["split"].groupby(sizes).transform("nunique") >= least
