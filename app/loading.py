@@ -149,11 +149,8 @@ def _pictured(table: pd.DataFrame, near: np.ndarray, most: int) -> np.ndarray:
 def first_run(asked: str | None) -> runs.RunState | None:
     """The finished run a visitor sees first: the one asked for, else the newest with a map that can carry a
     claim (five seeds), else a shipped one, else any."""
-    done = [
-        state
-        for state in [*runs.list_runs(), *runs.shipped_runs()]
-        if state.status == "done" and state.reported
-    ]
+    known = [*runs.list_runs(), *runs.shipped_runs()]
+    done = [state for state in known if state.status == "done" and state.reported]
     asked_for = (state for state in done if state.id == asked)
     mapped = [state for state in done if not state.comparison]
     telling = (state for state in mapped if state.shipped or len(report_of(state.path)["seeds"]) >= 5)

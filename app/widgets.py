@@ -99,13 +99,15 @@ def run_picker(
     The run comes from the URL, else from the last page, else it is the newest; None in an empty workspace.
     With `maps`, runs that keep no points are left out of the list, but the one that was asked for.
     """
-    done = [r for r in [*runs.list_runs(), *runs.shipped_runs()] if r.status == "done" and r.reported]
+    known = [*runs.list_runs(), *runs.shipped_runs()]
+    done = [r for r in known if r.status == "done" and r.reported]
     asked = st.query_params.get("run")
     wanted = asked or state.carried("run")
     found = [r for r in done if r.mapped or not maps or r.id == wanted]
     if asked and asked not in {r.id for r in found}:
         path = runs.find_run(asked)  # says what is wrong where there is no such run
         found.append(runs.read_state(path))
+        runs.require_report(found[-1])
     if not found:
         st.session_state.pop("run", None)
         return None, None, []

@@ -123,7 +123,8 @@ def report_of(row: Row, arguments: argparse.Namespace) -> Report | None:
 
 def digits() -> Report | None:
     """The newest finished digits demo of the workspace that may count, else the one that ships."""
-    done = [s for s in [*runs.list_runs(), *runs.shipped_runs()] if s.status == "done" and not s.comparison]
+    known = [*runs.list_runs(), *runs.shipped_runs()]
+    done = [s for s in known if s.status == "done" and not (s.comparison or s.extraction)]
     found = [load_report(s.path) for s in done]
     return next((r for r in found if verdicts.counts(r)), next(iter(found), None))
 

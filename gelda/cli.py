@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gelda import __version__, cli_compare, cli_layers, cli_semantics
+from gelda import __version__, cli_compare, cli_extract, cli_layers, cli_semantics
 from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
 from gelda.errors import UserError, nearest
 
@@ -128,7 +128,9 @@ def report(
     from gelda.report_text import render
 
     if run_id == "latest":
-        finished = [s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done"]
+        finished = [
+            s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done" and s.reported
+        ]
         if not finished:
             raise UserError("There is no finished run yet: start one with `gelda demo`.")
         path = finished[0].path
@@ -139,6 +141,7 @@ def report(
         state = runs.read_state(path)
         if state.status == "broken":
             raise UserError(state.error or f"The run '{run_id}' cannot be read.")
+        runs.require_report(state)
     typer.echo(render(load_report(path), form), nl=False)
 
 
@@ -162,6 +165,7 @@ app.command("compare")(cli_compare.compare)
 app.command("import")(cli_compare.import_)
 app.command("layers")(cli_layers.layers)
 app.command("semantics")(cli_semantics.semantics)
+app.command("extract")(cli_extract.extract)
 
 
 @app.command("app")
@@ -282,22 +286,24 @@ def _check(config: Any) -> None:
 
 def _shown(work: Callable[[Any], dict[str, Any]], state: Any, json_file: Path | None) -> None:
     """Do a run's work with its progress on the terminal, then print its report."""
-    from gelda import terminal
+    from gelda import runs, terminal
 
     with terminal.progress(state) as listener:
         result = work(listener)
-    terminal.print_report(result)
+    shown = {runs.EXTRACTION: terminal.print_extraction, runs.PROBE: terminal.print_probe}
+    shown.get(state.demo, terminal.print_report)(result)
     if json_file:
         from gelda.artifacts import write_json
 
         write_json(json_file, result)
-        typer.echo(f"Report written to {json_file}.")
+        typer.echo(f"{'Report' if state.reported else 'Result'} written to {json_file}.")
 
 
 def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
     """The work of a run that is to go on; what is broken or too new is refused and left as it is."""
-    from gelda import compare_runs, pipeline, runs
+    from gelda import compare_runs, extraction_runs, layer_probe, pipeline, runs
     from gelda.config import resolve_config
+    from gelda.extract_config import resolve_extract
 
     if state.shipped:
         raise UserError(
@@ -308,9 +314,10 @@ def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
     if state.comparison:
         return lambda listener: compare_runs.resume(state, listener)
     if state.probe:
-        from gelda import layer_probe
-
         return lambda listener: layer_probe.execute(state, listener)
+    if state.extraction:
+        extraction = resolve_extract(runs.read_spec(state.path))
+        return lambda listener: extraction_runs.execute(extraction, state, listener)
     config = resolve_config(runs.read_spec(state.path))
     return lambda listener: pipeline.execute(config, state, listener)
 

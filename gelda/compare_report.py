@@ -116,6 +116,8 @@ def _notes(
         "Layer, τ and every method's own setting were chosen by class-mean calibrated log-loss on validation "
         "that reads no test label; each method had at most six settings."
     ]
+    if bank.note:
+        notes.insert(0, bank.note)
     if picked and not config.one_choice:
         texts = "; ".join(describe(p) for p in picked)
         notes.append(f"GeLDA's form, in the order of the seeds: {texts}.")

@@ -108,7 +108,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             owner = owner.model_fields[part].annotation
         return f"There is no setting called '{where}'.{nearest(path[-1], owner.model_fields)}"
     wanted = {"model_type": "it is a group of settings", "tuple_type": "it must be a list"}
-    said = wanted.get(first["type"], first["msg"].lower())
+    said = wanted.get(first["type"], first["msg"].lower().removeprefix("value error, "))
     return f"The setting '{where}' is {first.get('input')!r}: {said}."
 
 

@@ -29,6 +29,7 @@ from gelda.encoders import Encoder
 from gelda.errors import UserError, unknown
 from gelda.latents import LatentBank
 
+WORDS = {"manifest": "list of items", "rows": "number of items", "shard_size": "shard size"}
 STORES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -75,6 +76,7 @@ def extract(
     *,
     encoder_name: str,
     revision: str,
+    caution: str = "",
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     store: str = "float32",
@@ -90,8 +92,9 @@ def extract(
     A shard is whole when its record (`shards/shard-00000.json`) lies beside it, so a killed extraction goes
     on at the shard it was in and ends with the same bytes. An item that cannot be decoded, or whose latents
     are not finite, is skipped and listed in `manifest.json`; more than `max_skipped` of the items is a
-    UserError. dtype: of matrix products. part (i, n): shards i, i + n, …; whoever finds all of them present
-    writes index and manifest. progress(done, total) counts this part's items, earlier ones included.
+    UserError. caution: what every use of these latents has to say. dtype: of matrix products. part (i, n):
+    shards i, i + n, …; whoever finds all of them present writes index and manifest. progress(done, total)
+    counts this part's items, earlier ones included.
     """
     if store not in STORES:
         raise unknown("dtype", store, STORES)
@@ -136,7 +139,7 @@ def extract(
             shard.write(folder)
             done += len(shard.rows)
             progress(done, total)
-    return finish(source, folder, plan)
+    return finish(source, folder, plan, caution)
 
 
 def claim(folder: Path, plan: Plan) -> None:
@@ -152,12 +155,12 @@ def claim(folder: Path, plan: Plan) -> None:
     for name, wanted in asdict(plan).items():
         if found.get(name) != wanted:
             raise UserError(
-                f"{folder} holds a bank of other settings: its {name} is {_short(found.get(name))}, "
-                f"not {_short(wanted)}. Choose another folder, or delete it first."
+                f"{folder} holds a bank of other settings: its {WORDS.get(name, name)} is "
+                f"{_short(found.get(name))}, not {_short(wanted)}. Choose another folder, or delete it first."
             )
 
 
-def finish(source: Source, folder: Path, plan: Plan) -> LatentBank | None:
+def finish(source: Source, folder: Path, plan: Plan, caution: str) -> LatentBank | None:
     """Write index and manifest where every shard is whole; the bank, or None."""
     if not all(plan.finished(folder, number) for number in range(plan.shards)):
         return None
@@ -196,6 +199,7 @@ def finish(source: Source, folder: Path, plan: Plan) -> LatentBank | None:
         "skipped": skipped,
         "problems": [asdict(problem) for problem in source.problems],
         "notes": source.notes,
+        "caution": caution,
         "sha256": {name: sha for record in records for name, sha in record["sha256"].items()},
     }
     write_json(folder / "manifest.json", info)

@@ -51,10 +51,24 @@ def start_comparison(values: dict[str, Any], preset: str = "default") -> str:
     compare.check(config, bank)
     state, done = compare_runs.prepared(config, bank)
     if not done:
-        runs.forget_cancel(state.path)
-        state.status, state.error = "queued", None
-        runs.save_state(state)
-        _spawn(["run-stored", state.id], state.path / "log.txt")
+        _queue(state)
+    return state.id
+
+
+def start_extraction(values: dict[str, Any]) -> str:
+    """Start `gelda extract` in the background, or go on with the same extraction; returns the run's id.
+
+    Data that cannot be read, an unknown encoder and settings that do not fit are a UserError before anything
+    starts.
+    """
+    from gelda import extraction_runs
+    from gelda.extract_config import resolve_extract
+
+    _allowed()
+    config = extraction_runs.resolved(resolve_extract(values))
+    extraction_runs.opened(config)
+    state = extraction_runs.prepared(config)
+    _queue(state)
     return state.id
 
 
@@ -82,14 +96,16 @@ def resume(run_id: str) -> None:
         raise UserError(f"The run '{run_id}' is already going.")
     if state.status == "broken":
         raise UserError(state.error or f"The run '{run_id}' cannot be read.")
+    if state.extraction:
+        from gelda import extraction_runs
+        from gelda.extract_config import resolve_extract
+
+        extraction_runs.opened(resolve_extract(runs.read_spec(path)))
     if state.comparison:
         from gelda import compare_runs
 
         compare_runs.reopen(state)  # a bank that was moved is said now, not by a process that dies at once
-    runs.forget_cancel(path)
-    state.status, state.error = "queued", None
-    runs.save_state(state)
-    _spawn(["run-stored", run_id], path / "log.txt")
+    _queue(state)
 
 
 def cancel(run_id: str) -> None:
@@ -165,6 +181,14 @@ def map_workspace(path: Path) -> Path | None:
 def _allowed() -> None:
     if runs.readonly():
         raise UserError("This is a read-only demonstration (GELDA_READONLY=1): jobs cannot be started here.")
+
+
+def _queue(state: runs.RunState) -> None:
+    """Start a run's work in a process of its own."""
+    runs.forget_cancel(state.path)
+    state.status, state.error = "queued", None
+    runs.save_state(state)
+    _spawn(["run-stored", state.id], state.path / "log.txt")
 
 
 def _spawn(arguments: list[str], log: Path) -> None:

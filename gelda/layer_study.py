@@ -192,7 +192,7 @@ def study(
         "bank": bank.name,
         "setting": what.split("; classes")[0] + f"; {len(by_seed)} seed(s).",
         "rows": [_over_seeds(rows, by_seed) for rows in zip(*by_seed.values(), strict=True)],
-        "notes": list(NOTES),
+        "notes": [*([bank.note] if bank.note else []), *NOTES],
         "config": config.model_dump(mode="json", exclude={"methods", "adapter_layer"}),
         "seconds": round(time.perf_counter() - started, 1),
         "versions": {"gelda": __version__, "torch": torch.__version__},

@@ -186,6 +186,7 @@ def _from_folder(path: Path) -> ReadyBank:
         bank.load,
         tables.get("class"),
         tables.get("subdomain"),
+        bank.info.get("caution", ""),
         uris=index["uri"].to_numpy(str) if "uri" in index else None,
         media=bank.info.get("media", ""),
         root=bank.info.get("root", ""),

@@ -27,6 +27,7 @@ HEARTBEAT = 2.0  # seconds between signs of life
 SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
 PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
 ALIVE = ("queued", "running")
+EXTRACTION = "extract"  # what `demo` says of a run of `gelda extract`: it makes a bank, and has no report
 COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
 PROBE = "probe"  # of a run that asks how well the classes part in a bank's layers; it has no report
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
@@ -69,6 +70,11 @@ class RunState:
     def comparison(self) -> bool:
         """Whether it compares methods on ready latents (`gelda compare`)."""
         return self.demo == COMPARISON
+
+    @property
+    def extraction(self) -> bool:
+        """Whether it makes a bank (`gelda extract`)."""
+        return self.demo == EXTRACTION
 
     @property
     def probe(self) -> bool:
@@ -199,6 +205,12 @@ def find_run(run_id: str) -> Path:
     raise UserError(f"There is no run called '{run_id}'.{listing}")
 
 
+def require_report(state: RunState) -> None:
+    """Raise for a run that never has a report."""
+    if state.extraction:
+        raise UserError(f"The run '{state.id}' made a bank, and has no report: compare methods on the bank.")
+
+
 def write_spec(path: Path, config: dict[str, Any]) -> None:
     """Write a run's resolved configuration."""
     write_json(path / "spec.json", {"format": FORMAT, "config": config})
@@ -276,12 +288,16 @@ class Recorder:
         stage.seconds = round(time.perf_counter() - self._started, 2)
         self.publish(force=True)
 
-    def advance(self, stage: StageState, done: float, message: str = "") -> None:
-        """Set a stage's progress; raises Cancelled where the person asked for it."""
+    def advance(self, stage: StageState, done: float, message: str = "", before: float = 0) -> None:
+        """Set a stage's progress; raises Cancelled where the person asked for it.
+
+        before: what was done when the stage began, so that it tells nothing about speed.
+        """
         self._check_cancelled()
         passed = time.perf_counter() - self._started
         stage.done, stage.seconds = int(done), round(passed, 1)
-        stage.remaining = round(passed * (stage.total - done) / done, 1) if done > 0 else None
+        new = done - before
+        stage.remaining = round(passed * (stage.total - done) / new, 1) if new > 0 else None
         stage.message = message or stage.message
         self.publish()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -53,9 +54,9 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
                     tasks[stage.name] = bars.add_task(stage.title, total=None, start=False, note="", mark=" ")
                 if stage.state == "waiting":
                     continue
-                note = f"{stage.seconds:.0f} s"
+                note = _duration(stage.seconds)
                 if stage.state == "running":
-                    left = f", about {stage.remaining:.0f} s left" if stage.remaining else ""
+                    left = f", about {_duration(stage.remaining)} left" if stage.remaining else ""
                     note += f"{left}  {stage.message}"
                 elif stage.state == "reused":
                     note = "reused"
@@ -69,6 +70,12 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
                 )
 
         yield show
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _console() -> Console:
@@ -195,3 +202,35 @@ def print_similarity(title: str, names: Sequence[str], matrix: Sequence[Sequence
     if needed > console.width:
         shown = f", of the first {MOST_NAMES} of {len(names)} names" if len(names) > MOST_NAMES else ""
         console.print(f"The three nearest{shown}; --json writes the whole matrix.")
+
+
+def print_probe(result: Mapping[str, Any]) -> None:
+    """How well the classes part in each layer."""
+    table = Table(*["layer", "width", "balanced accuracy %", "silhouette"])
+    for layer, figures in result["layers"].items():
+        uar, silhouette = figures["uar"], figures["silhouette"]
+        shown = ["–" if uar is None else f"{100 * uar:.1f}", "–" if silhouette is None else f"{silhouette:.3f}"]
+        table.add_row(layer, str(figures["width"]), *shown)
+    console = _console()
+    console.print(table)
+    console.print(f"Linear probe and silhouette on {result['items']} {result['which']}.")
+
+
+def print_extraction(result: Mapping[str, Any]) -> None:
+    """What an extraction made, what it left out, and what can be done with the bank."""
+    console = _console()
+    console.print(f"[bold]{escape(result['headline'])}[/bold]")
+    if result["caution"]:
+        console.print(f"  {result['caution']}")
+    if result["problems"]:
+        console.print(f"  {result['problems']} items of the data could not be used at all; see `problems` in")
+        console.print(f"  {escape(result['bank'])}/manifest.json.")
+    for item in result["skipped"][:3]:
+        console.print(f"  skipped {escape(item['uri'])}: {escape(item['reason'])}")
+    if len(result["skipped"]) > 3:
+        console.print(f"  All are listed under `skipped` in {escape(result['bank'])}/manifest.json.")
+    if result["encoded"]:
+        rate = result["encoded"] / max(result["seconds"], 1e-9)
+        console.print(f"  {result['encoded']} items in {_duration(result['seconds'])}, {rate:.3g} a second.")
+    if result["rows"] is not None:
+        console.print(f"  Next: gelda layers {escape(result['bank'])}, or gelda compare.")

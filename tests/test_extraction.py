@@ -193,7 +193,7 @@ def test_a_source_of_which_nothing_can_be_read_says_so(tmp_path):
     ({"encoder": other(pooling="cls")}, "its pooling is 'mean', not 'cls'"),
     ({"store": "float16"}, "its dtype is 'float32', not 'float16'"),
     ({"dtype": torch.bfloat16}, "its precision is 'float32', not 'bfloat16'"),
-    ({"source": source(manifest=planted_manifest(4))}, "its manifest is"),
+    ({"source": source(manifest=planted_manifest(4))}, "its list of items is"),
 ])  # fmt: skip
 def test_a_folder_of_another_plan_is_refused_and_left_alone(tmp_path, change, words):
     build(tmp_path / "bank")

@@ -48,6 +48,7 @@ schedulers
 settings
 config
 compare_config
+extract_config
 allocation
 adapter
 layer_weights
@@ -84,6 +85,7 @@ compare_points
 compare
 compare_runs
 layer_study
+extraction_runs
 layer_probe
 jobs
 shipping

@@ -1,0 +1,174 @@
+"""Extractions as runs: their ids, starting one or finding it again, and doing its work."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gelda import device as devices
+from gelda import encoders, runs
+from gelda.artifacts import content_key
+from gelda.datasets import Source, open_source
+from gelda.encoders import EncoderSpec
+from gelda.errors import UserError
+from gelda.extract_config import ExtractConfig
+from gelda.extraction import extract
+from gelda.latents import LatentBank
+from gelda.paths import permitted
+from gelda.runs import Recorder, RunState, StageState, tracked
+
+STAGES = {"open": "List the items and load the encoder", "extract": "Encode every item"}
+FEW = 256  # items that are decoded before workers would have started
+MOST_WORKERS = 16
+
+
+def opened(config: ExtractConfig) -> tuple[Source, EncoderSpec]:
+    """Source and encoder, checked against each other; nothing is decoded and no weights are loaded."""
+    devices.resolve_precision(config.precision, devices.resolve(config.device))
+    spec = encoders.get(config.encoder)
+    if config.pooling not in ("auto", *spec.poolings):
+        raise UserError(
+            f"{config.encoder} cannot pool by '{config.pooling}': choose from auto, "
+            f"{', '.join(spec.poolings)}."
+        )
+    source = open_source(config.path, config.source)
+    if source.media != spec.media:
+        raise UserError(
+            f"{config.path} holds items of the kind {source.media}, and {config.encoder} takes {spec.media}: "
+            "choose another encoder."
+        )
+    return source, spec
+
+
+def resolved(config: ExtractConfig) -> ExtractConfig:
+    """With full paths and a bank folder, so that a run means the same from anywhere."""
+    path, encoder = Path(config.path).expanduser(), Path(config.encoder).expanduser()
+    full = config.model_copy(
+        update={
+            "path": str(path.resolve()) if path.exists() else config.path,
+            "encoder": str(encoder.resolve()) if encoder.is_dir() else config.encoder,
+        }
+    )
+    folder = Path(full.out).expanduser() if full.out else runs.home() / "banks" / _words(full)
+    return full.model_copy(update={"out": str(permitted(folder))})
+
+
+def _words(config: ExtractConfig) -> str:
+    """ "pacs-vit_tiny-1a2b3c4d": data, encoder, and a key over what the bank's content depends on."""
+    said = re.sub(r"[^\w.-]+", "-", f"{Path(config.path).stem}-{Path(config.encoder).name}")
+    own = config.model_dump(
+        mode="json",
+        include={"path", "source", "encoder", "layers", "pooling", "dtype", "precision", "shard_size"},
+    )
+    return f"{said[:120]}-{content_key('extract', own)[:8]}"
+
+
+def run_id(config: ExtractConfig) -> str:
+    """The run of an extraction: the same command finds the same run again."""
+    part = f"-{config.shard.replace('/', '-of-')}" if config.part[1] > 1 else ""
+    return f"extract-{_words(config)}-{content_key(config.out)[:4]}{part}"
+
+
+def prepared(config: ExtractConfig) -> RunState:
+    """The extraction's run, new or found again; `config` is a resolved one.
+
+    Workers, batch size, device and the share that may be skipped are no part of a run's id: a run that is
+    found takes those that are asked for now. One that is going elsewhere is refused.
+    """
+    path = runs.home() / "runs" / run_id(config)
+    if not path.is_dir():
+        name = f"{Path(config.path).stem} through {config.encoder}"
+        return runs.create_run(config.model_dump(mode="json"), name[:120], runs.EXTRACTION, path.name)
+    state = runs.read_state(path)
+    if state.status in runs.ALIVE:
+        raise UserError(f"The run '{state.id}' is already going.")
+    if state.status == "broken":
+        raise UserError(state.error)
+    runs.write_spec(path, config.model_dump(mode="json"))
+    return state
+
+
+def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dict[str, Any]:
+    """Run or resume an extraction to its end; what came of it: bank, rows, layers, skipped, rate …"""
+    devices.set_threads()
+    state.stages = [StageState(name, title) for name, title in STAGES.items()]
+    with Recorder(state, listener) as recorder, tracked(state):
+        with recorder.stage("open", 1):
+            source, spec = opened(config)
+            encoder = spec.load()
+            encoder.select(encoders.choose_layers(encoder.layers, config.layers), config.pooling)
+        with recorder.stage("extract", len(source.manifest)) as stage:
+            counted = _Counted(recorder, stage)
+            device = devices.resolve(config.device)
+            bank = extract(
+                source,
+                encoder,
+                Path(config.out),
+                encoder_name=config.encoder,
+                revision=spec.revision(),
+                caution=spec.caution,
+                device=device,
+                dtype=_dtype(config.precision, device),
+                store=config.dtype,
+                batch_size=config.batch_size,
+                shard_size=config.shard_size,
+                workers=_workers(config.workers, source),
+                max_skipped=config.max_skipped,
+                part=config.part,
+                progress=counted,
+            )
+        result: dict[str, Any] = {
+            "bank": config.out,
+            "rows": None if bank is None else len(bank),
+            "skipped": [] if bank is None else bank.info["skipped"],
+            "problems": len(source.problems),
+            "caution": spec.caution,
+            "encoded": counted.encoded,
+            "seconds": stage.seconds,
+        }
+        state.headline = result["headline"] = _said(config, bank)
+    return result
+
+
+def _said(config: ExtractConfig, bank: LatentBank | None) -> str:
+    """What an extraction made, in a sentence."""
+    if bank is None:
+        return f"Part {config.shard} is done; the part that ends last writes the bank {config.out}."
+    left_out = len(bank.info["skipped"])
+    skipped = f"; {left_out} could not be used" if left_out else ""
+    return f"{len(bank)} items in {len(bank.layers)} layers at {config.out}{skipped}."
+
+
+class _Counted:
+    """Progress of `extract` as a stage's: rate and remaining time are of what this process does."""
+
+    def __init__(self, recorder: Recorder, stage: StageState) -> None:
+        self.recorder, self.stage = recorder, stage
+        self.started, self.before, self.encoded = time.perf_counter(), -1, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.before < 0:  # the first report: what earlier processes had finished
+            self.stage.total, self.before = total, done
+            self.stage.message = "reused" if done == total else ""
+        self.encoded = done - self.before
+        rate = self.encoded / (time.perf_counter() - self.started)
+        self.recorder.advance(self.stage, done, f"{rate:.3g} a second" if self.encoded else "", self.before)
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    """`auto` is bf16 on CUDA alone: elsewhere latents are worth their full precision."""
+    name = "fp32" if precision == "auto" and device.type != "cuda" else precision
+    return devices.resolve_precision(name, device)
+
+
+def _workers(asked: int | None, source: Source) -> int:
+    if asked is not None:
+        return asked
+    if source.media == "text" or len(source.manifest) < FEW:
+        return 0
+    return min(MOST_WORKERS, os.cpu_count() or 1)
