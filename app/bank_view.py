@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import check_view, data_view, form, layer_charts, loading, run_list, sources, widgets, words
 from app.results_view import show
-from gelda import jobs, layer_probe, runs
+from gelda import encoders, jobs, layer_probe, runs
 from gelda.artifacts import read_json
 from gelda.datasets import SourceOptions
 from gelda.errors import UserError
@@ -24,17 +24,15 @@ def view(path: str) -> None:
         raise UserError(f"{path} holds items, and no latents: encode them first, from the page Data.")
     info = _info(path)
     probe = _probe_of(look)
-    probed = probe is not None and (probe.path / layer_probe.RESULT).is_file()
+    file = probe.path / layer_probe.RESULT if probe is not None else None
+    probed = file is not None and file.is_file() and probe.status not in widgets.ALIVE
     title, action = st.columns([0.66, 0.34], gap="large", vertical_alignment="center")
     with title:
         st.title(f"{data_view.finding(look)}, {words.count(len(look.bank.layers), 'layer')}")
-        facts = [
-            look.bank.name,
-            *([info["encoder"], f"pooling {info['pooling']}"] if "source" in info else []),
-        ]
-        widgets.note(" · ".join(words.safe(fact) for fact in [*facts, path]))
-        if info.get("caution"):
-            widgets.note(f"<strong>{words.safe(info['caution'])}</strong>")
+        facts = [_encoder(info["encoder"]), f"pooling: {info['pooling']}", path] if info else [path]
+        widgets.note(" · ".join(words.safe(fact) for fact in facts))
+        if look.bank.note:
+            widgets.note(f"<strong>{words.safe(look.bank.note)}</strong>")
     with action, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(look, probed)
     _separability(look, probe, probed)
@@ -47,6 +45,11 @@ def _info(path: str) -> dict[str, Any]:
     """A bank folder's own account of itself; a file of latents has none."""
     file = permitted(path) / "manifest.json"
     return read_json(file) if file.is_file() else {}
+
+
+def _encoder(name: str) -> str:
+    spec = encoders.ENCODERS.get(name)
+    return f"{spec.title} ({name})" if spec else name
 
 
 def _bank_of(run: runs.RunState) -> str:
@@ -62,7 +65,7 @@ def _actions(look: sources.Look, probed: bool) -> None:
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
         return
     look_of = {"type": "primary"} if probed else {}
-    started = form.start_comparison("Compare methods on this bank", look.path, run_list.going(), **look_of)
+    started = form.start_comparison("Compare methods", look.path, run_list.going(), **look_of)
     if started:
         st.rerun()
 
@@ -91,10 +94,14 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
     if probed:
         result = layer_probe.read_result(probe.path)
         show(layer_charts.separability(result, len(look.names[0]), st.context.theme.type), "separability")
+        read = (
+            "Test items are not read: a layer may be chosen by this."
+            if "train" in look.splits
+            else "The bank names no split: every item was read, also those that are tested later."
+        )
         widgets.note(
-            "Balanced accuracy: cross-validated, groups (speakers) kept together, classes count alike. "
-            "Test items are not read, so a layer may be chosen by this. A comparison chooses its layer by "
-            "itself, on validation, unless one is named."
+            f"Balanced accuracy: cross-validated, groups (speakers) kept together, classes count alike. {read} "
+            "A comparison chooses its layer by itself, on validation, unless one is named."
         )
         with st.expander("As a table"):
             rows = [{"layer": name, **figures} for name, figures in result["layers"].items()]

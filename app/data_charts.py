@@ -61,7 +61,7 @@ def _heat(
     )  # fmt: skip
     notes = [
         dict(x=c, y=s, text=text[s][c], showarrow=False,
-             font=dict(size=13, color=look.paper if depth[s, c] > 0.5 else look.ink))
+             font=dict(size=13, color=_legible(look, depth[s, c])))
         for s in range(down) for c in range(across) if text[s][c]
     ]  # fmt: skip
     places = [(s, c) for s in range(down) for c in range(across)]
@@ -90,6 +90,22 @@ def _heat(
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select", dragmode=False)
     note = _legend(kinds, "cell", wordy=across <= WORDY)
     return finish(figure, look, heat_title(table, classes, subdomains, order), 130 + 58 * min(down, 12), note)
+
+
+def _legible(look: Theme, depth: float) -> str:
+    """Ink or paper, whichever stands out more on the colour of that depth (WCAG's contrast)."""
+
+    def parts(colour: str) -> np.ndarray:
+        return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+    def luminance(colour: np.ndarray) -> float:
+        linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05
+
+    low, high = map(parts, look.scale)
+    ground = luminance(low + depth * (high - low))
+    ratios = {text: luminance(parts(text)) / ground for text in (look.ink, look.paper)}
+    return max(ratios, key=lambda text: max(ratios[text], 1 / ratios[text]))
 
 
 def _outline(figure: go.Figure, look: Theme, order: np.ndarray, chosen: tuple[int, int], down: int) -> None:
@@ -179,7 +195,8 @@ def _legend(kinds: np.ndarray, what: str, wordy: bool = True) -> str:
     found = dict(zip(names.tolist(), numbers.tolist(), strict=True))
     plural = {"cell": "cells", "class": "classes"}[what]
     if len(found) == 1:
-        return f"Every {what} is {KINDS[names[0]]} ({ranges[names[0]]})"
+        much = "a medium number of items" if names[0] == "medium" else f"{KINDS[names[0]]} items"
+        return f"Every {what} has {much} ({ranges[names[0]]})"
     parts = []
     for name in ("many", "medium", "few", "none"):
         if name in found:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import check_view, data_charts, form, items, source_form, sources, state, widgets, words
+from app import check_view, data_charts, form, items, run_list, source_form, sources, state, widgets, words
 from app.results_view import show
 from gelda import datasets, runs
 from gelda.errors import UserError
 
+LATENTS = ("Ready latents", "An .npz of z_<layer>, y and class_names, or a bank folder that GeLDA made.")
 SHOWN = {"image": 20, "audio": 6, "text": 8}  # previews at once
 PAGES = Path(__file__).resolve().parent.parent / "pages"
 
@@ -32,7 +33,8 @@ def view() -> None:
             with head:
                 st.title("These data cannot be opened")
             st.warning(str(error))
-        source_form.options_form(path, options, look.names[0] if look else ())
+        if look is None or not (look.bank or path in datasets.DATASETS):
+            source_form.options_form(path, options, look.names[0] if look else ())
     if look is not None:
         _headline(head, look, options)
         _look(look)
@@ -43,13 +45,16 @@ def _nothing_yet(head: st.delta_generator.DeltaGenerator) -> None:
     with head:
         st.title("Which items do you have?")
         widgets.lead("Pictures, recordings or texts with a class each; or latents that were made elsewhere.")
-    rows = [
-        f"<tr><td>{words.safe(spec.title)}</td><td class='wrap'>{words.safe(spec.note)}</td></tr>"
-        for spec in datasets.READERS.values()
-    ]
-    st.subheader("What is read")
-    st.html(f'<table class="numbers forms"><tbody>{"".join(rows)}</tbody></table>')
-    widgets.note("No data at hand? The demo's digits are under Demos.")
+    left, right = st.columns([0.68, 0.32], gap="large")
+    with left:
+        st.subheader("What is read")
+        forms = [(spec.title, spec.note) for name, spec in datasets.READERS.items() if name != "demo"]
+        cells = [f"<td>{words.safe(a)}</td><td>{words.safe(b)}</td>" for a, b in [*forms, LATENTS]]
+        rows = "".join(f"<tr>{cell}</tr>" for cell in cells)
+        st.html(f'<table class="numbers forms"><tbody>{rows}</tbody></table>')
+    with right:
+        st.subheader("No data at hand?")
+        source_form.demos()
 
 
 def finding(look: sources.Look) -> str:
@@ -98,12 +103,12 @@ def _action(look: sources.Look, options: source_form.SourceOptions) -> None:
         else:
             if st.button("Layers"):
                 st.switch_page(PAGES / "latents.py", query_params={"bank": look.path})
-            if form.start_comparison("Compare methods on these latents", look.path, type="primary"):
+            if form.start_comparison("Compare methods", look.path, run_list.going(), type="primary"):
                 st.switch_page(PAGES / "home.py")
 
 
 def _look(look: sources.Look) -> None:
-    left, right = st.columns([0.56, 0.44], gap="large")
+    left, right = st.columns([0.56, 0.44] if look.shown else [0.8, 0.2], gap="large")
     with left:
         part = _part(look)
         label, subdomain = _chosen(look)
@@ -114,7 +119,13 @@ def _look(look: sources.Look) -> None:
         _splits(look)
         check_view.remarks(look)
     with right:
-        _previews(look, part, label, subdomain)
+        if look.shown:
+            _previews(look, part, label, subdomain)
+        else:
+            widgets.note(
+                "These latents came without their items: there is nothing to see or hear. A bank that GeLDA "
+                "encodes knows them."
+            )
     check_view.problems(look)
 
 
@@ -159,12 +170,6 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
             column.selectbox(
                 title, ["", *names], key=key, format_func=lambda n, t=title: n or f"Every {t.lower()}"
             )
-    if not look.shown:
-        widgets.note(
-            "These latents came without their items: there is nothing to see or hear. A bank that GeLDA "
-            "encodes knows them."
-        )
-        return
     rows = spread(look.table, look.rows(part, label, subdomain))
     if not len(rows):
         widgets.note("No item here: synthetic latents could be drawn for this cell.")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from gelda.extract_config import ExtractConfig
 
 from app import bank_view, data_view, form, run_list, source_form, sources, state, widgets, words
 from gelda import encoders, jobs, runs
@@ -15,6 +14,7 @@ from gelda.artifacts import read_json
 from gelda.datasets import SourceOptions
 from gelda.encoders.outline import outline
 from gelda.errors import UserError
+from gelda.extract_config import ExtractConfig
 from gelda.paths import home, permitted
 
 OTHER = "a model of the Hub, or in a folder"
@@ -27,6 +27,7 @@ BYTES = {"float32": 4, "float16": 2}
 def view() -> None:
     """The whole page: a bank, else the items to be encoded; then what is going on and what is there."""
     state.bind("bank", "")
+    _arrived()
     path, options = source_form.asked()
     bank = state.value("bank")
     if bank:
@@ -43,6 +44,16 @@ def view() -> None:
     run_list.view("Encoding", lambda run: run.extraction and run.status != "done")
     _banks(bank)
     state.publish()
+
+
+def _arrived() -> None:
+    """Show the bank of the extraction that this person started, once it is there."""
+    started = st.session_state.get("_extraction")
+    run = runs.read_state(runs.find_run(started)) if started else None
+    if run is not None and run.status not in widgets.ALIVE:
+        del st.session_state["_extraction"]
+        if run.status == "done":
+            state.put("bank", runs.read_spec(run.path)["out"])
 
 
 def _encode(look: sources.Look, options: SourceOptions) -> None:
@@ -137,7 +148,7 @@ def _layers(name: str, spec: encoders.EncoderSpec) -> dict[str, Any]:
             "Layers", list(LAYERS), default="all", key="layers-kind", format_func=LAYERS.get, required=True
         )
         pooling = st.selectbox(
-            "Pooling", ["auto", *spec.poolings], key="pooling", width=160,
+            "Pooling", ["auto", *spec.poolings], key="pooling", width=170,
             help="How a layer's tokens or frames become one vector; auto is the model's own habit.",
         )  # fmt: skip
         store = st.segmented_control(

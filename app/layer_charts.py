@@ -12,6 +12,7 @@ from app import words
 from app.charts import finish
 from app.palette import theme
 
+SPREAD = 0.1  # of silhouettes that are shown at least
 NAMED = 16  # layers whose names all stand below the axis
 
 
@@ -24,9 +25,9 @@ def separability(result: Mapping[str, Any], classes: int, theme_name: str | None
     alike = as_good(result)
     data: list[dict[str, Any]] = []
     width, gap = 0.5, 0.09
-    panels = (("uar", uar, ".0f", " %"), ("silhouette", [f["silhouette"] for f in figures], ".2f", ""))
+    panels = (("uar", uar, 0, " %"), ("silhouette", [f["silhouette"] for f in figures], 2, ""))
     layout: dict[str, Any] = {"annotations": []}
-    for number, (key, values, form, unit) in enumerate(panels):
+    for number, (key, values, digits, unit) in enumerate(panels):
         suffix = "" if number == 0 else "2"
         best = _best(values)
         filled = [look.accent if key == "uar" and name in alike else look.paper for name in names]
@@ -35,9 +36,9 @@ def separability(result: Mapping[str, Any], classes: int, theme_name: str | None
                 type="scatter", mode="lines+markers+text", x=list(range(len(names))), y=values,
                 xaxis=f"x{suffix}", yaxis=f"y{suffix}", line=dict(color=look.accent, width=1.8),
                 marker=dict(size=9, color=filled, line=dict(color=look.accent, width=1.8)),
-                text=[f"{v:{form}}{unit}" if i == best else "" for i, v in enumerate(values)],
+                text=[words.number(v, digits) + unit if i == best else "" for i, v in enumerate(values)],
                 textposition="top center", textfont=dict(color=look.ink, size=14), cliponaxis=False,
-                customdata=names, hovertemplate="%{customdata}: %{y:" + form + "}" + unit + "<extra></extra>",
+                customdata=names, hovertemplate=f"%{{customdata}}: %{{y:.{digits}f}}{unit}<extra></extra>",
             )
         )  # fmt: skip
         start = number * width + (gap / 2 if number else 0)
@@ -47,6 +48,9 @@ def separability(result: Mapping[str, Any], classes: int, theme_name: str | None
             range=[-0.35, len(names) - 0.65], showgrid=False, tickfont=dict(color=look.ink), zeroline=False,
         )  # fmt: skip
         layout[f"yaxis{suffix}"] = dict(anchor=f"x{suffix}", zeroline=False, nticks=6)
+        if key == "silhouette":  # differences of a few hundredths must not look like cliffs
+            known = [v for v in values if v is not None]
+            layout[f"yaxis{suffix}"]["range"] = [min([-SPREAD, *known]) - 0.02, max([SPREAD, *known]) + 0.06]
         layout["annotations"].append(
             dict(
                 text=("Balanced accuracy of a linear probe, %", "Silhouette of the classes, −1 to 1")[number],
@@ -94,7 +98,7 @@ def title(result: Mapping[str, Any]) -> str:
         return f"All layers part the classes alike (best {figure})"
     alike = words.listed([f"<i>{name}</i>" for name in others[:3]])
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    return f"<i>{best}</i> parts the classes best ({figure}); {alike}{more} as well"
+    return f"<i>{best}</i> parts the classes best ({figure}); {alike}{more} within the noise of it"
 
 
 def _best(values: list[float | None]) -> int:

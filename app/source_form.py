@@ -74,12 +74,17 @@ def chooser(empty: bool) -> None:
     with ways, st.container(horizontal=True, vertical_alignment="bottom"):
         if not runs.readonly():
             _upload()
-        with st.popover("Demos"):
-            for name, spec in datasets.DATASETS.items():
-                st.button(spec.title, key=f"demo-{name}", on_click=choose, args=(name,), help=spec.note)
-                widgets.note(spec.note)
         if not empty:
+            with st.popover("Demos"):
+                demos()
             st.button("Read again", on_click=sources.again, help="After files were added or changed.")
+
+
+def demos() -> None:
+    """What ships, one click each."""
+    for name, spec in datasets.DATASETS.items():
+        st.button(spec.title, key=f"demo-{name}", on_click=choose, args=(name,))
+        widgets.note(spec.note)
 
 
 def _upload() -> None:

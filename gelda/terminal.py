@@ -208,9 +208,9 @@ def print_probe(result: Mapping[str, Any]) -> None:
     """How well the classes part in each layer."""
     table = Table(*["layer", "width", "balanced accuracy %", "silhouette"])
     for layer, figures in result["layers"].items():
-        uar, silhouette = figures["uar"], figures["silhouette"]
-        shown = ["–" if uar is None else f"{100 * uar:.1f}", "–" if silhouette is None else f"{silhouette:.3f}"]
-        table.add_row(layer, str(figures["width"]), *shown)
+        uar = "–" if figures["uar"] is None else f"{100 * figures['uar']:.1f}"
+        silhouette = "–" if figures["silhouette"] is None else f"{figures['silhouette']:.3f}"
+        table.add_row(layer, str(figures["width"]), uar, silhouette)
     console = _console()
     console.print(table)
     console.print(f"Linear probe and silhouette on {result['items']} {result['which']}.")

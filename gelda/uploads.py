@@ -12,8 +12,8 @@ from gelda.paths import home
 
 LIMIT = 200 * 2**20  # bytes of one upload, as in app/.streamlit/config.toml
 RULES = (
-    f"At most {LIMIT // 2**20} MB. A zip holds a folder of pictures or recordings by class, or a list or table "
-    "beside them. A table on its own names files that this machine can read."
+    f"At most {LIMIT // 2**20} MB. A zip holds a folder of pictures or recordings by class, or a list or "
+    "table beside them. A table on its own names files that this machine can read."
 )
 
 
