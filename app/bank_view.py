@@ -101,8 +101,7 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
         )
         widgets.note(
             f"Balanced accuracy: cross-validated, groups (speakers) kept together, classes count alike. {read}"
-            " 
-            "A comparison chooses its layer by itself, on validation, unless one is named."
+            " A comparison chooses its layer by itself, on validation, unless one is named."
         )
         with st.expander("As a table"):
             rows = [{"layer": name, **figures} for name, figures in result["layers"].items()]

@@ -163,7 +163,7 @@ def settings(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="An .npz of latents.")],
+    source: Annotated[Path, typer.Argument(help="Latents as .npz, .safetensors or .parquet.")],
     out: Annotated[Path, typer.Option("--out", help="The bank folder to write.")],
 ) -> None:
     """Write ready latents as a bank folder, checked."""

@@ -11,7 +11,7 @@ import typer
 
 from gelda.errors import UserError
 
-Bank = Annotated[Path, typer.Argument(help="An .npz of latents, or a bank folder.")]
+Bank = Annotated[Path, typer.Argument(help="Latents as .npz, .safetensors or .parquet, or a bank folder.")]
 Protocol = Annotated[str, typer.Option(help="longtail, zero-shot or few-shot.")]
 Imbalance = Annotated[float | None, typer.Option(help="Largest ÷ smallest (longtail).")]
 Cut = Annotated[

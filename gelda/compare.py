@@ -92,7 +92,13 @@ class Comparison(Choosing):
                 for c, s in np.argwhere(self.allocation(episode) > 0):
                     cells.add((names.class_names[episode.classes[c]], names.subdomain_names[s]))
             filled.append(cells)
-        return compositions.remarks(lines, filled)
+        notes = compositions.remarks(lines, filled)
+        if self.config.protocol != "longtail":
+            notes.append(
+                "Validation, in which other subdomains play the target, draws a cell plainly where a name of "
+                "its composed condition is not in play."
+            )
+        return notes
 
     # -- final training and testing -------------------------------------------------------------
 

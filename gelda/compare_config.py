@@ -24,7 +24,7 @@ class CompareConfig(Settings):
     """A comparison of all methods on one bank of ready latents (`gelda compare`)."""
 
     name: str = Field("comparison", max_length=120)
-    bank: str = Field(description="An .npz of latents or a bank folder.")
+    bank: str = Field(description="Latents as .npz, .safetensors or .parquet, or a bank folder.")
     protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
     imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
     cut: Literal["class", "cell", "given"] = Field(

@@ -129,7 +129,7 @@ def _notes(
     if config.protocol == "longtail" and config.cut == "given":
         notes.append(
             "Training and test items are those of the data's own split, the same in every seed: seeds vary "
-            "generators and heads, so intervals are over these and over the test items, for this one training "
+            "generators and heads, so intervals are over these and the test items, for this one training "
             "set."
         )
     if config.protocol == "longtail":

@@ -93,11 +93,13 @@ def remarks(texts: Iterable[str], filled: Sequence[set[tuple[str, str]]], method
             said.append(f"{made.text}{share}")
         else:
             idle.append(" in ".join(made.cell))
-    found = (
-        [f"Composed conditions, {method}'s latents of a cell = drawn as: {'; '.join(said)}."] if said else []
-    )
+    found = []
+    if said:
+        found.append(
+            f"{method}'s latents of these cells were drawn under composed conditions: {'; '.join(said)}."
+        )
     if idle:
-        found.append(f"No latents were made of {', '.join(idle)}: the composed condition was not used.")
+        found.append(f"{method} made no latents of {', '.join(idle)} for these figures.")
     return found
 
 

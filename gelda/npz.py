@@ -97,8 +97,8 @@ def names(values: NDArray[Any], name: str, path: Path) -> tuple[str, ...]:
     return names
 
 
-def table(path: Path, name: str, names: tuple[str, ...]) -> torch.Tensor:
-    values = array(path, name)
+def table(values: NDArray[Any], name: str, names: tuple[str, ...], path: Path) -> torch.Tensor:
+    """Vectors fp32 [n, d], a row a name."""
     fits = values.ndim == 2 and len(values) == len(names) and values.shape[1] > 0
     if not fits or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(

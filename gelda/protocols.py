@@ -69,7 +69,7 @@ def long_tail(
         raise UserError(f"imbalance is {imbalance}; it must be at least 1 (1 = balanced).")
     if cut == "given" and not (items.split == "test").any():
         raise UserError(
-            "cut 'given' takes training and test items as the data's own split has them, and this bank has no "
+            "cut 'given' takes training and test items as the data's own split has them; this bank has no "
             "split: give its items one (train, test), or let GeLDA cut with --cut class."
         )
     train, test = _fixed_split(items, seed)

@@ -1,4 +1,4 @@
-"""Ready latents: an `.npz` of the field's form or a bank folder, read as one checked table."""
+"""Ready latents: a file of the field's form or a bank folder, read as one checked table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from gelda.artifacts import FORMAT, content_key, file_sha256, require_space, wri
 from gelda.artifacts import read_tensors as _read_tensors
 from gelda.artifacts import write_tensors as _write_tensors
 from gelda.errors import UserError, unknown
+from gelda.latent_files import LATENT_FILES
 from gelda.latents import LatentBank
+from gelda.paths import permitted
 
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
@@ -77,19 +79,23 @@ class ReadyBank:
 
 
 def open_bank(path: Path | str) -> ReadyBank:
-    """A `.npz` (method §7, read without pickle) or a bank folder; what is wrong with it is a sentence."""
+    """A bank folder or a file of LATENT_FILES, read without pickle; what is wrong with it is a sentence."""
     path = Path(path)
+    permitted(path)
     if path.is_dir():
         return _from_folder(path)
     if not path.is_file():
-        raise UserError(f"There is no bank at {path}: give a folder made by `gelda import`, or an .npz file.")
-    if path.suffix != ".npz":
-        raise UserError(f"{path} is neither a bank folder nor an .npz file.")
-    return _from_npz(path)
+        raise UserError(
+            f"There is no bank at {path}: give a folder made by `gelda extract` or `gelda import`, or a "
+            f"file of latents ({', '.join(LATENT_FILES)})."
+        )
+    if path.suffix not in LATENT_FILES:
+        raise UserError(f"{path} is neither a bank folder nor a file of latents ({', '.join(LATENT_FILES)}).")
+    return _from_file(path)
 
 
 def import_bank(source: Path, folder: Path, shard_size: int = 100_000) -> LatentBank:
-    """Write an `.npz` as a bank folder: shards of safetensors and an index with split and group."""
+    """Write a file of latents as a bank folder: shards of safetensors and an index with split and group."""
     bank = open_bank(source)
     if (folder / "manifest.json").exists():
         raise UserError(f"{folder} holds a bank already: choose another folder.")
@@ -186,22 +192,23 @@ def _from_folder(path: Path) -> ReadyBank:
         bank.load,
         tables.get("class"),
         tables.get("subdomain"),
-        bank.info.get("caution", ""),
+        note=bank.info.get("caution", ""),
         uris=index["uri"].to_numpy(str) if "uri" in index else None,
         media=bank.info.get("media", ""),
         root=bank.info.get("root", ""),
     )
 
 
-def _from_npz(path: Path) -> ReadyBank:
-    shapes = npz.headers(path)
+def _from_file(path: Path) -> ReadyBank:
+    file = LATENT_FILES[path.suffix]
+    shapes = file.headers(path)
     widths = {name[2:]: shape for name, (shape, _) in shapes.items() if name.startswith("z_")}
     if not widths or "y" not in shapes or "class_names" not in shapes:
         missing = (
             "no array z_<layer>" if not widths else "no 'y'" if "y" not in shapes else "no 'class_names'"
         )
         raise UserError(f"{path.name} is no bank of latents: it has {missing}.")
-    label = npz.integers(npz.array(path, "y"), "y", path)
+    label = npz.integers(file.array(path, "y"), "y", path)
     total = len(label)
     for layer, shape in widths.items():
         if not re.fullmatch(r"\w[\w.+-]*", layer):  # it becomes a folder's name
@@ -214,29 +221,29 @@ def _from_npz(path: Path) -> ReadyBank:
             )
         if shapes[f"z_{layer}"][1].kind != "f":
             raise UserError(f"{path.name}: z_{layer} holds {shapes[f'z_{layer}'][1]}, not floats.")
-    class_names = npz.names(npz.array(path, "class_names"), "class_names", path)
+    class_names = npz.names(file.array(path, "class_names"), "class_names", path)
     subdomain: NDArray[np.int64] = np.zeros(total, np.int64)
     subdomain_names: tuple[str, ...] = ("all",)
     if "subdomain" in shapes:
-        subdomain = npz.integers(npz.array(path, "subdomain"), "subdomain", path)
+        subdomain = npz.integers(file.array(path, "subdomain"), "subdomain", path)
         numbered = tuple(f"subdomain {s}" for s in range(min(max(0, int(subdomain.max())), total) + 1))
         subdomain_names = (
-            npz.names(npz.array(path, "subdomain_names"), "subdomain_names", path)
+            npz.names(file.array(path, "subdomain_names"), "subdomain_names", path)
             if "subdomain_names" in shapes
             else numbered
         )
     split = np.full(total, "")
     if "split" in shapes:
-        split = npz.texts(npz.array(path, "split"), "split", path)
+        split = npz.texts(file.array(path, "split"), "split", path)
         odd = sorted(set(split.tolist()) - set(SPLITS))
         if odd:
             raise UserError(f"{path.name}: split holds '{odd[0]}'; it may say train, valid or test.")
     column = next((name for name in GROUP_COLUMNS if name in shapes), None)
-    group = npz.array(path, column) if column else np.arange(total)
+    group = file.array(path, column) if column else np.arange(total)
     if group.ndim != 1 or group.dtype.kind not in "iuUS":
         raise UserError(f"{path.name}: '{column}' must be a list of whole numbers or names, one an item.")
     group = npz.texts(group, column or "group", path) if group.dtype.kind == "S" else group
-    ids = npz.texts(npz.array(path, "id"), "id", path) if "id" in shapes else np.arange(total).astype(str)
+    ids = npz.texts(file.array(path, "id"), "id", path) if "id" in shapes else np.arange(total).astype(str)
     for name, column_values in (
         ("subdomain", subdomain),
         ("split", split),
@@ -255,14 +262,14 @@ def _from_npz(path: Path) -> ReadyBank:
         values, times = np.unique(ids, return_counts=True)
         raise UserError(f"{path.name}: the id '{values[times > 1][0]}' appears more than once.")
     own = {
-        name: npz.table(path, name, names) if name in shapes else None
+        name: npz.table(file.array(path, name), name, names, path) if name in shapes else None
         for name, names in (("class_semantics", class_names), ("subdomain_semantics", subdomain_names))
     }
 
     def load(layer: str) -> torch.Tensor:
         if layer not in widths:
             raise unknown("layer", layer, widths)
-        latents = torch.from_numpy(npz.array(path, f"z_{layer}").astype(np.float32))
+        latents = torch.from_numpy(file.array(path, f"z_{layer}").astype(np.float32))
         if not torch.isfinite(latents).all():
             row = int((~torch.isfinite(latents).all(1)).nonzero()[0])
             raise UserError(

@@ -128,7 +128,8 @@ def _write_compared_points(path: Path, root: Path, media: str) -> None:
     meta = {
         "class_names": PETS, "subdomain_names": PLACES, "dataset": "pets", "groups": {},
         "empty_cells": [(1, 1), (2, 1)], "fm_layer": "pool", "adapter_layer": 0, "layer_scores": {},
-        "layer_reason": "Encoder layer pool, as set.", "media": media, "root": str(root), "notes": ["Seed 0."],
+        "layer_reason": "Encoder layer pool, as set.", "media": media, "root": str(root),
+        "notes": ["Seed 0."],
     }  # fmt: skip
     layers = [projection.LayerInfo("pool", "Encoder pool", 2, True, True)]
     _write_mapped(path, points, xy.astype(np.float32), layers, meta)

@@ -62,7 +62,8 @@ def timm_case(architecture: str, habit: str, **shape: Any) -> Callable[[Path], D
         torch.manual_seed(0)
         model = timm.create_model(architecture, pretrained=False, **shape).eval()
         save_for_hf(model, folder, safe_serialization=True)
-        transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
+        size = {"input_size": (3, shape["img_size"], shape["img_size"])} if "img_size" in shape else {}
+        transform = create_transform(**resolve_data_config(size, model=model), is_training=False)
 
         @torch.no_grad()
         def direct(picture):
@@ -102,7 +103,7 @@ TEXT = dict(vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_he
 TEXT |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
-def square(name: str, resize: int | None = None) -> Any:
+def square(name: str, resize: int = 0) -> Any:
     import transformers
 
     side = {"height": 32, "width": 32}
@@ -118,7 +119,7 @@ def image_case(
     *,
     body: str = "",
     habit: str = "cls",
-    resize: int | None = None,
+    resize: int = 0,
 ) -> Callable[[Path], Direct]:
     """`model` of transformers with `config`; body: the attribute that holds the image tower."""
 
@@ -258,7 +259,7 @@ SMALL_VIT = dict(embed_dim=24, depth=3, num_heads=2)
 CASES: dict[str, Callable[[Path], Direct]] = {
     "timm ViT": timm_case("test_vit", "cls"),
     "timm ViT with registers": timm_case("test_vit2", "mean"),
-    "timm DINOv2": timm_case("vit_small_patch14_dinov2.lvd142m", "cls", **SMALL_VIT),
+    "timm DINOv2": timm_case("vit_small_patch14_dinov2.lvd142m", "cls", img_size=70, **SMALL_VIT),
     "timm DINOv3": timm_case("vit_small_patch16_dinov3.lvd1689m", "mean", **SMALL_VIT),
     "timm EVA": timm_case("eva02_tiny_patch14_224", "mean", **SMALL_VIT),
     "timm CLIP": timm_case("vit_base_patch16_clip_224.openai", "cls", **SMALL_VIT),

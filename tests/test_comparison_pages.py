@@ -157,10 +157,8 @@ def test_selected_images_are_shown_and_nearest_ones_stand_in(workspace: Path) ->
     page = selecting([made])
     near = projection.load_neighbours(path)[0][made]
     assert text(page).count('<figure class="made">') == (near >= 0).sum()
-    assert (
-        "Synthetic latent for <em>bee</em> in <em>night</em>, made by GeLDA; its nearest real images"
-        in text(page)
-    )
+    said = "Synthetic latent for <em>bee</em> in <em>night</em>, made by GeLDA; its nearest real images"
+    assert said in text(page)
 
 
 def test_selected_clips_play(workspace: Path) -> None:

@@ -183,12 +183,11 @@ def test_arms_with_other_conditions_share_the_model_and_not_the_latents():
 
 def test_remarks_count_the_seeds_and_name_what_was_not_used():
     lines = ["a in x = a in y", "7 in y = a in x"]
-    assert remarks(lines, [{("a", "x"), ("7", "y")}] * 2) == [
-        "Composed conditions, GeLDA's latents of a cell = drawn as: a in x = a in y; 7 in y = a in x."
-    ]
+    said = "latents of these cells were drawn under composed conditions"
+    assert remarks(lines, [{("a", "x"), ("7", "y")}] * 2) == [f"GeLDA's {said}: {'; '.join(lines)}."]
     assert remarks(lines, [{("a", "x")}, set()], "X") == [
-        "Composed conditions, X's latents of a cell = drawn as: a in x = a in y (in 1 of 2 seeds).",
-        "No latents were made of 7 in y: the composed condition was not used.",
+        f"X's {said}: a in x = a in y (in 1 of 2 seeds).",
+        "X made no latents of 7 in y for these figures.",
     ]
     assert remarks([], [set()]) == []
 
@@ -205,7 +204,7 @@ def test_a_run_says_which_cells_were_composed():
         [{"gelda": (None, made, None), "gelda-paper": (None, made, None)}],
     )
     assert any("GeLDA's latents" in note and "a in x = a in y" in note for note in notes)
-    assert any("No latents were made of 7 in y" in note for note in notes)
+    assert any("made no latents of 7 in y" in note for note in notes)
 
 
 def test_a_comparison_composes_and_says_so(gelda, tmp_path):
@@ -220,8 +219,8 @@ def test_a_comparison_composes_and_says_so(gelda, tmp_path):
     done = gelda(*command, f"sampling.conditions={json.dumps(lines)}")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out.json").read_text())
-    assert any(f"drawn as: {lines[0]}." in note for note in report["notes"])
-    assert any("No latents were made of joy in english" in note for note in report["notes"])
+    assert any(f"composed conditions: {lines[0]}." in note for note in report["notes"])
+    assert any("made no latents of joy in english" in note for note in report["notes"])
     assert report["config"]["sampling"]["conditions"] == lines
     assert report["run"] == plain["run"], "what does not depend on it is found again"
     assert report["methods"]["ce"] == plain["methods"]["ce"]

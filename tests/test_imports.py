@@ -29,6 +29,7 @@ decoding
 batching
 extraction
 npz
+latent_files
 ready
 texts
 semantic_tables
@@ -75,7 +76,6 @@ health
 terminal
 adapting
 pipeline
-spaces
 arms
 compare_check
 workbench

@@ -194,7 +194,7 @@ def test_a_folder_tells_what_it_leaves_out(tmp_path):
     assert {p.item: p.reason for p in source.problems} == {
         "stray.jpg": "lies above the folders of the classes",
         "1 files '*.txt'": "not a picture, by the ending of the name",
-        "link": f"is a link that leads out of {root}",
+        "link": f"is a link that leads out of {root}, or nowhere",
     }
     assert any("class 'empty'" in note for note in source.notes)
 

@@ -4,15 +4,20 @@ import io
 import json
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import torch
 from bank_fixtures import ITEMS, npz_arrays, photo_items, planted_latents, speech_items, write_npz
+from safetensors.numpy import save_file
 
 from gelda.errors import UserError
+from gelda.latent_files import LATENT_FILES
 from gelda.protocols import long_tail, validation, zero_shot
 from gelda.ready import import_bank, open_bank
 
@@ -106,6 +111,117 @@ def test_a_bank_is_not_written_over_another(tmp_path):
     import_bank(tmp_path / "a.npz", tmp_path / "bank")
     with pytest.raises(UserError, match="holds a bank already"):
         import_bank(tmp_path / "a.npz", tmp_path / "bank")
+
+
+# -- the same arrays in other files ------------------------------------------------
+
+
+def write_safetensors(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    texts = {k: json.dumps(v.tolist()) for k, v in arrays.items() if v.dtype.kind == "U"}
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items() if k not in texts}, path, metadata=texts)
+    return path
+
+
+def write_parquet(path: Path, arrays: dict[str, np.ndarray], fixed: bool = True) -> Path:
+    """Names instead of numbers, in the order of the alphabet, as Parquet has no other."""
+    columns = {
+        "label": pa.array(arrays["class_names"][arrays["y"]].tolist()),
+        "subdomain": pa.array(arrays["subdomain_names"][arrays["subdomain"]].tolist()),
+    }
+    for name, values in arrays.items():
+        if name.startswith("z_"):
+            flat = pa.array(values.ravel())
+            lists = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+            columns[name] = lists if fixed else lists.cast(pa.list_(flat.type))
+        elif name in ("split", "id", "speaker"):
+            columns[name] = pa.array(values.tolist())
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+WRITERS = {".npz": write_npz, ".safetensors": write_safetensors, ".parquet": write_parquet}
+
+
+def test_every_kind_of_file_has_a_writer_here():
+    assert set(WRITERS) == set(LATENT_FILES)
+
+
+@pytest.mark.parametrize("suffix", LATENT_FILES)
+@pytest.mark.parametrize("kind", ITEMS)
+def test_every_kind_of_file_is_the_same_bank(suffix, kind, tmp_path):
+    items = ITEMS[kind]()
+    items = replace(items, class_names=("anger", "fear", "joy", "neutral"), subdomain_names=("a", "b", "c"))
+    arrays = npz_arrays(items, mid=planted_latents(items, 5), last=planted_latents(items, 3))
+    arrays["z_last"] = arrays["z_last"].astype(np.float16)
+    arrays["id"] = np.array([f"clip/{i:04d}.wav" for i in range(len(items))])
+    bank = open_bank(WRITERS[suffix](tmp_path / f"bank{suffix}", arrays))
+    same_items(bank.items, items)
+    assert dict(bank.layers) == {"mid": 5, "last": 3}
+    np.testing.assert_array_equal(bank.ids, arrays["id"])
+    for layer in bank.layers:
+        np.testing.assert_array_equal(bank.load(layer).numpy(), arrays[f"z_{layer}"].astype(np.float32))
+    import_bank(tmp_path / f"bank{suffix}", tmp_path / "folder")
+    same_items(open_bank(tmp_path / "folder").items, items)
+
+
+def test_lists_of_no_fixed_length_and_numbers_as_classes(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", ARRAYS, fixed=False)
+    np.testing.assert_array_equal(open_bank(path).load("pool").numpy(), ARRAYS["z_pool"])
+    table = (
+        parquet.read_table(path).drop(["label", "subdomain"]).append_column("y", pa.array(ARRAYS["y"] * 5))
+    )
+    parquet.write_table(table, path)
+    bank = open_bank(path)
+    assert bank.items.class_names == ("0", "5", "10", "15") and bank.items.subdomain_names == ("all",)
+    np.testing.assert_array_equal(bank.items.label, ARRAYS["y"])
+
+
+def test_bfloat16_is_read(tmp_path):
+    from safetensors.torch import save_file as save_torch
+
+    names = json.dumps(["a", "b"])
+    tensors = {"z_last": torch.tensor([[1.5], [2.0]], dtype=torch.bfloat16), "y": torch.tensor([0, 1])}
+    save_torch(tensors, tmp_path / "a.safetensors", metadata={"class_names": names})
+    assert open_bank(tmp_path / "a.safetensors").load("last").tolist() == [[1.5], [2.0]]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".parquet"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_other_files_cut_short(suffix, share, tmp_path):
+    content = WRITERS[suffix](tmp_path / f"whole{suffix}", ARRAYS).read_bytes()
+    (tmp_path / f"wrong{suffix}").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=f"wrong{suffix} cannot be read as .*broken or cut short"):
+        open_bank(tmp_path / f"wrong{suffix}")
+
+
+def test_wrong_columns_and_headers(tmp_path):
+    labels, z = ["a", "b"], [[1.0, 2.0], [3.0, 4.0]]
+    for columns, words in [
+        ({"z_last": z}, "it has no 'y'"),
+        ({"label": labels}, "it has no array z_<layer>"),
+        ({"label": labels, "z_last": [1.0, 2.0]}, "a row a label"),
+        ({"label": labels, "z_last": [["x"], ["y"]]}, "not floats"),
+        ({"label": ["a", None], "z_last": z}, "the column 'label' has 1 empty rows"),
+        ({"label": labels, "z_last": [[1.0, 2.0], [3.0]]}, "z_last needs 2 numbers in every row"),
+        ({"label": labels, "z_last": [[1.0, 2.0], [3.0, None]]}, "z_last needs 2 numbers in every row"),
+        ({"label": labels, "z_last": z, "split": ["train", "dev"]}, "split holds 'dev'"),
+        ({"label": labels, "z_last": z, "id": ["a", "a"]}, "the id 'a' appears more than once"),
+    ]:
+        parquet.write_table(pa.table(columns), tmp_path / "wrong.parquet")
+        with pytest.raises(UserError, match=words):
+            open_bank(tmp_path / "wrong.parquet").load("last")
+    for names in ("no json", '{"a": 1}', "[]", "[[1]]"):
+        tensors = {"z_last": np.array(z, "f4"), "y": np.arange(2)}
+        save_file(tensors, tmp_path / "wrong.safetensors", metadata={"class_names": names})
+        with pytest.raises(UserError, match="'class_names' in the header must be a list of texts, as JSON"):
+            open_bank(tmp_path / "wrong.safetensors")
+
+
+def test_a_bank_outside_the_data_roots(tmp_path, monkeypatch):
+    path = write_npz(tmp_path / "a.npz", ARRAYS)
+    monkeypatch.setenv("GELDA_DATA_ROOTS", str(tmp_path / "else"))
+    with pytest.raises(UserError, match="outside the folders that may be opened"):
+        open_bank(path)
 
 
 # -- files that are wrong ------------------------------------------------------------
@@ -282,7 +398,7 @@ def test_a_latent_that_is_not_finite_is_named_before_a_run(bad, tmp_path, gelda,
 
 @pytest.mark.parametrize("name, words", [
     ("missing.npz", "There is no bank at missing.npz"),
-    ("notes.txt", "notes.txt is neither a bank folder nor an .npz file"),
+    ("notes.txt", "notes.txt is neither a bank folder nor a file of latents"),
     ("empty", "manifest.json"),
 ])  # fmt: skip
 def test_what_is_no_bank_at_all(name, words, tmp_path, gelda):

@@ -117,10 +117,10 @@ def _existing(rows: pd.DataFrame, raw: Raw, problems: list[Problem]) -> pd.DataF
         found = [_relative(raw.root, uri) for uri in rows.loc[odd, "uri"]]
         rows.loc[odd, "uri"] = [path or "" for path in found]
         outside[odd] = [path is None for path in found]
-    parts = rows["uri"].str.rpartition("/")
-    folders = {folder: _listing(raw.root, folder) for folder in parts[0].unique()}
-    known = pd.Index([f"{d}/{f}" if d else f for d, files in folders.items() for f in files], dtype="str")
-    missing = ~rows["uri"].isin(known)
+    parents = {uri.rpartition("/")[0] for uri in rows["uri"].tolist()}
+    folders = {folder: _listing(raw.root, folder) for folder in parents}
+    known = {f"{folder}/{name}" if folder else name for folder, names in folders.items() for name in names}
+    missing = pd.Series([uri not in known for uri in rows["uri"].tolist()], rows.index)
     reason = f"points outside the root {raw.root}, and is not read"
     rows = without(rows, missing & outside, named, reason, problems)
     missing, named = missing[rows.index], named[rows.index]

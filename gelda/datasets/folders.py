@@ -27,39 +27,50 @@ def recognises(path: str) -> bool:
 def read(path: str, options: SourceOptions) -> Raw:
     """Every picture or recording below a folder, with what its folders say of it."""
     base = permitted(path)
-    files, empty, problems = _walk(base)
-    suffixes = [os.path.splitext(file)[1].lower() for *_, file in files]
-    counts = Counter(suffixes)
+    tree, problems = _walk(base)
+    counts = Counter(_suffix(name) for names in tree.values() for name in names)
     media = max(("image", "audio"), key=lambda kind: sum(counts[s] for s in SUFFIXES[kind]))
     for suffix, count in sorted(counts.items()):
         if suffix not in SUFFIXES[media]:
             wanted = "a picture" if media == "image" else "a recording"
             problems.append(Problem(f"{count} files '*{suffix}'", f"not {wanted}, by the ending of the name"))
-    files = [file for file, suffix in zip(files, suffixes, strict=True) if suffix in SUFFIXES[media]]
-    if not files:
+    empty = [folder for folder, names in tree.items() if not names]
+    tree = {
+        f: kept for f, names in tree.items() if (kept := [n for n in names if _suffix(n) in SUFFIXES[media]])
+    }
+    if not tree:
         raise UserError(f"{path} holds no pictures or recordings, in itself or in folders below it.")
-    levels, notes = _levels(files, options.layout, path)
-    high = [file for file in files if len(file) <= len(levels)]
-    problems += [Problem("/".join(file), "lies above the folders of the classes") for file in high]
-    files = sorted(file for file in files if len(file) > len(levels))
-    rows = pd.DataFrame({"uri": ["/".join(file) for file in files]})
-    for position, level in enumerate(levels):
-        if level != "*":
-            rows[COLUMN[level]] = [file[position] for file in files]
+    levels, notes = _levels({folder: len(names) for folder, names in tree.items()}, options.layout, path)
+    columns: dict[str, list[str]] = {"uri": [], **{COLUMN[level]: [] for level in levels if level != "*"}}
+    for folder, names in sorted(tree.items()):
+        files = ["/".join((*folder, name)) for name in sorted(names)]
+        if len(folder) < len(levels):
+            problems += [Problem(file, "lies above the folders of the classes") for file in files]
+            continue
+        columns["uri"] += files
+        for level, part in zip(levels, folder, strict=False):
+            if level != "*":
+                columns[COLUMN[level]] += [part] * len(files)
     at = levels.index("class")
-    classes = tuple(sorted({folder[at] for folder in empty if len(folder) > at} | set(rows["label"])))
+    classes = tuple(sorted({folder[at] for folder in empty if len(folder) > at} | set(columns["label"])))
+    rows = pd.DataFrame(columns, dtype="str")
     return Raw(base.name, media, str(base), rows, False, classes, tuple(problems), tuple(notes))
 
 
-def _walk(base: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]], list[Problem]]:
-    """Parts of every file's path, the folders that hold nothing, and links that lead outside."""
-    files: list[tuple[str, ...]] = []
-    empty: list[tuple[str, ...]] = []
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return (dot + suffix).lower() if stem else ""
+
+
+def _walk(base: Path) -> tuple[dict[tuple[str, ...], list[str]], list[Problem]]:
+    """Names of the files in every folder without folders of its own or with files, by the parts of its path;
+    links that lead outside."""
+    tree: dict[tuple[str, ...], list[str]] = {}
     problems: list[Problem] = []
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
         folder = waiting.pop()
-        below = 0
+        names, below = [], 0
         try:
             entries = os.scandir(base.joinpath(*folder))
         except OSError as error:
@@ -69,18 +80,17 @@ def _walk(base: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]], lis
             for entry in entries:
                 if entry.name.startswith((".", "__MACOSX")):
                     continue
-                parts = (*folder, entry.name)
-                if entry.is_symlink() and not _leads_inside(base, "/".join(parts)):
-                    problems.append(Problem("/".join(parts), f"is a link that leads out of {base}"))
-                    continue
-                below += 1
-                if not entry.is_dir():
-                    files.append(parts)
-                elif len(parts) < DEEPEST:
-                    waiting.append(parts)
-        if not below:
-            empty.append(folder)
-    return files, empty, problems
+                if entry.is_symlink() and not _leads_inside(base, "/".join((*folder, entry.name))):
+                    reason = f"is a link that leads out of {base}, or nowhere"
+                    problems.append(Problem("/".join((*folder, entry.name)), reason))
+                elif not entry.is_dir():
+                    names.append(entry.name)
+                elif len(folder) < DEEPEST:
+                    below += 1
+                    waiting.append((*folder, entry.name))
+        if names or not below:
+            tree[folder] = names
+    return tree, problems
 
 
 def _leads_inside(base: Path, relative: str) -> bool:
@@ -90,8 +100,10 @@ def _leads_inside(base: Path, relative: str) -> bool:
         return False
 
 
-def _levels(files: list[tuple[str, ...]], layout: str | None, path: str) -> tuple[list[str], list[str]]:
-    """What each level of folders is: as asked for, or by depth and by names of splits."""
+def _levels(
+    folders: dict[tuple[str, ...], int], layout: str | None, path: str
+) -> tuple[list[str], list[str]]:
+    """What each level is, as asked for, or by depth and names of splits; folders → their number of files."""
     if layout:
         levels = [level.strip() for level in layout.strip("/").split("/")]
         odd = [level for level in levels if level not in LEVELS]
@@ -102,9 +114,11 @@ def _levels(files: list[tuple[str, ...]], layout: str | None, path: str) -> tupl
                 "for a level that says nothing: for example 'domain/class'."
             )
         return levels, []
-    depths = Counter(len(file) - 1 for file in files)
+    depths: Counter[int] = Counter()
+    for folder, count in folders.items():
+        depths[len(folder)] += count
     depth = depths.most_common(1)[0][0]
-    tops = {file[0] for file in files if len(file) > 1}
+    tops = {folder[0] for folder in folders if folder}
     levels = ["split"] if depth > 1 and all(top.lower() in SPLIT_NAMES for top in tops) else []
     known = {1: ["class"], 2: ["domain", "class"]}.get(depth - len(levels))
     if known is None:
@@ -117,7 +131,7 @@ def _levels(files: list[tuple[str, ...]], layout: str | None, path: str) -> tupl
     notes = [f"Folders are read as {'/'.join(levels)}."]
     if known == ["domain", "class"]:
         at = len(levels) - 2
-        pairs = {(file[at], file[at + 1]) for file in files if len(file) > at + 1}
+        pairs = {folder[at : at + 2] for folder in folders if len(folder) > at + 1}
         shared = Counter(name for _, name in pairs)
         if len({domain for domain, _ in pairs}) > 1 and max(shared.values()) == 1:
             notes.append(

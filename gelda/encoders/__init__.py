@@ -275,9 +275,9 @@ def choose_layers(layers: Iterable[str], text: str) -> list[str]:
             chosen.update(names)
         elif part in names:
             chosen.add(part)
-        elif part.startswith("last") and last.isdigit() and 0 < int(last) <= len(blocks):
+        elif part.startswith("last") and last.isdecimal() and 0 < int(last) <= len(blocks):
             chosen.update(blocks[-int(last) :])
-        elif part.isdigit() and 0 < int(part) <= len(blocks):
+        elif part.isdecimal() and 0 < int(part) <= len(blocks):
             chosen.add(blocks[int(part) - 1])
         else:
             raise UserError(

@@ -66,33 +66,29 @@ class Sound(Frozen):
     @torch.no_grad()
     def encode(self, batch: Sequence[Any]) -> dict[str, Tensor]:
         """Latents [B, D] a layer of sounds [T_i] at the model's rate; as many windows at a time as sounds."""
-        parts = [
-            (i, part) for i, s in enumerate(batch) for part in self.windows(torch.as_tensor(s).cpu().float())
-        ]
-        lengths = defaultdict(list)
+        sounds = [torch.as_tensor(sound).cpu().float() for sound in batch]
+        parts = [(i, part) for i, sound in enumerate(sounds) for part in self.windows(sound)]
+        by_length = defaultdict(list)
         for place, (_, part) in enumerate(parts):
-            lengths[len(part) if self.even else 0].append(place)
-        rows: dict[str, list[Any]] = {name: [None] * len(parts) for name in self.layers}
-        frames = torch.zeros(len(parts), device=self.device)
-        for places in lengths.values():
-            for start in range(0, len(places), len(batch)):
-                group = places[start : start + len(batch)]
-                latents, frames[group] = self.forward([parts[place][1] for place in group])
-                for name, values in latents.items():
-                    for place, value in zip(group, values, strict=True):
-                        rows[name][place] = value
-        item = torch.tensor([i for i, _ in parts], device=self.device)
-        return {name: self._merge(torch.stack(values), frames, item, name) for name, values in rows.items()}
-
-    def _merge(self, latents: Tensor, frames: Tensor, item: Tensor, name: str) -> Tensor:
-        """Windows [W, D] of items [W] -> one latent an item [B, D]."""
-        if len(item) == int(item[-1]) + 1:
+            by_length[len(part) if self.even else 0].append(place)
+        size = len(batch)
+        groups = [p[i : i + size] for p in by_length.values() for i in range(0, len(p), size)]
+        made = [self.forward([parts[place][1] for place in group]) for group in groups]
+        back = torch.tensor([place for group in groups for place in group]).argsort().to(self.device)
+        latents = {name: torch.cat([z[name] for z, _ in made])[back] for name in self.layers}
+        if len(parts) == size:
             return latents
-        share = frames / torch.zeros(int(item[-1]) + 1, device=item.device).index_add(0, item, frames)[item]
+        item = torch.tensor([i for i, _ in parts], device=self.device)
+        frames = torch.cat([count for _, count in made])[back]
+        share = frames / torch.zeros(size, device=self.device).index_add(0, item, frames)[item]
+        return {name: self._merge(z, item, share, size, name) for name, z in latents.items()}
+
+    def _merge(self, latents: Tensor, item: Tensor, share: Tensor, size: int, name: str) -> Tensor:
+        """Windows [W, D] -> latents [size, D], of each window's item [W] and share [W] of its frames."""
 
         def total(values: Tensor) -> Tensor:
-            shape = (int(item[-1]) + 1, values.shape[1])
-            return torch.zeros(shape, device=item.device).index_add(0, item, values * share[:, None])
+            sums = torch.zeros(size, values.shape[1], device=values.device)
+            return sums.index_add(0, item, values * share[:, None])
 
         if self.pooling != "mean+std" or name in self.own:
             return total(latents)

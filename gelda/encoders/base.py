@@ -46,7 +46,7 @@ class Frozen:
             habit,
             tuple(poolings),
         )
-        self._widths = dict(widths)
+        self.widths = dict(widths)
         self.device, self.dtype = torch.device("cpu"), torch.float32
         self.select(list(widths))
 
@@ -58,12 +58,12 @@ class Frozen:
             )
         self.pooling = self.habit if pooling == "auto" else pooling
         kept = set(layers)
-        self.layers = {name: self._width(name) for name in self._widths if name in kept}
+        self.layers = {name: self._width(name) for name in self.widths if name in kept}
         return self
 
     def _width(self, name: str) -> int:
         doubled = self.pooling == "mean+std" and name not in self.own
-        return self._widths[name] * (2 if doubled else 1)
+        return self.widths[name] * (2 if doubled else 1)
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Self:
         """Move the weights; bf16 `dtype` runs matrix products in bf16 (autocast). Latents stay fp32."""

@@ -63,8 +63,8 @@ def fetch(name: str) -> Path:
         request = _conversion(name, folder)
         if request is None:
             raise UserError(
-                f"'{name}' has no model.safetensors on the Hub, and pickled weights are not loaded, as they can "
-                "run code when read: save the model as safetensors and give its folder."
+                f"'{name}' has no model.safetensors on the Hub, and pickled weights are not loaded, as they "
+                "can run code when read: save the model as safetensors and give its folder."
             )
         folder = _snapshot(name, [*SETTINGS, *WEIGHTS], request)
     return folder
@@ -192,9 +192,10 @@ def pretrained(cls: Any, folder: Path, spare: tuple[str, ...] = (), **options: A
     weight_files(folder)
     options |= {"dtype": torch.float32, "output_loading_info": True, "use_safetensors": True}
     options |= {"ignore_mismatched_sizes": True}  # they are refused below, with their names
+    options |= {"local_files_only": True, "trust_remote_code": False}
     try:
         with quiet():
-            network, found = cls.from_pretrained(folder, local_files_only=True, **options)
+            network, found = cls.from_pretrained(folder, **options)
     except Exception as error:  # transformers raises several unrelated types for what is not a model
         raise UserError(f"The weights in {folder} do not load ({first_line(error)}).") from error
     missing = set(found["missing_keys"])

@@ -15,6 +15,7 @@ from gelda.encoders import EMBED, IMAGE_POOLINGS, POOLED, folders
 from gelda.encoders.base import Frozen, block_list, numbered, pool_tokens
 from gelda.errors import UserError
 
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 UNUSED = ("pooler.", "decoder.")  # parts that no latent here comes from
 
 
@@ -32,6 +33,10 @@ def load(folder: Path) -> TextEncoder:
     """Any text model that AutoModel knows, from its safetensors and tokenizer."""
     from transformers import AutoModel, AutoTokenizer
 
+    if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
+        raise UserError(
+            f"{folder} has no tokenizer: tokenizer.json is missing."
+        )  # transformers makes an empty one
     tokenizer = folders.preprocessor(AutoTokenizer, folder)
     network, _ = folders.pretrained(AutoModel, folder, spare=UNUSED)
     if tokenizer.pad_token is None:
@@ -76,27 +81,23 @@ class TextEncoder(Frozen):
 
     def __init__(self, network: Any, tokenizer: Any, sentence: Sentence | None):
         config = getattr(network.config, "text_config", network.config)
-        self.tokenizer, self.sentence, self.features = (
-            tokenizer,
-            sentence,
-            hasattr(network, "get_text_features"),
-        )
+        self.tokenizer, self.sentence = tokenizer, sentence
+        self.features = hasattr(network, "get_text_features")
         if self.features:
             tower = network.text_model
         else:
             tower = network = network.get_encoder() if network.config.is_encoder_decoder else network
-        self.full = network.config.model_type.startswith("siglip")  # trained with texts of one length
-        table = getattr(getattr(tower, "embeddings", None), "position_embeddings", None)
-        first = (
-            -1 if getattr(table, "padding_idx", None) is None else table.padding_idx
-        )  # RoBERTa counts on from it
-        positions = (getattr(config, "max_position_embeddings", None) or 512) - first - 1
+        self.full = network.config.model_type == "siglip"  # trained with texts of one length
+        table: Any = getattr(getattr(tower, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        positions = getattr(config, "max_position_embeddings", None) or 512
+        positions -= 0 if padding is None else padding + 1  # RoBERTa's begin after the padding's
         limits = [tokenizer.model_max_length, positions]
         self.limit = min(*limits, sentence.tokens if sentence else 10**6)
         blocks = numbered(block_list(tower, config.num_hidden_layers))
         widths = dict.fromkeys([EMBED, *blocks, POOLED] if blocks else [POOLED], config.hidden_size)
         if self.features:
-            widths[POOLED] = getattr(network.config, "projection_dim", config.hidden_size)
+            widths[POOLED] = config.projection_size if self.full else network.config.projection_dim
         super().__init__(
             network,
             blocks,

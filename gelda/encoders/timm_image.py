@@ -70,7 +70,7 @@ class TimmImage(Frozen):
         token = flat and getattr(network, "cls_token", None) is not None
         widths = dict.fromkeys([EMBED, *blocks] if flat else blocks, network.num_features)
         widths[POOLED] = network.head_hidden_size
-        if _projects(network):
+        if projects(network):
             widths[PROJECTED] = network.num_classes
         super().__init__(
             network,
@@ -81,8 +81,8 @@ class TimmImage(Frozen):
         )
         if not flat:  # stages differ in width: a blank picture measures them
             made = self.encode(torch.zeros(1, *config["input_size"]))
-            self._widths = {name: value.shape[1] for name, value in made.items()}
-            self.select(list(self._widths))
+            self.widths = {name: value.shape[1] for name, value in made.items()}
+            self.select(list(self.widths))
 
     @torch.no_grad()
     def encode(self, batch: Any) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ def find_blocks(network: nn.Module) -> dict[str, nn.Module]:
     return {f"stage{s}.{b}": block for s, part in pairs for b, block in enumerate(part)}
 
 
-def _projects(network: Any) -> bool:
+def projects(network: Any) -> bool:
     """Whether the head is CLIP's projection: a tag of CLIP weights, and as many outputs as they came with."""
     from timm.models import get_pretrained_cfg
 

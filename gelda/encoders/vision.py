@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from gelda.encoders import EMBED, IMAGE_POOLINGS, POOLED, PROJECTED, folders
 from gelda.encoders.base import Frozen, block_list, numbered, pool_tokens
@@ -31,14 +31,14 @@ class Processor:
 class Tower(Frozen):
     """A ViT of transformers. Layers: `embed`, `block1 … blockN`, `pooled`, for CLIP `projected`.
 
-    tower: the part with the blocks. prefix: how many tokens stand before the patches; the first is a class
-    token unless there are none. finish: what the tower's head gets, of its output.
+    prefix: how many tokens stand before the patches; the first is a class token unless there are none.
+    finish: what the tower's head gets, of the tower's output.
     """
 
     def __init__(
         self,
         folder: Path,
-        tower: nn.Module,
+        network: Any,
         config: Any,
         prefix: int,
         finish: Finish,
@@ -47,10 +47,11 @@ class Tower(Frozen):
 
         self.prepare = Prepare(Processor(folders.preprocessor(AutoImageProcessor, folder)))
         self.prefix, self.finish = prefix, {name: function for name, (_, function) in finish.items()}
-        blocks = numbered(block_list(tower, config.num_hidden_layers))
+        self.tower = getattr(network, "vision_model", network)
+        blocks = numbered(block_list(self.tower, config.num_hidden_layers))
         widths = dict.fromkeys([EMBED, *blocks], config.hidden_size)
         super().__init__(
-            tower,
+            network,
             blocks,
             widths | {name: width for name, (width, _) in finish.items()},
             habit="cls" if prefix else "mean",
@@ -65,7 +66,7 @@ class Tower(Frozen):
         return self.ordered(latents | (made or {}))
 
     def _forward(self, images: Tensor) -> dict[str, Tensor]:
-        output = self.network(pixel_values=images)
+        output = self.tower(pixel_values=images)
         return {name: self.finish[name](output) for name in self.layers if name in self.finish}
 
     def _pool(self, hidden: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ def load_clip(folder: Path) -> Tower:
     finish: Finish = {POOLED: (config.hidden_size, lambda output: output.pooler_output)}
     if not missing:
         finish[PROJECTED] = (project.out_features, lambda output: project(output.pooler_output))
-    return Tower(folder, network.vision_model, config, 1, finish)
+    return Tower(folder, network, config, 1, finish)
 
 
 def load_siglip(folder: Path) -> Tower:
