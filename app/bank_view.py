@@ -100,8 +100,8 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
             else "The bank names no split: every item was read, also those that are tested later."
         )
         widgets.note(
-            f"Balanced accuracy: cross-validated, groups (speakers) kept together, classes count alike. {read}"
-            " A comparison chooses its layer by itself, on validation, unless one is named."
+            "Balanced accuracy: cross-validated, groups (speakers) stay together, classes count alike. "
+            f"{read} A comparison chooses its layer by itself, on validation, unless one is named."
         )
         with st.expander("As a table"):
             rows = [{"layer": name, **figures} for name, figures in result["layers"].items()]

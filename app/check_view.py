@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import checking, widgets, words
+from app import checking, source_form, widgets, words
 from app.sources import Look
 from gelda import datasets, runs
 
@@ -26,8 +26,9 @@ def remarks(look: Look) -> None:
 
 def problems(look: Look) -> None:
     """Items that were left out, and below them the check of every file."""
-    if look.source.problems:
-        rows = [(problem.item, problem.reason) for problem in look.source.problems]
+    rows = source_form.left_out(look.path)
+    rows += [(problem.item, problem.reason) for problem in look.source.problems]
+    if rows:
         table(f"{words.count(len(rows), 'item')} left out", rows, "left-out")
     if look.bank is None and look.path not in datasets.DATASETS:
         running = (check := checking.of(look)) is not None and not _ended(check)

@@ -81,9 +81,7 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
     """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
     prefix = f"compare-{bank}" if bank else "compare"
     with st.popover(label, **look):
-        if bank:
-            st.session_state.setdefault(f"{prefix}.bank", bank)
-        values = comparison(prefix)
+        values = comparison(prefix, bank)
         wrong = problem(values)
         if wrong:
             st.warning(wrong)
@@ -101,12 +99,13 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
             return None
 
 
-def comparison(prefix: str = "compare") -> dict[str, Any]:
+def comparison(prefix: str = "compare", bank: str = "") -> dict[str, Any]:
     """The form of a new comparison: bank, protocol, what the protocol needs; what is to be started."""
     fields = CompareConfig.model_fields
     bank = st.text_input(
-        "Latents", key=f"{prefix}.bank", placeholder="/path/to/latents.npz", help=fields["bank"].description
-    )
+        "Latents", bank, key=f"{prefix}.bank", placeholder="/path/to/latents.npz",
+        help=fields["bank"].description,
+    )  # fmt: skip
     protocol = st.segmented_control(
         "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
         required=True, help=fields["protocol"].description,

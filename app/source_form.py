@@ -96,13 +96,18 @@ def _upload() -> None:
         widgets.note(uploads.RULES)
         if given is not None and st.session_state.get("_kept") != given.file_id:
             with st.spinner("Unpacking"):
-                kept = uploads.keep(given.name, given.getbuffer())
-            st.session_state["_kept"] = given.file_id
+                kept, left_out = uploads.keep(given.name, given.getbuffer())
+            st.session_state["_kept"], st.session_state["_left_out"] = given.file_id, (str(kept), left_out)
+            state.drop("source", "reader", "options", *VIEW)
             state.carry("source", str(kept))
-            for name in ("source", "reader", "options", *VIEW):
-                st.session_state.pop(name, None)
             st.query_params.clear()
             st.rerun()
+
+
+def left_out(path: str) -> list[tuple[str, str]]:
+    """What of the zip that was uploaded as `path` was not unpacked, with the reason."""
+    kept, problems = st.session_state.get("_left_out", ("", []))
+    return [(problem.item, problem.reason) for problem in problems] if kept == path else []
 
 
 def options_form(path: str, options: SourceOptions, classes: Sequence[str] = ()) -> None:

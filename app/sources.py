@@ -15,6 +15,7 @@ from gelda.artifacts import content_key
 from gelda.datasets.hub import PREFIX
 from gelda.datasets.options import SourceOptions
 from gelda.datasets.source import Source
+from gelda.latent_files import holds_latents
 from gelda.manifest import Manifest
 from gelda.paths import permitted
 from gelda.ready import ReadyBank, open_bank
@@ -83,10 +84,6 @@ def again() -> None:
 def _named(path: str) -> bool:
     """Whether it is no path: a demo, or a data set of the Hub."""
     return path in datasets.DATASETS or path.startswith(PREFIX)
-
-
-def holds_latents(path) -> bool:
-    return path.suffix == ".npz" or (path / "index.parquet").is_file()
 
 
 def _stamp(path: str) -> tuple[int, ...]:

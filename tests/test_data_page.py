@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zipfile
 from pathlib import Path
 
 import bank_fixtures as banks
@@ -42,14 +43,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """An EmoBox manifest of four clips, speaker s0 in both splits' files."""
-    lines = []
-    for i, emotion in enumerate(("anger", "joy", "anger", "joy")):
-        made.recording(tmp_path / "wav" / f"{i}.wav", made.tone(0.3, hertz=200 + 100 * i))
-        lines.append({"key": f"c{i}", "wav": f"wav/{i}.wav", "emo": emotion, "speaker": f"s{i // 2}"})
-    file = tmp_path / "clips.jsonl"
-    file.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    return file
+    return made.clip_manifest(tmp_path)
 
 
 def alt(page: AppTest) -> str:
@@ -61,8 +55,9 @@ def test_without_data_it_says_what_can_be_read() -> None:
     page = open_page("data")
     assert page.title[0].value == "Which items do you have?"
     assert not warnings(page)
-    for reader in datasets.READERS.values():
-        assert reader.title in text(page)
+    for name, reader in datasets.READERS.items():
+        assert reader.title in text(page) or name == "demo"  # demos are buttons
+    assert {f"demo-{name}" for name in datasets.DATASETS} <= {b.key for b in page.button}
 
 
 def test_a_demo_is_one_click() -> None:
@@ -79,7 +74,9 @@ def test_folder_counts_and_previews(pictures: Path) -> None:
     assert page.title[0].value == "11 pictures of 2 classes in 2 subdomains"
     assert alt(page) == "No bee in sketch; 2 to 6 in the others"
     assert text(page).count("<figure") == 11
-    assert "broken.png is not a picture that can be read" in text(page)  # in its place, not instead of the page
+    assert "broken.png is not a picture that can be read" in text(
+        page
+    )  # in its place, not instead of the page
     page.selectbox(key="class").select("bee")
     page.selectbox(key="subdomain").select("photo").run()
     assert text(page).count("<figure") == CELLS["photo", "bee"]
@@ -194,6 +191,37 @@ def test_a_changed_folder_is_read_anew(pictures: Path) -> None:
     before = len(sources.look(str(pictures), SourceOptions()).table)
     made.picture(pictures / "sketch" / "bee" / "0.png")
     assert len(sources.look(str(pictures), SourceOptions()).table) == before + 1
+
+
+def test_upload_of_a_zip_of_pictures(pictures: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "mine.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for picture in sorted(pictures.rglob("*.png")):
+            file.write(picture, picture.relative_to(pictures.parent))
+        file.writestr("pictures/inner.zip", b"PK")
+    page = open_page("data")
+    page.file_uploader(key="upload").set_value(("mine.zip", archive.read_bytes(), "application/zip"))
+    page.run()
+    assert not page.exception and not warnings(page)
+    assert page.title[0].value == "11 pictures of 2 classes in 2 subdomains"
+    assert Path(page.text_input(key="source").value).is_relative_to(runs.home() / "uploads")
+    assert "pictures/inner.zip" in list(page.dataframe[0].value["item"])  # what was not unpacked is listed
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("mine.zip", b"no zip", "is no zip, or it is damaged"),
+        ("mine.npz", b"no npz", "mine.npz"),
+        ("mine.csv", b"a,b\n1,2\n", "column"),
+    ],
+)
+def test_an_upload_that_is_none_is_a_sentence(name: str, content: bytes, said: str) -> None:
+    page = open_page("data")
+    page.file_uploader(key="upload").set_value((name, content, "application/octet-stream"))
+    page.run()
+    assert not page.exception
+    assert any(said in w for w in warnings(page))
 
 
 def test_kinds_of_cells() -> None:
