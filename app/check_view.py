@@ -14,7 +14,7 @@ PROBLEMS = 200  # rows of a table on the page; the file has them all
 
 def remarks(look: Look) -> None:
     """What two splits share although they must not, and what was merged, mapped or assumed."""
-    known = datasets.find_leaks(look.source)
+    known = look.leaks
     check = checking.of(look)
     for sentence in dict.fromkeys([*known, *(check.leaks if check else [])]):
         st.warning(sentence)
@@ -55,7 +55,9 @@ def _check(look: Look, was_running: bool) -> None:
     elif not check.finished:
         with st.container(horizontal=True, vertical_alignment="center"):
             share = min(1.0, check.done / max(1, check.total))
-            st.progress(share, f"{check.doing}: {check.done:,} of {check.total:,}".replace(",", "\u202f"))
+            st.progress(
+                share, f"{check.doing}: {words.thousands(check.done)} of {words.thousands(check.total)}"
+            )
             if st.button("Stop"):
                 check.stopped = True
                 st.rerun()

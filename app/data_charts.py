@@ -48,11 +48,11 @@ def _heat(
     plain = len(np.unique(kinds)) == 1  # what every cell is, the title says
     if across <= WORDY and not plain:
         text = [
-            [f"{n:,}<br>{KINDS[k]}" for n, k in zip(*row, strict=True)]
+            [f"{words.thousands(n)}<br>{KINDS[k]}" for n, k in zip(*row, strict=True)]
             for row in zip(shown, kinds, strict=True)
         ]
     elif across <= NUMBERED:
-        text = [[f"{n:,}" for n in row] for row in shown]
+        text = [[words.thousands(n) for n in row] for row in shown]
     else:
         text = [[MARKS[k] for k in row] for row in kinds]
     heat = go.Heatmap(
@@ -128,6 +128,14 @@ def _bars(
     patterns = {"none": "", "few": "/", "medium": "", "many": ""}
     colours = {"none": look.quiet, "few": look.accent, "medium": look.muted, "many": look.quiet}
     named = len(sizes) <= NAMED
+    plain = len(set(kinds)) == 1
+    text = None
+    if len(sizes) <= NUMBERED:
+        wordy = len(sizes) <= WORDY and not plain
+        text = [
+            f"{words.thousands(n)}<br>{KINDS[k]}" if wordy else words.thousands(n)
+            for n, k in zip(sizes, kinds, strict=True)
+        ]
     figure = go.Figure(
         go.Bar(
             x=np.arange(len(sizes)), y=sizes, customdata=[(int(c), 0) for c in order],
@@ -137,7 +145,7 @@ def _bars(
                 line=dict(color=look.ink, width=[2.5 if c == chosen else 0 for c in order]),
             ),
             selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)),
-            text=[f"{n:,}" for n in sizes] if len(sizes) <= NUMBERED else None, textposition="outside",
+            text=text, textposition="outside",
             hovertext=[
                 f"<i>{classes[c]}</i>: {words.count(int(n), noun)} ({KINDS[k]})"
                 for c, n, k in zip(order, sizes, kinds, strict=True)
@@ -154,8 +162,16 @@ def _bars(
     figure.update_yaxes(
         type="log" if steep else "linear", title_text=f"{noun}s{' (log)' if steep else ''}", fixedrange=True
     )
+    if text is None and not plain:  # classes are in order of size: a kind is a stretch of them
+        for name in dict.fromkeys(kinds):
+            places = [i for i, k in enumerate(kinds) if k == name]
+            figure.add_annotation(
+                x=np.mean(places), y=1, yref="paper", yanchor="bottom", text=f"{KINDS[name]}: {len(places)}",
+                showarrow=False, font=dict(size=13, color=look.ink),
+            )  # fmt: skip
     figure.update_layout(hovermode="closest", clickmode="event+select", dragmode=False, bargap=0.25)
-    return finish(figure, look, bars_title(sizes, classes, order), 360, _legend(np.array(kinds), "class"))
+    finish(figure, look, bars_title(sizes, classes, order), 380, _legend(np.array(kinds), "class"))
+    return figure.update_layout(margin=dict(t=92))
 
 
 def heat_title(
@@ -164,10 +180,11 @@ def heat_title(
     """What the cells say: how many are empty, and where the least and the most is."""
     empty = int((table == 0).sum())
     filled = table[table > 0]
+    least, most = words.thousands(filled.min()), words.thousands(filled.max())
     spread = (
-        f"{filled.min():,} in every {'other ' if empty else ''}cell"
+        f"{least} in every {'other ' if empty else ''}cell"
         if filled.min() == filled.max()
-        else f"{filled.min():,} to {filled.max():,} in {'the others' if empty else 'a cell'}"
+        else f"{least} to {most} in {'the others' if empty else 'a cell'}"
     )
     if empty == 1:
         c, s = np.argwhere(table == 0)[0]
@@ -178,9 +195,14 @@ def heat_title(
 def bars_title(sizes: np.ndarray, classes: Sequence[str], order: np.ndarray) -> str:
     """How uneven the classes are."""
     if sizes.min() == sizes.max():
-        return f"{sizes[0]:,} in every class"
-    ends = f"<i>{classes[order[0]]}</i> has {sizes[0]:,}, <i>{classes[order[-1]]}</i> {sizes[-1]:,}"
-    return f"{ends}: {sizes[0] / sizes[-1]:,.3g} to 1" if sizes[-1] else ends
+        return f"{words.thousands(sizes[0])} in every class"
+    most, least = sizes[0], sizes[-1]
+    said = f"<i>{classes[order[0]]}</i> has {words.thousands(most)}, <i>{classes[order[-1]]}</i> "
+    if not least:
+        return f"{said}none"
+    return (
+        f"{said}{words.thousands(least)}: one in {words.number(most / least, 0 if most > 9 * least else 1)}"
+    )
 
 
 def _legend(kinds: np.ndarray, what: str, wordy: bool = True) -> str:

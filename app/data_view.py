@@ -216,7 +216,7 @@ def _splits(look: sources.Look) -> None:
         numbers = [len(part), part["label"].nunique(), part["subdomain"].nunique()]
         if look.source.grouped:
             numbers.append(part["group"].nunique())
-        cells = "".join(f"<td>{n:,}</td>".replace(",", "\u202f") for n in numbers)
+        cells = "".join(f"<td>{words.thousands(n)}</td>" for n in numbers)
         body.append(f"<tr><td>{name}</td>{cells}</tr>")
     header = "".join(f"<th>{h}</th>" for h in heads)
     table = f"<thead><tr>{header}</tr></thead><tbody>{''.join(body)}</tbody>"

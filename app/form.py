@@ -57,16 +57,17 @@ def settings(
     defaults: BaseModel,
     many: dict[str, Sequence[str]] | None = None,
     prefix: str = "set",
+    across: int = 2,
 ) -> dict[str, Any]:
     """Draw a widget for each dotted setting of a config; returns only what differs from `defaults`, nested.
 
     `many` gives the options of settings that hold several names.
     """
     changed: dict[str, Any] = {}
-    halves = st.columns(2, gap="medium")
+    columns = st.columns(across, gap="medium")
     for place, name in enumerate(names):
         field, default = _field(defaults, name)
-        with halves[place % 2]:
+        with columns[place % across]:
             value = _widget(name, field, default, (many or {}).get(name), f"{prefix}.{name}")
         if value != default:
             *sections, last = name.split(".")

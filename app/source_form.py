@@ -115,9 +115,11 @@ def options_form(path: str, options: SourceOptions, classes: Sequence[str] = ())
     changed = options.model_dump(exclude_defaults=True, exclude={"reader"})
     said = f"How they are read ({len(changed)} changed)" if changed else "How they are read"
     with st.expander(said), st.form(f"options-{path}-{_text(changed)}", border=False):
-        new = form.settings(FIELDS, options, {"classes": classes} if classes else None, prefix="read")
+        new = form.settings(
+            FIELDS, options, {"classes": classes} if classes else None, prefix="read", across=4
+        )
         st.html("<h4>Columns of a table or manifest</h4>")
-        new |= form.settings(COLUMNS, options, prefix="read")
+        new |= form.settings(COLUMNS, options, prefix="read", across=4)
         if st.form_submit_button("Read with these"):
             merged = options.model_dump() | new
             merged["columns"] = options.columns.model_dump() | new.get("columns", {})

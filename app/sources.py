@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ class Look:
     key: str
     source: Source
     bank: ReadyBank | None = None
+
+    @cached_property
+    def leaks(self) -> list[str]:
+        """What two splits share although they must not, as far as names tell."""
+        return datasets.find_leaks(self.source)
 
     @property
     def table(self) -> pd.DataFrame:

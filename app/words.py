@@ -95,7 +95,12 @@ def article(noun: str) -> str:
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:
-    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}".replace(",", "\u202f")
+    return f"{thousands(number_of)} {noun if number_of == 1 else plural or noun + 's'}"
+
+
+def thousands(number_of: int) -> str:
+    """A whole number in groups of three."""
+    return f"{number_of:,}".replace(",", "\u202f")
 
 
 def axis(run: Any) -> str:
