@@ -160,7 +160,10 @@ def _bars(
     )  # fmt: skip
     steep = sizes.max() > 30 * max(1, sizes.min())
     figure.update_yaxes(
-        type="log" if steep else "linear", title_text=f"{noun}s{' (log)' if steep else ''}", fixedrange=True
+        type="log" if steep else "linear",
+        dtick=1 if steep else None,
+        title_text=f"{noun}s{' (log)' if steep else ''}",
+        fixedrange=True,
     )
     if text is None and not plain:  # classes are in order of size: a kind is a stretch of them
         for name in dict.fromkeys(kinds):
@@ -200,9 +203,7 @@ def bars_title(sizes: np.ndarray, classes: Sequence[str], order: np.ndarray) -> 
     said = f"<i>{classes[order[0]]}</i> has {words.thousands(most)}, <i>{classes[order[-1]]}</i> "
     if not least:
         return f"{said}none"
-    return (
-        f"{said}{words.thousands(least)}: one in {words.number(most / least, 0 if most > 9 * least else 1)}"
-    )
+    return f"{said}{words.thousands(least)}: {words.number(most / least, int(most < 10 * least))} to 1"
 
 
 def _legend(kinds: np.ndarray, what: str, wordy: bool = True) -> str:
