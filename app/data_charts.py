@@ -160,11 +160,9 @@ def _bars(
     )  # fmt: skip
     steep = sizes.max() > 30 * max(1, sizes.min())
     figure.update_yaxes(
-        type="log" if steep else "linear",
-        dtick=1 if steep else None,
+        type="log" if steep else "linear", dtick=1 if steep else None, fixedrange=True,
         title_text=f"{noun}s{' (log)' if steep else ''}",
-        fixedrange=True,
-    )
+    )  # fmt: skip
     if text is None and not plain:  # classes are in order of size: a kind is a stretch of them
         for name in dict.fromkeys(kinds):
             places = [i for i, k in enumerate(kinds) if k == name]

@@ -164,7 +164,7 @@ def _layers(name: str, spec: encoders.EncoderSpec) -> dict[str, Any]:
     return {"layers": layers, "pooling": pooling, "dtype": store}
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner="Looking at the encoder")
 def _widths(name: str, layers: str, pooling: str) -> Mapping[str, int] | None:
     """Width of every layer that would be kept; None where saying so would mean loading a large model."""
     if name not in encoders.ENCODERS:
