@@ -75,7 +75,7 @@ def load_image(file: Path | bytes, name: str = "") -> Image:
     except Image.DecompressionBombError as error:  # over twice the limit, Pillow stops by itself
         raise _too_large(name, "too many pixels") from error
     except UnidentifiedImageError as error:
-        raise _undecodable(file, name, "a picture", "jpg, png, webp, bmp, gif, tiff or avif") from error
+        raise _undecodable(file, name, "a picture", "jpg or png") from error
     except (
         OSError,
         ValueError,
@@ -229,7 +229,7 @@ def _sound(file: Path | bytes, name: str) -> Iterator[Any]:
                 raise UserError(f"{name} says {sound.samplerate} samples a second: its header is damaged.")
             yield sound
     except soundfile.LibsndfileError as error:
-        raise _undecodable(file, name, "a recording", "wav, flac, ogg, mp3") from error
+        raise _undecodable(file, name, "a recording", "wav, flac, ogg or mp3") from error
 
 
 def _too_large(name: str, pixels: str) -> UserError:
@@ -243,7 +243,7 @@ def _undecodable(file: Path | bytes, name: str, what: str, formats: str) -> User
         return UserError(f"{name} cannot be read ({error.strerror}).")
     if size == 0:
         return UserError(f"{name} is empty.")
-    return UserError(f"{name} is not {what} that can be read, or it is damaged ({formats} are read).")
+    return UserError(f"{name} is not {what} that can be read, or it is damaged: convert it to {formats}.")
 
 
 def _bytes(file: Path | bytes) -> Any:

@@ -66,7 +66,7 @@ def test_a_comparison_is_started_in_the_background_and_finishes(workspace, spawn
 
 
 def test_a_given_cut_from_the_command_line_to_its_report(workspace, monkeypatch):
-    """A long-tailed train split as it is; one choice for all seeds, whose intervals say what they are over."""
+    """A long-tailed train split as it is; one choice for all seeds; what intervals are over is said."""
     bank = write_bank(workspace / "bank.npz")
     arrays = dict(np.load(bank))
     kept = np.isin(np.arange(240) % 40, range(10)) | (arrays["y"] == 0) | (np.arange(240) < 100)

@@ -153,17 +153,20 @@ def test_poolings_by_hand():
     close(pool_tokens(hidden, "mean+std", 1, real)[:, 3:], spread)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_products_in_bf16_give_latents_in_fp32(made, name):
+    encoder = made(name)[2]
+    expected, found = encoded(encoder), encoded(encoder.to("cpu", torch.bfloat16))
+    assert torch.equal(encoded(encoder.to("cpu"))["pooled"], expected["pooled"])
+    assert any(not torch.equal(found[layer], z) for layer, z in expected.items())
+    for layer, z in expected.items():
+        assert found[layer].dtype == torch.float32 and (found[layer] - z).norm() <= 0.03 * z.norm()
+
+
 @pytest.mark.parametrize("name", [n for n in CASES if "clip" in n.lower() and "_" not in n])
 def test_a_model_moves_with_all_it_needs(made, name):
-    encoder = made(name)[2]
+    encoder = encoders.get(str(made(name)[0])).load()
     inputs = batch(encoder, pictures(2))
-    expected = encoder.encode(inputs)
-    found = encoder.to("cpu", torch.bfloat16).encode(inputs)
-    assert all(z.dtype == torch.float32 for z in found.values())
-    for layer, z in found.items():
-        assert 0 < (z - expected[layer]).norm() / expected[layer].norm() < 0.05 or layer == "embed"
-    encoder.to("cpu")
-    assert torch.equal(encoder.encode(inputs)["projected"], expected["projected"])
     where = {p.device.type for p in encoder.to("meta").network.parameters()}
     assert where == {"meta"} and encoder.encode(inputs)["projected"].device.type == "meta"
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -361,6 +362,12 @@ def test_folds_label_map_language_and_speakers(tmp_path):
         open_source(tmp_path / "toy", SourceOptions(fold=3))
 
 
+def test_the_language_of_a_known_corpus(tmp_path):
+    recordings(tmp_path, "wav/a.wav", "wav/b.wav")
+    rows = [item("a", "sad", dataset="emodb"), item("b", "sad", dataset="mine")]
+    assert open_source(jsonl(tmp_path / "x.jsonl", rows)).manifest.subdomain_names == ("german", "mine")
+
+
 def test_several_corpora_are_languages(tmp_path):
     corpus(tmp_path, "eins", "german"), corpus(tmp_path, "dwa", "polish")
     source = open_source(tmp_path)
@@ -604,18 +611,15 @@ def test_a_probe_finds_what_does_not_decode(tmp_path):
     assert [p.item for p in probe(open_source(root))] == ["a/1.jpg"]
 
 
-def test_twenty_thousand_files_and_a_list_of_them_are_quick(tmp_path):
-    for number in range(20):
+def test_a_million_items_would_take_seconds(tmp_path):
+    """Ten thousand rows in two seconds of processor time, more than ten times what they need."""
+    for number in range(10):
         (tmp_path / f"class{number}").mkdir()
         for k in range(1000):
             os.close(os.open(tmp_path / f"class{number}" / f"{k}.jpg", os.O_CREAT))
-    import time
-
-    started = time.perf_counter()
-    folder = open_source(tmp_path)
-    assert len(folder.manifest) == 20_000
-    (tmp_path / "train.txt").write_text(
-        "".join(f"{u} {int(u[5:].split('/')[0])}\n" for u in folder.manifest.table["uri"])
-    )
-    assert len(open_source(tmp_path / "train.txt").manifest) == 20_000
-    assert time.perf_counter() - started < 10, "measured: 0.3 s on two busy cores"
+    uris = [f"class{n}/{k}.jpg" for n in range(10) for k in range(1000)]
+    (tmp_path / "x.txt").write_text("".join(f"{uri} {uri[5]}\n" for uri in uris))
+    for path in (tmp_path, tmp_path / "x.txt"):
+        started = time.process_time()
+        assert len(open_source(path).manifest) == 10_000
+        assert time.process_time() - started < 2

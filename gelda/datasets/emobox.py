@@ -33,6 +33,27 @@ FIELDS = {
     "end": ("end_time",),
     "split": ("split",),
 }
+# Languages of the corpora that speak one, as the README of EmoBox lists them: its manifests name none
+LANGUAGES = {
+    corpus: language
+    for language, corpora in {
+        "amharic": "ased",
+        "bangla": "subesco",
+        "english": "cremad emns emovdb enterface iemocap jlcorpus mead meld msppodcast ravdess savee tess",
+        "french": "cafe oreau",
+        "german": "emodb pavoque",
+        "greek": "aesdd",
+        "italian": "emovo emozionalmente",
+        "mandarin": "casia m3ed mer2023",
+        "persian": "shemo",
+        "polish": "polish",
+        "russian": "resd",
+        "spanish": "mesd",
+        "turkish": "turevdb",
+        "urdu": "urdu",
+    }.items()
+    for corpus in corpora.split()
+}
 HEIGHT = 4  # folders above a manifest that its paths may start from
 _FOLD = re.compile(r"(.+)_(train|valid|test)_fold_(\d+)")
 
@@ -44,6 +65,10 @@ class Corpus:
     folder: Path
     name: str
     fold: int | None = None
+
+    @property
+    def title(self) -> str:
+        return Path(self.name).stem if self.name.endswith(SUFFIXES) else self.name
 
 
 def recognises(path: str) -> bool:
@@ -67,7 +92,7 @@ def read(path: str, options: SourceOptions) -> Raw:
         rows = pd.concat([_table(file, split, problems) for split, file in files], ignore_index=True)
         own = corpus.folder / "label_map.json"
         if own.is_file() and options.label_map is None:
-            rows = mapped(rows, label_map(str(own)), f"{corpus.name}'s label_map.json", problems, notes)
+            rows = mapped(rows, label_map(str(own)), f"{corpus.title}'s label_map.json", problems, notes)
         bases.append(permitted(options.root) if options.root else _base(corpus.folder, rows))
         parts.append(rows)
     root = Path(os.path.commonpath(bases))
@@ -77,9 +102,9 @@ def read(path: str, options: SourceOptions) -> Raw:
             rows["uri"] = relative + "/" + rows["uri"]
     keys = pd.concat([rows["id"].drop_duplicates() for rows in parts])
     if keys[keys != ""].duplicated().any():  # two corpora number their items alike
-        parts = [rows.assign(id=f"{c.name}/" + rows["id"]) for c, rows in zip(corpora, parts, strict=True)]
+        parts = [rows.assign(id=f"{c.title}/" + rows["id"]) for c, rows in zip(corpora, parts, strict=True)]
     rows = pd.concat(parts, ignore_index=True)
-    title = permitted(path).name if len(corpora) > 1 else corpora[0].name
+    title = permitted(path).name if len(corpora) > 1 else corpora[0].title
     return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes))
 
 
@@ -95,17 +120,15 @@ def _corpora(path: Path) -> list[Corpus]:
     if _numbered(path):  # a fold's own folder
         return [one for file in sorted(path.glob("*_train_fold_*.json*"))[:1] for one in _corpora(file)]
     found: list[Corpus] = []
-    below = sorted(
-        f for f in path.iterdir() if f.is_dir() and not f.name.startswith(".") and not _numbered(f)
-    )
-    for folder in [path, *below]:
-        manifests = {
-            f.stem: f for s in reversed(SUFFIXES) for f in sorted(folder.glob(f"*{s}"))
-        }  # jsonl wins
-        folds = {m[1] for f in folder.glob("fold_1/*_train_fold_1.json*") if (m := _FOLD.fullmatch(f.stem))}
+    below = sorted(f.name for f in os.scandir(path) if not f.name.startswith(".") and f.is_dir())
+    for folder in [path, *(path / name for name in below if not _numbered(Path(name)))]:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIXES))
+        manifests = {Path(name).stem: name for name in names}  # of two forms of one manifest, .jsonl wins
+        train = os.listdir(folder / "fold_1") if (folder / "fold_1").is_dir() else []
+        folds = {m[1] for name in train if (m := _FOLD.fullmatch(Path(name).stem)) and m[2] == "train"}
         found += [Corpus(folder, name) for name in sorted(folds)]
-        whole = [file for stem, file in sorted(manifests.items()) if stem not in folds]
-        found += [Corpus(folder, file.name) for file in whole if _is_manifest(file)]
+        whole = [name for stem, name in manifests.items() if stem not in folds]
+        found += [Corpus(folder, name) for name in whole if _is_manifest(folder / name)]
     return found
 
 
@@ -151,13 +174,19 @@ def _table(file: Path, split: str, problems: list[Problem]) -> pd.DataFrame:
             "id": [str(item.get("key", "")) for item in kept],
             "uri": [str(_first(item, "uri")) for item in kept],
             "label": [_text(_first(item, "label")) for item in kept],
-            "subdomain": [_text(_first(item, "subdomain")) or _text(item.get("dataset")) for item in kept],
+            "subdomain": [_language(item) for item in kept],
             "group": [_speaker(item) for item in kept],
             "split": [_text(_first(item, "split")) or split for item in kept],
         }
     )
     times = {name: pd.Series([_first(i, name) for i in kept], dtype=object) for name in ("start", "end")}
     return rows.assign(**times) if any(t.notna().any() for t in times.values()) else rows
+
+
+def _language(item: dict[str, Any]) -> str:
+    """The item's language, or its corpus' one, or the corpus."""
+    corpus = _text(item.get("dataset"))
+    return _text(_first(item, "subdomain")) or LANGUAGES.get(corpus.lower(), corpus)
 
 
 def _speaker(item: dict[str, Any]) -> str:
