@@ -207,6 +207,18 @@ def print_similarity(title: str, names: Sequence[str], matrix: Sequence[Sequence
         console.print(f"The three nearest{shown}; --json writes the whole matrix.")
 
 
+def print_probe(result: Mapping[str, Any]) -> None:
+    """How well the classes part in each layer."""
+    table = Table(*["layer", "width", "balanced accuracy %", "silhouette"])
+    for layer, figures in result["layers"].items():
+        uar = "–" if figures["uar"] is None else f"{100 * figures['uar']:.1f}"
+        silhouette = "–" if figures["silhouette"] is None else f"{figures['silhouette']:.3f}"
+        table.add_row(layer, str(figures["width"]), uar, silhouette)
+    console = _console()
+    console.print(table)
+    console.print(f"Linear probe and silhouette on {result['items']} {result['which']}.")
+
+
 def print_extraction(result: Mapping[str, Any]) -> None:
     """What an extraction made, what it left out, and what can be done with the bank."""
     console = _console()
