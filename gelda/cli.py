@@ -147,9 +147,7 @@ def report(
     from gelda.report_text import render
 
     if run_id == "latest":
-        finished = [
-            s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done" and s.reported
-        ]
+        finished = [s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done" and s.reported]
         if not finished:
             raise UserError("There is no finished run yet: start one with `gelda demo`.")
         path = finished[0].path
