@@ -140,11 +140,10 @@ def _ways_on(run: runs.RunState | None) -> None:
 
 
 def _new_comparison(going: bool) -> None:
-    st.subheader("Your own latents")
-    widgets.note("Every method on an .npz of latents from any encoder: minutes to hours, in the background.")
-    if form.start_comparison("New comparison", disabled=going):
+    st.subheader("Make it yours")
+    widgets.note("Your pictures, recordings or latents: see them, encode them, compare every method.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link(PAGES / "data.py", label="Open Data")
+        started = form.start_comparison("New comparison", disabled=going)
+    if started:
         st.rerun()
-    widgets.note(
-        "The file holds z_&lt;layer&gt;, y, class_names and, for a transfer, subdomain and "
-        "subdomain_names. More settings: <code>gelda compare --help</code>."
-    )
