@@ -208,7 +208,7 @@ def print_similarity(title: str, names: Sequence[str], matrix: Sequence[Sequence
 
 
 def print_probe(result: Mapping[str, Any]) -> None:
-    """How well the classes part in each layer."""
+    """How well each layer separates the classes."""
     table = Table(*["layer", "width", "balanced accuracy %", "silhouette"])
     for layer, figures in result["layers"].items():
         uar = "–" if figures["uar"] is None else f"{100 * figures['uar']:.1f}"
