@@ -81,7 +81,7 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
     elif probe is None or probe.status != "done":
         st.subheader("Which layer?")
         widgets.note(
-            "A linear probe and the silhouette of every layer say where the classes are separate. They read training "
+            "A linear probe and the silhouette say which layer keeps the classes apart. They read training "
             f"items alone, at most {words.count(layer_probe.MOST, 'item')}, and take seconds a layer."
         )
         if probe is not None and probe.error:
