@@ -103,11 +103,7 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
                 figures.append((row, cell(row), False))
             elif near[row, 0] >= 0:
                 figures.append((near[row, 0], f"{cell(near[row, 0])}, near a latent for {cell(row)}", True))
-        said = (
-            f"{len(chosen)} of {len(rows)}, from every class and subdomain. "
-            if len(chosen) < len(rows)
-            else ""
-        )
+        said = f"{len(chosen)} of {len(rows)}, spread over the cells. " if len(chosen) < len(rows) else ""
         if synthetic[chosen].any():
             said += f"Dashed: the real {thing} that is nearest to a synthetic latent."
         widgets.note(said)

@@ -119,6 +119,7 @@ def _meta(
     aligned = choice.settings.get("gelda", {}).get("form") == "aligned"
     told = [
         f"Seed {episode.seed}" + (", first rotation." if episode.target is not None else "."),
+        *([bank.note] if bank.note else []),
         *notes,
         *(["GeLDA's heads see these latents after subdomain normalisation."] if aligned and made else []),
         *(
