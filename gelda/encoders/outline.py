@@ -25,7 +25,7 @@ def outline(name: str) -> Outline:
         from gelda.encoders import timm_image
 
         name = timm_image.hub_name(name)
-    return of_config(folders.read_config(folders.fetch(name, [folders.CONFIG])))
+    return of_config(folders.config(name))
 
 
 def of_config(config: dict[str, Any]) -> Outline:
