@@ -12,7 +12,7 @@ from app import bank_view, data_view, form, run_list, source_form, sources, stat
 from gelda import encoders, jobs, runs
 from gelda.artifacts import read_json
 from gelda.datasets import SourceOptions
-from gelda.encoders.outline import outline
+from gelda.encoders.outline import Outline, outline
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig
 from gelda.paths import home, permitted
@@ -173,6 +173,12 @@ def _widths(name: str, layers: str, pooling: str) -> Mapping[str, int] | None:
     return dict(encoder.select(encoders.choose_layers(encoder.layers, layers), pooling).layers)
 
 
+@st.cache_resource(max_entries=16, ttl=60, show_spinner=False)
+def _outline(name: str) -> Outline:
+    """Sizes by a model's config, kept for a minute: the Hub is asked for it."""
+    return outline(name)
+
+
 def _cost(look: sources.Look, name: str, chosen: Mapping[str, Any]) -> None:
     """Disk, and time where this machine has encoded with the same model before."""
     items, each = len(look.table), BYTES[chosen["dtype"]]
@@ -180,7 +186,7 @@ def _cost(look: sources.Look, name: str, chosen: Mapping[str, Any]) -> None:
     if widths:
         layers, numbers = words.count(len(widths), "layer"), words.count(sum(widths.values()), "number")
         _disk(items * sum(widths.values()) * each, f"{words.count(items, 'item')} × {numbers} in {layers}.")
-    elif (found := outline(name)).width:
+    elif (found := _outline(name)).width:
         a_layer = items * found.width * (2 if chosen["pooling"] == "mean+std" else 1) * each
         blocks = {"all": found.blocks, "last4": 4}.get(chosen["layers"])
         how = f"About, for {blocks} hidden layers." if blocks else "About, for each layer."

@@ -17,7 +17,7 @@ from test_pages import open_page, text, warnings
 from app import layer_charts, sources
 from gelda import encoders, jobs, layer_probe, metrics, runs
 from gelda.artifacts import write_json
-from gelda.encoders.outline import of_config
+from gelda.encoders.outline import outline
 from gelda.ready import open_bank
 
 
@@ -218,8 +218,9 @@ def test_roots_limit_models_too(folder: Path, tmp_path: Path, monkeypatch: pytes
         ({}, None, None),
     ],
 )
-def test_outline_of_a_config(config: dict, blocks: int | None, width: int | None) -> None:
-    found = of_config(config)
+def test_outline_of_a_config(config: dict, blocks: int | None, width: int | None, tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", config)
+    found = outline(str(tmp_path))
     assert (found.blocks, found.width) == (blocks, width)
 
 
