@@ -82,7 +82,7 @@ def facts(look: sources.Look) -> list[str]:
     facts = [source.name] if source.name == look.path else [source.name, look.path]
     if source.grouped:
         groups = look.table["group"].nunique()
-        facts.append(f"{words.count(groups, 'group')} (such as speakers) that a split must not part")
+        facts.append(f"{words.count(groups, 'group')} (such as speakers) that a split must keep together")
     if look.bank:
         layers = [f"{name} ({width})" for name, width in look.bank.layers.items()]
         shown = ", ".join(layers) if len(layers) <= 6 else f"{layers[0]} … {layers[-1]}"
