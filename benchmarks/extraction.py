@@ -242,8 +242,8 @@ def compare(
 # -- memory ----------------------------------------------------------------------------------------------
 
 
-def resident() -> float:
-    """GiB that this process and its children hold (shared pages counted for each)."""
+def resident() -> tuple[float, float]:
+    """GiB that this process and its children hold (shared pages count in each)."""
 
     def pages(pid: str) -> int:
         try:
@@ -252,7 +252,8 @@ def resident() -> float:
             return 0
 
     children = [p for task in Path("/proc/self/task").glob("*/children") for p in task.read_text().split()]
-    return sum(map(pages, ["self", *children])) * 4096 / 2**30
+    own, theirs = pages("self"), sum(map(pages, children))
+    return own * 4096 / 2**30, theirs * 4096 / 2**30
 
 
 def memory(options: argparse.Namespace) -> dict[str, Any]:
@@ -260,13 +261,15 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     encoder = encoders.get("mini-image").load()
     with tempfile.TemporaryDirectory() as folder:
         pictures = made_pictures(Path(folder) / "pictures", options.memory, 48, ".png")
-        before = peak = resident()
+        before, _ = resident()
+        peak, workers = before, 0.0
         done = threading.Event()
 
         def watch() -> None:
-            nonlocal peak
+            nonlocal peak, workers
             while not done.wait(0.2):
-                peak = max(peak, resident())
+                own, theirs = resident()
+                peak, workers = max(peak, own), max(workers, theirs)
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -284,14 +287,13 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
         done.set()
         watcher.join()
         assert bank is not None and len(bank) == options.memory
-    growth = peak - before
+    growth, rate = peak - before, options.memory / seconds
     said = "under" if growth < LIMIT else "NOT under"
-    rate, workers = options.memory / seconds, max(options.workers)
     print(
-        f"{options.memory} small pictures, {workers} workers: {growth:.2f} GiB of growth with the workers' "
-        f"own, {said} {LIMIT:g}; {rate:.0f} a second"
+        f"{options.memory} small pictures: {growth:.2f} GiB of growth, {said} {LIMIT:g}, {workers:.2f} GiB "
+        f"in {max(options.workers)} workers; {rate:.0f} a second"
     )
-    return {"items": options.memory, "growth_gib": growth, "rate": rate}
+    return {"items": options.memory, "growth_gib": growth, "workers_gib": workers, "rate": rate}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
             "bank": config.out,
             "rows": None if bank is None else len(bank),
             "skipped": [] if bank is None else bank.info["skipped"],
-            "problems": len(source.problems),
+            "problems": [asdict(problem) for problem in source.problems],
+            "notes": list(source.notes),
             "caution": spec.caution,
             "encoded": counted.encoded,
             "seconds": stage.seconds,

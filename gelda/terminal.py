@@ -223,15 +223,14 @@ def print_extraction(result: Mapping[str, Any]) -> None:
     """What an extraction made, what it left out, and what can be done with the bank."""
     console = _console()
     console.print(f"[bold]{escape(result['headline'])}[/bold]")
-    if result["caution"]:
-        console.print(f"  {result['caution']}")
-    if result["problems"]:
-        console.print(f"  {result['problems']} items of the data could not be used at all; see `problems` in")
-        console.print(f"  {escape(result['bank'])}/manifest.json.")
-    for item in result["skipped"][:3]:
-        console.print(f"  skipped {escape(item['uri'])}: {escape(item['reason'])}")
-    if len(result["skipped"]) > 3:
-        console.print(f"  All are listed under `skipped` in {escape(result['bank'])}/manifest.json.")
+    for text in filter(None, [result["caution"], *result["notes"]]):
+        console.print(f"  {escape(text)}")
+    left_out = [(p["item"], p["reason"]) for p in result["problems"]]
+    left_out += [(item["uri"], item["reason"]) for item in result["skipped"]]
+    for name, reason in left_out[:3]:
+        console.print(f"  left out {escape(name)}: {escape(reason)}")
+    if len(left_out) > 3:
+        console.print(f"  … {len(left_out)} in all, in {escape(result['bank'])}/manifest.json.")
     if result["encoded"]:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")

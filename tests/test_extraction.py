@@ -315,12 +315,11 @@ def test_sound_is_batched_by_length_and_comes_back_in_order(tmp_path, even):
         assert padded < 1.2 * used and {len(batch) for batch in encoder.seen} == {8}
 
 
-def test_batches_hold_what_fits():
+def test_batches_hold_like_lengths():
     lengths = [10, 3, 10, 7, 1, 7]
-    assert batches(lengths, 2, False, 1e9) == [[0, 2], [3, 5], [1, 4]]
-    assert batches(lengths, 4, True, 1e9) == [[0, 2], [3, 5], [1], [4]]
-    assert batches(lengths, 4, False, 15) == [[0], [2], [3, 5], [1, 4]]
-    assert batches([0, 0, 0], 2, False, 1e9) == [[0, 1], [2]], "images keep their order"
+    assert batches(lengths, 2, False) == [[0, 2], [3, 5], [1, 4]]
+    assert batches(lengths, 4, True) == [[0, 2], [3, 5], [1], [4]]
+    assert batches([0, 0, 0], 2, False) == [[0, 1], [2]], "images keep their order"
 
 
 # -- decode workers --------------------------------------------------------------------------------------
