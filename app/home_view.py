@@ -120,31 +120,28 @@ def _ways_on(run: runs.RunState | None) -> None:
         widgets.note("Every method side by side, with intervals, and where the gain ends.")
         st.page_link(PAGES / "results.py", label="Open Results", query_params=query, disabled=run is None)
     with third:
-        st.subheader("Run the demo yourself")
-        if runs.readonly():
-            widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
-            return
-        widgets.note("Handwritten digits from end to end, offline, about two minutes on two processor cores.")
-        going = run_list.going()
-        if going:
-            widgets.note("A run is going; follow it below.")
-        with st.container(horizontal=True):
-            pressed = st.button("Run the demo", type="primary", disabled=going)
-            with st.popover("Settings"):
-                several = {"data.empty_subdomains": CONDITIONS}
-                changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
-        if pressed:
-            run_list.attempt(lambda: jobs.start_demo("digits", **changed))
+        _demo()
     with fourth:
-        _new_comparison(going)
+        st.subheader("Make it yours")
+        widgets.note("Pictures, recordings or texts of your own, encoded here; or latents from any encoder.")
+        st.page_link(PAGES / "data.py", label="Open Data")
+        if not runs.readonly() and form.start_comparison("New comparison", disabled=run_list.going()):
+            st.rerun()
 
 
-def _new_comparison(going: bool) -> None:
-    st.subheader("Your own latents")
-    widgets.note("Every method on an .npz of latents from any encoder: minutes to hours, in the background.")
-    if form.start_comparison("New comparison", disabled=going):
-        st.rerun()
-    widgets.note(
-        "The file holds z_&lt;layer&gt;, y, class_names and, for a transfer, subdomain and "
-        "subdomain_names. More settings: <code>gelda compare --help</code>."
-    )
+def _demo() -> None:
+    st.subheader("Run the demo yourself")
+    if runs.readonly():
+        widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
+        return
+    widgets.note("Handwritten digits from end to end, offline, about two minutes on two processor cores.")
+    going = run_list.going()
+    if going:
+        widgets.note("A run is going; follow it below.")
+    with st.container(horizontal=True):
+        pressed = st.button("Run the demo", type="primary", disabled=going)
+        with st.popover("Settings"):
+            several = {"data.empty_subdomains": CONDITIONS}
+            changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
+    if pressed:
+        run_list.attempt(lambda: jobs.start_demo("digits", **changed))
