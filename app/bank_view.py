@@ -1,4 +1,4 @@
-"""A bank of latents: how well the classes part in each layer, what was skipped, and what to do with it."""
+"""A bank of latents: how well each layer separates the classes, what was skipped, and what to do with it."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
     elif probe is None or probe.status != "done":
         st.subheader("Which layer?")
         widgets.note(
-            "A linear probe and the silhouette of every layer say where the classes part. They read training "
+            "A linear probe and the silhouette say which layer keeps the classes apart. They read training "
             f"items alone, at most {words.count(layer_probe.MOST, 'item')}, and take seconds a layer."
         )
         if probe is not None and probe.error:
             st.warning(probe.error)
         if not runs.readonly() and st.button(
-            "Find out how well each layer parts the classes", type="secondary" if probed else "primary",
+            "Find out how well each layer separates the classes", type="secondary" if probed else "primary",
             disabled=run_list.going(),
         ):  # fmt: skip
             run_list.attempt(jobs.start_probe, look.path)

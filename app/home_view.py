@@ -122,8 +122,13 @@ def _ways_on(run: runs.RunState | None) -> None:
     with third:
         _demo()
     with fourth:
-        st.subheader("Make it yours")
-        widgets.note("Pictures, recordings or texts of your own, encoded here; or latents from any encoder.")
+        _own()
+
+
+def _own() -> None:
+    st.subheader("Make it yours")
+    widgets.note("Your pictures, recordings or latents: see them, encode them, compare every method.")
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(PAGES / "data.py", label="Open Data")
         if not runs.readonly() and form.start_comparison("New comparison", disabled=run_list.going()):
             st.rerun()

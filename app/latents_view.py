@@ -38,7 +38,7 @@ def view() -> None:
         st.title("What a frozen encoder sees")
         widgets.lead(
             "An encoder turns every item into latents, one vector a layer. Choose the items first; the layer "
-            "is chosen here, by how well the classes part in it."
+            "is chosen here, by how well it separates the classes."
         )
         st.page_link(run_list.PAGES / "data.py", label="Choose data")
     run_list.view("Encoding", lambda run: run.extraction and run.status != "done")

@@ -1,4 +1,4 @@
-"""Layers as figures: how well the classes part in each, in depth order."""
+"""Layers as figures: how well each separates the classes, in depth order."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def title(result: Mapping[str, Any]) -> str:
     if len(known) == 1:
         return f"A linear probe is right in {figure}"
     if not others:
-        return f"<i>{best}</i> parts the classes best ({figure})"
+        return f"<i>{best}</i> separates the classes best ({figure})"
     if len(others) + 1 == len(known):
-        return f"All layers part the classes alike (best {figure})"
+        return f"All layers separate the classes alike (best {figure})"
     alike = words.listed([f"<i>{name}</i>" for name in others[:3]])
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    return f"<i>{best}</i> parts the classes best ({figure}); {alike}{more} within the noise of it"
+    return f"<i>{best}</i> separates the classes best ({figure}); {alike}{more} within the noise of it"
 
 
 def _best(values: list[float | None]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import items, loading, state, widgets, words
+from app import charts, items, loading, state, widgets, words
 from gelda import report, runs
 
 STRIP = 14  # items shown
@@ -97,13 +97,13 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
         figures = [(r, f"{cell(r)}, at {far:.1f}", True) for r, far in pairs if r >= 0]
     else:
         most = MOST.get(items.kind(meta), STRIP)
-        chosen = rows[:: max(1, len(rows) // most)][:most]
+        chosen = charts.stratified(points, rows, most)
         for row in chosen:
             if not synthetic[row]:
                 figures.append((row, cell(row), False))
             elif near[row, 0] >= 0:
                 figures.append((near[row, 0], f"{cell(near[row, 0])}, near a latent for {cell(row)}", True))
-        said = f"{len(chosen)} of {len(rows)}, evenly spread. " if len(chosen) < len(rows) else ""
+        said = f"{len(chosen)} of {len(rows)}, spread over the cells. " if len(chosen) < len(rows) else ""
         if synthetic[chosen].any():
             said += f"Dashed: the real {thing} that is nearest to a synthetic latent."
         widgets.note(said)

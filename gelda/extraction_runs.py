@@ -113,11 +113,11 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
                 revision=spec.revision(),
                 caution=spec.caution,
                 device=device,
-                dtype=_dtype(config.precision, device),
+                dtype=dtype_of(config.precision, device),
                 store=config.dtype,
                 batch_size=config.batch_size,
                 shard_size=config.shard_size,
-                workers=_workers(config.workers, source),
+                workers=_workers(config.workers, source, device),
                 max_skipped=config.max_skipped,
                 part=config.part,
                 progress=counted,
@@ -160,15 +160,17 @@ class _Counted:
         self.recorder.advance(self.stage, done, f"{rate:.3g} a second" if self.encoded else "", self.before)
 
 
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
     """`auto` is bf16 on CUDA alone: elsewhere latents are worth their full precision."""
     name = "fp32" if precision == "auto" and device.type != "cuda" else precision
     return devices.resolve_precision(name, device)
 
 
-def _workers(asked: int | None, source: Source) -> int:
+def _workers(asked: int | None, source: Source, device: torch.device) -> int:
+    """Decode workers; where the CPU runs the encoder, too, it keeps half of the cores."""
     if asked is not None:
         return asked
     if source.media == "text" or len(source.manifest) < FEW:
         return 0
-    return min(MOST_WORKERS, os.cpu_count() or 1)
+    cores = os.cpu_count() or 1
+    return min(MOST_WORKERS, max(1, cores // 2 if device.type == "cpu" else cores))

@@ -1,4 +1,4 @@
-"""The layer probe: how well the classes part in every layer of a bank, on training items alone, as a run.
+"""The layer probe: how well every layer of a bank separates the classes, on training items alone, as a run.
 
 It is the quick look before a comparison; `gelda layers` also asks each layer what synthetic latents do there.
 """

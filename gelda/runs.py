@@ -29,7 +29,7 @@ PATIENCE = 120.0  # the same for a queued run: its process is still importing to
 ALIVE = ("queued", "running")
 EXTRACTION = "extract"  # what `demo` says of a run of `gelda extract`: it makes a bank, and has no report
 COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
-PROBE = "probe"  # of a run that asks how well the classes part in a bank's layers; it has no report
+PROBE = "probe"  # of a run that asks how well classes are separated in a bank's layers; it has no report
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
 
@@ -78,7 +78,7 @@ class RunState:
 
     @property
     def probe(self) -> bool:
-        """Whether it asks how well the classes part in a bank's layers."""
+        """Whether it asks how well classes are separated in a bank's layers."""
         return self.demo == PROBE
 
     @property

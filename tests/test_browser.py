@@ -187,6 +187,24 @@ def test_selection_stays_and_the_url_holds_the_view(
         server.stop()
 
 
+def test_the_clips_of_a_comparison_play(page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    fixtures.make_comparison(tmp_path, points=True, media="audio")
+    server = Server(tmp_path)
+    try:
+        page.goto(f"{server.url}/explore?run={fixtures.COMPARISON}")
+        wait_for_map(page)
+        lasso(page, (0.5, 0.5), 0.49)
+        players = page.locator("audio")
+        players.first.wait_for()
+        page.wait_for_function("() => document.querySelector('audio').readyState > 0")
+        assert players.first.evaluate("player => player.duration") == pytest.approx(0.5, abs=0.05)
+        assert page.locator(".strip.sound img").count() == players.count() == 8
+        assert not page.problems
+    finally:
+        server.stop()
+
+
 def test_from_a_folder_to_a_comparison(page, tmp_path: Path) -> None:
     for name, colour in (("ant", (200, 30, 30)), ("bee", (20, 40, 190))):
         for domain in ("day", "night"):

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from conftest import PLANTED_DATASET, PlantedEncoder, planted_manifest, planted_read
 from decoders import picture
 
+from gelda import decoding
 from gelda.batching import batches
 from gelda.datasets import DATASETS, Problem, Source, open_demo
 from gelda.errors import UserError
@@ -324,14 +326,27 @@ def test_batches_hold_what_fits():
 # -- decode workers --------------------------------------------------------------------------------------
 
 
-def test_workers_make_the_same_bytes(tmp_path):
+class Eager(ProcessPoolExecutor):
+    """Waits for its first worker, so that workers decode everything."""
+
+    def submit(self, function, *arguments):
+        future = super().submit(function, *arguments)
+        if function is decoding._nothing:
+            future.result()
+        return future
+
+
+def test_workers_make_the_same_bytes(tmp_path, monkeypatch):
     decode = partial(picture, broken=tuple(MANIFEST.table["uri"].iloc[[8]]))
     build(tmp_path / "here", decode)
     build(tmp_path / "there", decode, workers=2)
-    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", Eager)
+    build(tmp_path / "by workers", decode, workers=2)
+    assert contents(tmp_path / "by workers") == contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_a_worker_that_the_system_ends_is_a_sentence_and_the_state_is_kept(tmp_path):
+def test_a_worker_that_the_system_ends_is_a_sentence_and_the_state_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", Eager)
     with pytest.raises(UserError, match="decode worker was ended by the system.*fewer --workers"):
         build(tmp_path / "bank", partial(picture, deadly=MANIFEST.table["uri"][60]), workers=1)
     rest = Counting()
@@ -347,7 +362,8 @@ sys.path.insert(0, {str(TESTS)!r})
 if __name__ == "__main__":  # decode workers import this file, too
     from pathlib import Path
     import test_extraction
-    from gelda import artifacts
+    from gelda import artifacts, decoding
+    decoding.ProcessPoolExecutor = test_extraction.Eager
     kill, replace = sys.argv[2], os.replace
     def guarded(source, target):
         if kill and kill in str(target):

@@ -120,13 +120,13 @@ def test_from_a_folder_to_a_bank_its_layers_and_a_comparison(folder: Path, spawn
     assert "not a picture" in page.dataframe[0].value["reason"][0]  # what was skipped, with the reason
     bank = page.query_params["bank"]
 
-    press(page, "Find out how well each layer parts the classes")
+    press(page, "Find out how well each layer separates the classes")
     work(spawned[-1])
     page.run()
     result = layer_probe.read_result(runs.find_run(spawned[-1][1]))
     assert list(result["layers"]) == list(open_bank(Path(bank)).layers)
-    assert "parts the classes" in page.get("plotly_chart")[0].proto.alt or (
-        "All layers part" in page.get("plotly_chart")[0].proto.alt
+    assert "separates the classes" in page.get("plotly_chart")[0].proto.alt or (
+        "All layers separate" in page.get("plotly_chart")[0].proto.alt
     )
     assert page.text_input(key=f"compare-{bank}.bank").value == bank
     found = open_page("latents")
@@ -147,7 +147,7 @@ def test_a_failed_extraction_is_said_and_can_be_resumed(folder: Path, spawned: l
 
 def test_probe_reads_training_items_alone(photos: Path, spawned: list[list[str]]) -> None:
     page = open_page("latents", bank=str(photos))
-    press(page, "Find out how well each layer parts the classes")
+    press(page, "Find out how well each layer separates the classes")
     work(spawned[-1])
     page.run()
     result = layer_probe.read_result(runs.find_run(spawned[-1][1]))
@@ -232,9 +232,9 @@ def layers(*figures: float | None) -> dict:
 @pytest.mark.parametrize(
     ("figures", "said"),
     [
-        ((0.3, 0.8, 0.5), "<i>l1</i> parts the classes best (80 %)"),
-        ((0.3, 0.8, 0.79), "<i>l1</i> parts the classes best (80 %); <i>l2</i> within the noise of it"),
-        ((0.8, 0.79), "All layers part the classes alike (best 80 %)"),
+        ((0.3, 0.8, 0.5), "<i>l1</i> separates the classes best (80 %)"),
+        ((0.3, 0.8, 0.79), "<i>l1</i> separates the classes best (80 %); <i>l2</i> within the noise of it"),
+        ((0.8, 0.79), "All layers separate the classes alike (best 80 %)"),
         ((0.8,), "A linear probe is right in 80 %"),
         ((None, None), "Too few items to tell the layers apart"),
     ],
