@@ -88,6 +88,11 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
             st.warning(wrong)
         idle = disabled or bool(wrong) or not values["bank"]
         pressed = st.button("Compare", type="primary", disabled=idle, key=f"{prefix}.start")
+        if not bank:
+            widgets.note(
+                "A bank folder, or a file of latents: z_&lt;layer&gt;, y, class_names and, for a transfer, "
+                "subdomain and subdomain_names."
+            )
         if disabled:
             widgets.note("A run is going: this one can be started when it has finished.")
         if not pressed:

@@ -120,30 +120,33 @@ def _ways_on(run: runs.RunState | None) -> None:
         widgets.note("Every method side by side, with intervals, and where the gain ends.")
         st.page_link(PAGES / "results.py", label="Open Results", query_params=query, disabled=run is None)
     with third:
-        st.subheader("Run the demo yourself")
-        if runs.readonly():
-            widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
-            return
-        widgets.note("Handwritten digits from end to end, offline, about two minutes on two processor cores.")
-        going = run_list.going()
-        if going:
-            widgets.note("A run is going; follow it below.")
-        with st.container(horizontal=True):
-            pressed = st.button("Run the demo", type="primary", disabled=going)
-            with st.popover("Settings"):
-                several = {"data.empty_subdomains": CONDITIONS}
-                changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
-        if pressed:
-            run_list.attempt(lambda: jobs.start_demo("digits", **changed))
+        _demo()
     with fourth:
-        _new_comparison(going)
+        _own()
 
 
-def _new_comparison(going: bool) -> None:
+def _own() -> None:
     st.subheader("Make it yours")
     widgets.note("Your pictures, recordings or latents: see them, encode them, compare every method.")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(PAGES / "data.py", label="Open Data")
-        started = form.start_comparison("New comparison", disabled=going)
-    if started:
-        st.rerun()
+        if not runs.readonly() and form.start_comparison("New comparison", disabled=run_list.going()):
+            st.rerun()
+
+
+def _demo() -> None:
+    st.subheader("Run the demo yourself")
+    if runs.readonly():
+        widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
+        return
+    widgets.note("Handwritten digits from end to end, offline, about two minutes on two processor cores.")
+    going = run_list.going()
+    if going:
+        widgets.note("A run is going; follow it below.")
+    with st.container(horizontal=True):
+        pressed = st.button("Run the demo", type="primary", disabled=going)
+        with st.popover("Settings"):
+            several = {"data.empty_subdomains": CONDITIONS}
+            changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
+    if pressed:
+        run_list.attempt(lambda: jobs.start_demo("digits", **changed))

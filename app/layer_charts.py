@@ -95,7 +95,7 @@ def title(result: Mapping[str, Any]) -> str:
     if not others:
         return f"<i>{best}</i> separates the classes best ({figure})"
     if len(others) + 1 == len(known):
-        return f"All layers part the classes alike (best {figure})"
+        return f"All layers separate the classes alike (best {figure})"
     alike = words.listed([f"<i>{name}</i>" for name in others[:3]])
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     return f"<i>{best}</i> separates the classes best ({figure}); {alike}{more} within the noise of it"

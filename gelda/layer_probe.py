@@ -1,4 +1,4 @@
-"""The layer probe: how well the classes part in every layer of a bank, on training items alone, as a run.
+"""The layer probe: how well every layer of a bank separates the classes, on training items alone, as a run.
 
 It is the quick look before a comparison; `gelda layers` also asks each layer what synthetic latents do there.
 """
@@ -73,9 +73,7 @@ def execute(state: RunState, listener: Any = None) -> dict[str, Any]:
         best = max(found, key=lambda name: found[name]["uar"] or 0.0)
         if found[best]["uar"] is not None:
             uar = 100 * found[best]["uar"]
-            state.headline = (
-                f"{best} parts the classes best: {uar:.0f} % balanced accuracy of a linear probe."
-            )
+            state.headline = f"Highest in {best}: {uar:.0f} % balanced accuracy of a linear probe."
     return result
 
 

@@ -126,7 +126,7 @@ def test_from_a_folder_to_a_bank_its_layers_and_a_comparison(folder: Path, spawn
     result = layer_probe.read_result(runs.find_run(spawned[-1][1]))
     assert list(result["layers"]) == list(open_bank(Path(bank)).layers)
     assert "separates the classes" in page.get("plotly_chart")[0].proto.alt or (
-        "All layers part" in page.get("plotly_chart")[0].proto.alt
+        "All layers separate" in page.get("plotly_chart")[0].proto.alt
     )
     assert page.text_input(key=f"compare-{bank}.bank").value == bank
     found = open_page("latents")
@@ -234,7 +234,7 @@ def layers(*figures: float | None) -> dict:
     [
         ((0.3, 0.8, 0.5), "<i>l1</i> separates the classes best (80 %)"),
         ((0.3, 0.8, 0.79), "<i>l1</i> separates the classes best (80 %); <i>l2</i> within the noise of it"),
-        ((0.8, 0.79), "All layers part the classes alike (best 80 %)"),
+        ((0.8, 0.79), "All layers separate the classes alike (best 80 %)"),
         ((0.8,), "A linear probe is right in 80 %"),
         ((None, None), "Too few items to tell the layers apart"),
     ],
