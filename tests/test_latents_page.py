@@ -12,21 +12,14 @@ import media_fixtures as made
 import numpy as np
 import pytest
 import torch
+from test_data_page import workspace  # noqa: F401
 from test_pages import open_page, text, warnings
 
-from app import layer_charts, sources
+from app import layer_charts
 from gelda import encoders, jobs, layer_probe, metrics, runs
 from gelda.artifacts import write_json
 from gelda.encoders.outline import outline
 from gelda.ready import open_bank
-
-
-@pytest.fixture(autouse=True)
-def workspace(gelda_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
-    sources.again()
-    return gelda_home
 
 
 @pytest.fixture

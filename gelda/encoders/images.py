@@ -1,4 +1,4 @@
-"""How an image encoder takes what a Source decodes: the model's own preprocessing, on an RGB picture."""
+"""What image encoders share: the model's own preprocessing of an RGB picture, batches, and pooled patches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
+
+from gelda.encoders.base import Frozen, pool_tokens
 
 
 @dataclass(frozen=True)
@@ -21,3 +25,26 @@ class Prepare:
             pixels = np.rint(np.broadcast_to(item, (3, *item.shape[1:])) * 255).astype(np.uint8)
             item = Image.fromarray(pixels.transpose(1, 2, 0))
         return np.asarray(self.transform(item), np.float32)
+
+
+class Pictures(Frozen):
+    """A frozen image model; `prefix`: how many tokens stand before the patches. Subclasses give `forward`."""
+
+    prefix: int
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The kept layers that the model pools itself [B, D], of images on its device."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def encode(self, batch: Any) -> dict[str, Tensor]:
+        """Latents [B, D] a layer of images [B, 3, height, width]."""
+        images = torch.as_tensor(batch).to(self.device, torch.float32)
+        latents, made = self.run(lambda: self.forward(images), self.pool)
+        return self.ordered(latents | (made or {}))
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Tokens [B, T, D], the first of them no patches -> [B, D]."""
+        real = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+        real[:, : self.prefix] = False
+        return pool_tokens(hidden, self.pooling, 1, real)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gelda.encoders import EMBED, IMAGE_POOLINGS, POOLED, PROJECTED, folders
-from gelda.encoders.base import Frozen, numbered, pool_tokens
-from gelda.encoders.images import Prepare
+from gelda.encoders.base import numbered
+from gelda.encoders.images import Pictures, Prepare
 from gelda.errors import UserError
 
 TRUNKS = ("in1k", "in12k", "in22k")  # tags of CLIP trunks whose head was trained to classify
@@ -51,7 +51,7 @@ def load(folder: Path) -> TimmImage:
     return TimmImage(network)
 
 
-class TimmImage(Frozen):
+class TimmImage(Pictures):
     """Any timm network that is a row of blocks, or stages of them.
 
     Layers: `embed` (of flat networks), `block1 … blockN`, or `stage0.0 …` in stages; `pooled`, the output of
@@ -84,14 +84,7 @@ class TimmImage(Frozen):
             self.widths = {name: value.shape[1] for name, value in made.items()}
             self.select(list(self.widths))
 
-    @torch.no_grad()
-    def encode(self, batch: Any) -> dict[str, Tensor]:
-        """Latents [B, D] a layer of images [B, 3, height, width]."""
-        images = torch.as_tensor(batch).to(self.device, torch.float32)
-        latents, made = self.run(lambda: self._forward(images), self._pool)
-        return self.ordered(latents | (made or {}))
-
-    def _forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         network: Any = self.network
         features = network.forward_features(images)
         return {
@@ -100,13 +93,11 @@ class TimmImage(Frozen):
             if name in self.own
         }
 
-    def _pool(self, hidden: Tensor) -> Tensor:
+    def pool(self, hidden: Tensor) -> Tensor:
         if hidden.ndim == 4:  # a map: channels first, except in Swin and its kin
             last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
             hidden = hidden.flatten(1, 2) if last else hidden.flatten(2).transpose(1, 2)
-        real = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
-        real[:, : self.prefix] = False
-        return pool_tokens(hidden, self.pooling, 1, real)
+        return super().pool(hidden)
 
 
 def find_blocks(network: nn.Module) -> dict[str, nn.Module]:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from gelda.encoders import EMBED, IMAGE_POOLINGS, POOLED, PROJECTED, folders
-from gelda.encoders.base import Frozen, block_list, numbered, pool_tokens
-from gelda.encoders.images import Prepare
+from gelda.encoders.base import block_list, numbered
+from gelda.encoders.images import Pictures, Prepare
 
 Finish = dict[str, tuple[int, Callable[[Any], Tensor]]]  # layer -> its width, and it from the tower's output
 
@@ -28,7 +27,7 @@ class Processor:
         return self.processor(images=picture, return_tensors="np")["pixel_values"][0]
 
 
-class Tower(Frozen):
+class Tower(Pictures):
     """A ViT of transformers. Layers: `embed`, `block1 … blockN`, `pooled`, for CLIP `projected`.
 
     prefix: how many tokens stand before the patches; the first is a class token unless there are none.
@@ -58,21 +57,9 @@ class Tower(Frozen):
             poolings=IMAGE_POOLINGS if prefix else IMAGE_POOLINGS[1:],
         )
 
-    @torch.no_grad()
-    def encode(self, batch: Any) -> dict[str, Tensor]:
-        """Latents [B, D] a layer of images [B, 3, height, width]."""
-        images = torch.as_tensor(batch).to(self.device, torch.float32)
-        latents, made = self.run(lambda: self._forward(images), self._pool)
-        return self.ordered(latents | (made or {}))
-
-    def _forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         output = self.tower(pixel_values=images)
         return {name: self.finish[name](output) for name in self.layers if name in self.finish}
-
-    def _pool(self, hidden: Tensor) -> Tensor:
-        real = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
-        real[:, : self.prefix] = False
-        return pool_tokens(hidden, self.pooling, 1, real)
 
 
 def load_clip(folder: Path) -> Tower:
