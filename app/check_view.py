@@ -21,7 +21,10 @@ def remarks(look: Look) -> None:
     notes = [text for text in look.source.notes if text not in known]
     if notes:
         st.subheader("How they were read")
-        widgets.bullets(notes)
+        if len(notes) == 1:
+            widgets.note(words.safe(notes[0]))
+        else:
+            widgets.bullets(notes)
 
 
 def problems(look: Look) -> None:

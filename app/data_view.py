@@ -48,7 +48,8 @@ def _nothing_yet(head: st.delta_generator.DeltaGenerator) -> None:
     left, right = st.columns([0.68, 0.32], gap="large")
     with left:
         st.subheader("What is read")
-        forms = [(spec.title, spec.note) for name, spec in datasets.READERS.items() if name != "demo"]
+        kinds = reversed(datasets.READERS.items())  # from the general to the special; demos have buttons
+        forms = [(spec.title, spec.note) for name, spec in kinds if name != "demo"]
         cells = [f"<td>{words.safe(a)}</td><td>{words.safe(b)}</td>" for a, b in [*forms, LATENTS]]
         rows = "".join(f"<tr>{cell}</tr>" for cell in cells)
         st.html(f'<table class="numbers forms"><tbody>{rows}</tbody></table>')

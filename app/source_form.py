@@ -14,7 +14,7 @@ from gelda import datasets, runs, uploads
 from gelda.datasets.options import Columns, SourceOptions
 from gelda.errors import UserError
 
-FIELDS = tuple(name for name in SourceOptions.model_fields if name not in ("reader", "columns"))
+OWN = {name for reader in datasets.READERS.values() for name in reader.own}
 COLUMNS = tuple(f"columns.{name}" for name in Columns.model_fields)
 VIEW = ("part", "class", "subdomain", "more")  # what is looked at of the data before
 UPLOADS = ("zip", "npz", "safetensors", "parquet", "csv", "tsv", "jsonl", "json", "txt")
@@ -110,16 +110,25 @@ def left_out(path: str) -> list[tuple[str, str]]:
     return [(problem.item, problem.reason) for problem in problems] if kept == path else []
 
 
+def fields(reader: str) -> tuple[str, ...]:
+    """Options that say something about data of one kind; all of them where the kind is not known."""
+    own = datasets.READERS[reader].own if reader in datasets.READERS else OWN
+    return tuple(n for n in SourceOptions.model_fields if n != "reader" and (n not in OWN or n in own))
+
+
 def options_form(path: str, options: SourceOptions, classes: Sequence[str] = ()) -> None:
     """How the data are read, folded away; applied together, so that nothing is read halfway."""
     changed = options.model_dump(exclude_defaults=True, exclude={"reader"})
-    said = f"How they are read ({len(changed)} changed)" if changed else "How they are read"
+    said = f"Read them differently ({len(changed)} changed)" if changed else "Read them differently"
+    reader = datasets.recognised(path) if options.reader == "auto" else options.reader
+    named = {"classes": classes} if classes else None
     with st.expander(said), st.form(f"options-{path}-{_text(changed)}", border=False):
-        new = form.settings(
-            FIELDS, options, {"classes": classes} if classes else None, prefix="read", across=4
-        )
-        st.html("<h4>Columns of a table or manifest</h4>")
-        new |= form.settings(COLUMNS, options, prefix="read", across=4)
+        wanted = fields(reader)
+        plain = [name for name in wanted if name != "columns"]
+        new = form.settings(plain, options, named, prefix="read", across=4)
+        if "columns" in wanted:
+            st.markdown("**What the table calls its columns**")
+            new |= form.settings(COLUMNS, options, prefix="read", across=4)
         if st.form_submit_button("Read with these"):
             merged = options.model_dump() | new
             merged["columns"] = options.columns.model_dump() | new.get("columns", {})

@@ -14,7 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import data_charts, sources
+from app import data_charts, source_form, sources
 from gelda import datasets, runs
 from gelda.datasets import SourceOptions
 
@@ -115,9 +115,24 @@ def test_options_are_applied_and_held_in_the_address(clips: Path) -> None:
     assert not page.exception and not warnings(page)
     given = json.loads(page.query_params["options"])
     assert given == {"subdomain": "polish", "test_share": 0.5}
-    assert "How they are read (2 changed)" in [e.label for e in page.expander]
+    assert "Read them differently (2 changed)" in [e.label for e in page.expander]
     again = open_page("data", source=str(clips), options=page.query_params["options"])
     assert "<td>test</td>" in text(again)  # the table of splits
+
+
+@pytest.mark.parametrize("name", datasets.READERS)
+def test_options_are_those_of_the_kind(name: str) -> None:
+    shown = set(source_form.fields(name))
+    assert set(datasets.READERS[name].own) == shown & source_form.OWN
+    assert {"label_map", "classes", "test_share"} <= shown <= set(SourceOptions.model_fields)
+
+
+def test_a_folder_has_no_columns_and_a_table_has(pictures: Path, clips: Path) -> None:
+    folder, manifest = open_page("data", source=str(pictures)), open_page("data", source=str(clips))
+    assert "read.layout" in {w.key for w in folder.text_input}
+    assert "read.fold" in {w.key for w in manifest.text_input}
+    for page in (folder, manifest):
+        assert "read.columns.label" not in {w.key for w in page.text_input}
 
 
 def test_speakers_on_both_sides_are_said(clips: Path) -> None:
@@ -138,7 +153,8 @@ def test_ready_latents_offer_a_comparison(tmp_path: Path) -> None:
     path = banks.write_npz(tmp_path / "photos.npz", arrays)
     page = open_page("data", source=str(path))
     assert page.title[0].value == "144 latents of 4 classes in 3 subdomains"
-    assert page.text_input(key=f"compare-{path}.bank").value == str(path)
+    page.segmented_control(key=f"compare-{path}.protocol").set_value("zero-shot").run()
+    assert page.selectbox(key=f"compare-{path}.target.one").options == list(banks.SUBDOMAINS)
     assert "nothing to see or hear" in text(page)
     assert [b.label for b in page.button if b.label == "Layers"]
     assert alt(page) == "8 in every cell"  # of the training items
