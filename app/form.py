@@ -35,7 +35,7 @@ DEMO_FIELDS = (
     "precision",
 )
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.
-COMPARE_FIELDS = ("seeds", "device", "precision")
+COMPARE_FIELDS = ("seeds",)
 PROTOCOL_FIELDS = {
     "longtail": ("imbalance", "cut"),
     "zero-shot": ("target", "keep", "unlabelled"),
@@ -98,7 +98,8 @@ def settings(
 def start_comparison(label: str, bank: str = "", disabled: bool = False, **look: Any) -> str | None:
     """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
     prefix = f"compare-{bank}" if bank else "compare"
-    with st.popover(label, **look):
+    started = st.session_state.get("_started", 0)  # a new key closes what was open when a run has begun
+    with st.popover(label, key=f"{prefix}.popover.{started}", **look):
         values, effort = comparison(prefix, bank)
         wrong = problem(values, effort)
         if wrong:
@@ -111,10 +112,12 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
             return None
         try:
             with st.spinner("Reading the latents"):
-                return jobs.start_comparison(values, effort)
+                run = jobs.start_comparison(values, effort)
         except UserError as error:
             st.warning(str(error))
             return None
+        st.session_state["_started"] = started + 1
+        return run
 
 
 def comparison(prefix: str = "compare", bank: str = "") -> tuple[dict[str, Any], str]:

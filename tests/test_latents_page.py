@@ -151,6 +151,20 @@ def test_a_failed_extraction_is_said_and_can_be_resumed(folder: Path, spawned: l
     assert len(spawned) == 2
 
 
+def test_a_resumed_extraction_leads_to_its_bank(folder: Path, spawned: list[list[str]]) -> None:
+    press(open_page("latents", source=str(folder)), "Encode")
+    (started,) = spawned
+    run = runs.find_run(started[1])
+    (run / "cancel").touch()
+    page = open_page("latents", source=str(folder))  # after a restart: this session started nothing
+    assert page.button(key=f"cancel-{run.name}").label == "Stopping"
+    (run / "cancel").unlink()
+    work(started)
+    page.run()
+    assert page.title[0].value == "12 latents of 2 classes, 8 layers"
+    assert page.query_params["bank"] == runs.read_spec(run)["out"]
+
+
 def test_probe_reads_training_items_alone(photos: Path, spawned: list[list[str]]) -> None:
     page = open_page("latents", bank=str(photos))
     press(page, "Find out how well each layer separates the classes")
