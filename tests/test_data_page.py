@@ -14,9 +14,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import data_charts, source_form, sources
+from app import data_charts, source_form, sources, words
 from gelda import datasets, runs
 from gelda.datasets import SourceOptions
+from gelda.errors import UserError
 
 CELLS = {("photo", "ant"): 4, ("photo", "bee"): 3, ("sketch", "ant"): 2}  # and no bee that is drawn
 
@@ -216,7 +217,7 @@ def test_upload_of_a_zip_of_pictures(pictures: Path, tmp_path: Path) -> None:
             file.write(picture, picture.relative_to(pictures.parent))
         file.writestr("pictures/inner.zip", b"PK")
     page = open_page("data")
-    page.file_uploader(key="upload").set_value(("mine.zip", archive.read_bytes(), "application/zip"))
+    page.file_uploader(key="upload-0").set_value(("mine.zip", archive.read_bytes(), "application/zip"))
     page.run()
     assert not page.exception and not warnings(page)
     assert page.title[0].value == "11 pictures of 2 classes in 2 subdomains"
@@ -234,10 +235,67 @@ def test_upload_of_a_zip_of_pictures(pictures: Path, tmp_path: Path) -> None:
 )
 def test_an_upload_that_is_none_is_a_sentence(name: str, content: bytes, said: str) -> None:
     page = open_page("data")
-    page.file_uploader(key="upload").set_value((name, content, "application/octet-stream"))
+    page.file_uploader(key="upload-0").set_value((name, content, "application/octet-stream"))
     page.run()
     assert not page.exception
     assert any(said in w for w in warnings(page))
+
+
+def test_a_refused_upload_leaves_the_page_and_no_files(pictures: Path) -> None:
+    page = open_page("data", source=str(pictures))
+    page.file_uploader(key="upload-0").set_value(("mine.zip", b"no zip", "application/zip"))
+    page.run()
+    assert page.title[0].value == "11 pictures of 2 classes in 2 subdomains"
+    assert any("is no zip" in w for w in warnings(page))
+    assert not list((runs.home() / "uploads").iterdir())
+    page.text_input(key="source").set_value("digits").run()  # it is not in the way of other data
+    assert page.title[0].value.startswith("8\u202f985")
+
+
+def test_the_hub_is_asked_once_where_it_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def no(path: str, options: SourceOptions) -> None:
+        asked.append(path)
+        raise UserError("The Hub cannot be reached.")
+
+    monkeypatch.setattr(datasets, "open_source", no)
+    page = open_page("data", source="hf:a/b")
+    page.run()
+    assert asked == ["hf:a/b"] and warnings(page) == ["The Hub cannot be reached."]
+    next(b for b in page.button if b.label == "Read again").click().run()
+    assert len(asked) == 2
+
+
+def test_what_a_table_needs_is_open_where_it_is_missing(tmp_path: Path) -> None:
+    table = tmp_path / "items.csv"
+    table.write_text("file,what is it\n1.png,ant\n")
+    page = open_page("data", source=str(table))
+    assert warnings(page) and [e.proto.expanded for e in page.expander] == [True]
+    assert not [
+        e.proto.expanded
+        for e in open_page("data", source=str(tmp_path / "none")).expander
+        if e.proto.expanded
+    ]
+
+
+def test_one_class_is_said_and_names_are_not_markup(tmp_path: Path) -> None:
+    for i in range(3):
+        made.picture(tmp_path / "<b>x & y" / f"{i}.png")
+    page = open_page("data", source=str(tmp_path))
+    assert any("There is one class" in w for w in warnings(page))
+    assert "<figcaption>1.png" in text(page)  # the class is no news
+    figure = data_charts.counts(np.ones((2, 2), int), ["<b>x", "a & b"], ["s", "t"], "picture", "light")
+    assert figure.layout.xaxis.ticktext == ("&lt;b&gt;x", "a &amp; b")
+    assert words.plain("<i>a &amp; b</i>") == "a & b"
+
+
+def test_texts_have_no_files_to_check(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label\n" + "".join(f"word {i},{'ab'[i % 2]}\n" for i in range(4)))
+    page = open_page("data", source=str(table))
+    assert page.title[0].value == "4 texts of 2 classes"
+    assert not [b for b in page.button if b.label == "Check every file"]
 
 
 def test_kinds_of_cells() -> None:
