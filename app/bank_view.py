@@ -33,7 +33,7 @@ def view(path: str) -> None:
         widgets.note(" · ".join(words.safe(fact) for fact in facts))
         if look.bank.note:
             widgets.note(f"<strong>{words.safe(look.bank.note)}</strong>")
-    with action, st.container(horizontal=True, horizontal_alignment="right"):
+    with action, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         _actions(look, probed)
     _separability(look, probe, probed)
     _left_out(info)
@@ -80,9 +80,12 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
         st.fragment(_going, run_every=1)(probe.path)
     elif probe is None or probe.status != "done":
         st.subheader("Which layer?")
+        read = (
+            "training items alone" if "train" in look.splits else "items of every kind, for no split is named"
+        )
         widgets.note(
-            "A linear probe and the silhouette say which layer keeps the classes apart. They read training "
-            f"items alone, at most {words.count(layer_probe.MOST, 'item')}, and take seconds a layer."
+            "A linear probe and the silhouette say which layer keeps the classes apart. They read "
+            f"{read}, at most {words.thousands(layer_probe.MOST)}, and take seconds a layer."
         )
         if probe is not None and probe.error:
             st.warning(probe.error)

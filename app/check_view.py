@@ -14,6 +14,8 @@ PROBLEMS = 200  # rows of a table on the page; the file has them all
 
 def remarks(look: Look) -> None:
     """What two splits share although they must not, and what was merged, mapped or assumed."""
+    if len(look.names[0]) == 1:
+        st.warning("There is one class: nothing can be told apart, and methods cannot be compared on it.")
     known = look.leaks
     check = checking.of(look)
     for sentence in dict.fromkeys([*known, *(check.leaks if check else [])]):
@@ -21,7 +23,10 @@ def remarks(look: Look) -> None:
     notes = [text for text in look.source.notes if text not in known]
     if notes:
         st.subheader("How they were read")
-        widgets.bullets(notes)
+        if len(notes) == 1:
+            widgets.note(words.safe(notes[0]))
+        else:
+            widgets.bullets(notes)
 
 
 def problems(look: Look) -> None:
@@ -30,7 +35,7 @@ def problems(look: Look) -> None:
     rows += [(problem.item, problem.reason) for problem in look.source.problems]
     if rows:
         table(f"{words.count(len(rows), 'item')} left out", rows, "left-out")
-    if look.bank is None and look.path not in datasets.DATASETS:
+    if look.bank is None and look.path not in datasets.DATASETS and look.source.media != "text":
         running = (check := checking.of(look)) is not None and not _ended(check)
         st.fragment(_check, run_every=1 if running else None)(look, running)
 

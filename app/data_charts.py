@@ -15,6 +15,8 @@ FEW, MANY = 20, 100  # Liu et al. 2019 (arXiv 1904.05160): few-shot under 20 tra
 KINDS = {"none": "empty", "few": "few", "medium": "medium", "many": "many"}
 MARKS = {"none": "×", "few": "○", "medium": "", "many": ""}  # where a cell has no room for a word
 WORDY, NUMBERED = 14, 30  # columns up to which a cell holds a number and a word, a number
+MARKED = 120  # columns up to which a mark has room
+FULL = 6  # bars that fill the width: fewer stay as narrow
 NAMED = 40  # classes whose names are written
 
 
@@ -31,6 +33,7 @@ def counts(
 
     Every mark carries (class, subdomain) as customdata.
     """
+    classes, subdomains = ([words.safe(name) for name in names] for names in (classes, subdomains))
     order = np.argsort(-table.sum(1), kind="stable")
     if table.shape[1] == 1:
         return _bars(table[order, 0], order, classes, noun, theme(theme_name), chosen[0])
@@ -53,15 +56,18 @@ def _heat(
         ]
     elif across <= NUMBERED:
         text = [[words.thousands(n) for n in row] for row in shown]
-    else:
+    elif across <= MARKED:
         text = [[MARKS[k] for k in row] for row in kinds]
+    else:
+        text = [[""] * across for _ in range(down)]
     heat = go.Heatmap(
-        z=depth, x=np.arange(across), y=np.arange(down), showscale=False, zmin=0, zmax=1, xgap=2, ygap=2,
+        z=depth, x=np.arange(across), y=np.arange(down), showscale=False, zmin=0, zmax=1,
+        xgap=2 if across <= NAMED else 0, ygap=2,
         colorscale=[[0, look.scale[0]], [1, look.scale[1]]], hoverinfo="skip",
     )  # fmt: skip
     notes = [
         dict(x=c, y=s, text=text[s][c], showarrow=False,
-             font=dict(size=13, color=_legible(look, depth[s, c])))
+             font=dict(size=13 if across <= NAMED else 8, color=_legible(look, depth[s, c])))
         for s in range(down) for c in range(across) if text[s][c]
     ]  # fmt: skip
     places = [(s, c) for s in range(down) for c in range(across)]
@@ -88,7 +94,7 @@ def _heat(
     )  # fmt: skip
     _outline(figure, look, order, chosen, down)
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select", dragmode=False)
-    note = _legend(kinds, "cell", wordy=across <= WORDY)
+    note = _legend(kinds, "cell", marked=NUMBERED < across <= MARKED)
     return finish(figure, look, heat_title(table, classes, subdomains, order), 130 + 58 * min(down, 12), note)
 
 
@@ -154,6 +160,7 @@ def _bars(
         )
     )  # fmt: skip
     figure.update_xaxes(
+        range=[-0.5, max(len(sizes), FULL) - 0.5],
         tickvals=list(range(len(sizes))), ticktext=[classes[c] for c in order], showticklabels=named,
         showgrid=False, fixedrange=True, tickfont=dict(color=look.ink),
         title_text="" if named else f"{len(sizes)} classes, from large to small",
@@ -200,11 +207,11 @@ def bars_title(sizes: np.ndarray, classes: Sequence[str], order: np.ndarray) -> 
     most, least = sizes[0], sizes[-1]
     said = f"<i>{classes[order[0]]}</i> has {words.thousands(most)}, <i>{classes[order[-1]]}</i> "
     if not least:
-        return f"{said}none"
-    return f"{said}{words.thousands(least)}: {words.number(most / least, int(most < 10 * least))} to 1"
+        return f"{said}has none"
+    return f"{said}has {words.thousands(least)}: {words.number(most / least, int(most < 10 * least))} to 1"
 
 
-def _legend(kinds: np.ndarray, what: str, wordy: bool = True) -> str:
+def _legend(kinds: np.ndarray, what: str, marked: bool = False) -> str:
     """What the marks mean and how many have them."""
     ranges = {
         "many": f"over {MANY}",
@@ -221,6 +228,6 @@ def _legend(kinds: np.ndarray, what: str, wordy: bool = True) -> str:
     parts = []
     for name in ("many", "medium", "few", "none"):
         if name in found:
-            mark = f" {MARKS[name]}" if not wordy and MARKS[name] else ""
+            mark = f" {MARKS[name]}" if marked and MARKS[name] else ""
             parts.append(f"{KINDS[name]}{mark} ({ranges[name]}): {found[name]}")
     return f"{plural[0].upper() + plural[1:]} by items: " + " · ".join(parts)

@@ -11,6 +11,7 @@ import streamlit as st
 from app import check_view, data_charts, form, items, run_list, source_form, sources, state, widgets, words
 from app.results_view import show
 from gelda import datasets, runs
+from gelda.datasets.hub import PREFIX
 from gelda.errors import UserError
 
 LATENTS = ("Ready latents", "An .npz of z_<layer>, y and class_names, or a bank folder that GeLDA made.")
@@ -34,11 +35,16 @@ def view() -> None:
                 st.title("These data cannot be opened")
             st.warning(str(error))
         if look is None or not (look.bank or path in datasets.DATASETS):
-            source_form.options_form(path, options, look.names[0] if look else ())
+            source_form.options_form(path, options, look.names[0] if look else (), _mendable(path, look))
     if look is not None:
         _headline(head, look, options)
         _look(look)
     state.publish()
+
+
+def _mendable(path: str, look: sources.Look | None) -> bool:
+    """Whether it was something readable that could not be read: other options may do."""
+    return look is None and datasets.recognised(path) != "auto" and not path.startswith(PREFIX)
 
 
 def _nothing_yet(head: st.delta_generator.DeltaGenerator) -> None:
@@ -48,7 +54,8 @@ def _nothing_yet(head: st.delta_generator.DeltaGenerator) -> None:
     left, right = st.columns([0.68, 0.32], gap="large")
     with left:
         st.subheader("What is read")
-        forms = [(spec.title, spec.note) for name, spec in datasets.READERS.items() if name != "demo"]
+        kinds = reversed(datasets.READERS.items())  # from the general to the special; demos have buttons
+        forms = [(spec.title, spec.note) for name, spec in kinds if name != "demo"]
         cells = [f"<td>{words.safe(a)}</td><td>{words.safe(b)}</td>" for a, b in [*forms, LATENTS]]
         rows = "".join(f"<tr>{cell}</tr>" for cell in cells)
         st.html(f'<table class="numbers forms"><tbody>{rows}</tbody></table>')
@@ -198,7 +205,7 @@ def spread(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 def _caption(look: sources.Look, row: object, label: int, subdomain: int) -> str:
     """What is not said by the choice already."""
     classes, subdomains = look.names
-    parts = [classes[row.label]] if label < 0 else []
+    parts = [classes[row.label]] if label < 0 and len(classes) > 1 else []
     if subdomain < 0 and len(subdomains) > 1:
         parts.append(subdomains[row.subdomain])
     if not parts:

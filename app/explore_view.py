@@ -16,7 +16,7 @@ from app import map as latent_map
 from app.palette import LIMIT, theme
 from gelda import jobs, projection, report, runs
 
-CONTROLS = (0.26, 0.2, 0.3)  # widths of layer, scope and colour beside the run picker
+CONTROLS = (0.21, 0.19, 0.3)  # widths of layer, scope and colour beside the run picker
 GIVE_UP = 600  # seconds after which a map that is not there is offered again
 
 

@@ -11,11 +11,12 @@ import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from app import widgets
+from app import sources, widgets
 from gelda import jobs
 from gelda.allocation import ALLOCATIONS
 from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
+from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
 from gelda.recipes import RECIPES
 
@@ -34,11 +35,24 @@ DEMO_FIELDS = (
     "precision",
 )
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.
-COMPARE_FIELDS = ("seeds", "device", "precision")
+COMPARE_FIELDS = ("seeds",)
 PROTOCOL_FIELDS = {
     "longtail": ("imbalance", "cut"),
     "zero-shot": ("target", "keep", "unlabelled"),
     "few-shot": ("target", "shots", "unlabelled"),
+}
+# How thorough a comparison is: a preset, what it is called, what it takes, and what it adds to the preset.
+EFFORTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "default": (
+        "In full",
+        "Every method, tuned on validation: 10 to 20 minutes for 10\u202f000 latents on two processor cores.",
+        {},
+    ),
+    "tiny": (
+        "Trial",
+        "Every stage at its smallest, in a minute or two: it shows the way, its figures mean nothing.",
+        {"map": True},
+    ),
 }
 CHOICES: dict[str, Sequence[str]] = {
     "device": ("auto", "cpu", "cuda", "mps"),
@@ -49,88 +63,112 @@ CHOICES: dict[str, Sequence[str]] = {
 TITLES: dict[str, dict[str, str]] = {
     "sampling.allocation": {name: spec.title for name, spec in ALLOCATIONS.items()},
     "sampling.recipe": {name: spec.title for name, spec in RECIPES.items()},
+    "protocol": {"longtail": "Long tail", "zero-shot": "Zero-shot", "few-shot": "Few-shot"},
+    "cut": {"class": "classes", "cell": "cells (class, subdomain)", "given": "the data's own split"},
 }
 
 
 def settings(
     names: Sequence[str],
     defaults: BaseModel,
-    many: dict[str, Sequence[str]] | None = None,
+    options: dict[str, Sequence[str]] | None = None,
     prefix: str = "set",
     across: int = 2,
 ) -> dict[str, Any]:
     """Draw a widget for each dotted setting of a config; returns only what differs from `defaults`, nested.
 
-    `many` gives the options of settings that hold several names.
+    `options` gives the names that can be chosen for settings that hold one or several names.
     """
     changed: dict[str, Any] = {}
-    columns = st.columns(across, gap="medium")
-    for place, name in enumerate(names):
-        field, default = _field(defaults, name)
-        with columns[place % across]:
-            value = _widget(name, field, default, (many or {}).get(name), f"{prefix}.{name}")
-        if value != default:
-            *sections, last = name.split(".")
-            here = changed
-            for section in sections:
-                here = here.setdefault(section, {})
-            here[last] = value
+    for first in range(0, len(names), across):  # row by row: a tall widget must not push a column down
+        columns = st.columns(across, gap="medium", vertical_alignment="bottom")
+        for column, name in zip(columns, names[first : first + across], strict=False):
+            field, default = _field(defaults, name)
+            with column:
+                value = _widget(name, field, default, (options or {}).get(name), f"{prefix}.{name}")
+            if value != default:
+                *sections, last = name.split(".")
+                here = changed
+                for section in sections:
+                    here = here.setdefault(section, {})
+                here[last] = value
     return changed
 
 
 def start_comparison(label: str, bank: str = "", disabled: bool = False, **look: Any) -> str | None:
     """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
     prefix = f"compare-{bank}" if bank else "compare"
-    with st.popover(label, **look):
-        values = comparison(prefix, bank)
-        wrong = problem(values)
+    started = st.session_state.get("_started", 0)  # a new key closes what was open when a run has begun
+    with st.popover(label, key=f"{prefix}.popover.{started}", **look):
+        values, effort = comparison(prefix, bank)
+        wrong = problem(values, effort)
         if wrong:
             st.warning(wrong)
         idle = disabled or bool(wrong) or not values["bank"]
         pressed = st.button("Compare", type="primary", disabled=idle, key=f"{prefix}.start")
-        if not bank:
-            widgets.note(
-                "A bank folder, or a file of latents: z_&lt;layer&gt;, y, class_names and, for a transfer, "
-                "subdomain and subdomain_names."
-            )
         if disabled:
             widgets.note("A run is going: this one can be started when it has finished.")
         if not pressed:
             return None
         try:
             with st.spinner("Reading the latents"):
-                return jobs.start_comparison(values)
+                run = jobs.start_comparison(values, effort)
         except UserError as error:
             st.warning(str(error))
             return None
+        st.session_state["_started"] = started + 1
+        return run
 
 
-def comparison(prefix: str = "compare", bank: str = "") -> dict[str, Any]:
-    """The form of a new comparison: bank, protocol, what the protocol needs; what is to be started."""
+def comparison(prefix: str = "compare", bank: str = "") -> tuple[dict[str, Any], str]:
+    """The form of a new comparison: bank, protocol, what it needs; what is to be started, and its preset."""
     fields = CompareConfig.model_fields
-    bank = st.text_input(
-        "Latents", bank, key=f"{prefix}.bank", placeholder="/path/to/latents.npz",
-        help=fields["bank"].description,
-    )  # fmt: skip
-    protocol = st.segmented_control(
-        "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
-        required=True, help=fields["protocol"].description,
-    )  # fmt: skip
-    defaults = CompareConfig(bank=bank or "-", protocol=protocol)
-    changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, prefix=prefix)
+    if not bank:
+        bank = st.text_input(
+            "Latents", key=f"{prefix}.bank", placeholder="/path/to/latents.npz",
+            help="A bank folder, or a file of latents: z_<layer>, y, class_names and, for a transfer, "
+            "subdomain and subdomain_names.",
+        ).strip()  # fmt: skip
+    with st.container(horizontal=True, gap="medium"):
+        protocol = st.segmented_control(
+            "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
+            required=True, format_func=TITLES["protocol"].get, help=fields["protocol"].description,
+        )  # fmt: skip
+        effort = st.segmented_control(
+            "How thorough", list(EFFORTS), default="default", key=f"{prefix}.effort", required=True,
+            format_func=lambda name: EFFORTS[name][0],
+        )  # fmt: skip
+    _, takes, added = EFFORTS[effort]
+    widgets.note(takes)
+    base = {"bank": bank, "protocol": protocol, **added}
+    defaults = resolve_compare({**base, "bank": bank or "-"}, effort)
+    prefix = prefix if effort == "default" else f"{prefix}-{effort}"  # each with defaults of its own
+    named = _named(bank)
+    changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, named, prefix)
     with st.expander("Expert settings"):
         chosen = st.multiselect(
             "Settings to change", expert_fields(), format_func=lambda name: _titled(defaults, name),
             key=f"{prefix}.expert", placeholder="Any other setting, by name or title",
         )  # fmt: skip
-        further = settings(chosen, defaults, {"methods": tuple(AUGMENTERS)}, prefix) if chosen else {}
-    return {"bank": bank.strip(), "protocol": protocol, **changed, **further}
+        further = settings(chosen, defaults, {"methods": tuple(AUGMENTERS), **named}, prefix)
+    return {**base, **changed, **further}, effort
 
 
-def problem(values: dict[str, Any]) -> str:
+def _named(bank: str) -> dict[str, Sequence[str]]:
+    """Names that the latents' own classes and subdomains give to settings; none where they cannot be read."""
+    if not bank:
+        return {}
+    try:
+        classes, subdomains = sources.look(bank, SourceOptions()).names
+    except UserError:
+        return {}  # said when the comparison is to be started
+    return {"target": subdomains, "keep": classes, "classes": classes}
+
+
+def problem(values: dict[str, Any], effort: str) -> str:
     """What is wrong with a comparison's settings in themselves, in a sentence; "" where nothing is."""
     try:
-        resolve_compare({**values, "bank": values["bank"] or "-"})
+        resolve_compare({**values, "bank": values["bank"] or "-"}, effort)
     except UserError as error:
         return str(error)
     return ""
@@ -168,11 +206,13 @@ def _field(config: BaseModel, name: str) -> tuple[FieldInfo, Any]:
     return type(owner).model_fields[last], getattr(owner, last)
 
 
-def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | None, key: str) -> Any:
+def _widget(name: str, field: FieldInfo, default: Any, offered: Sequence[str] | None, key: str) -> Any:
     words = field.description or ""
     label = field.title or name.split(".")[-1].replace("_", " ").capitalize()
-    if many is not None:
-        return tuple(st.multiselect(label, many, default=list(default), help=words, key=key))
+    if offered is not None and isinstance(default, str):
+        return st.selectbox(label, offered, None, placeholder="Choose", help=words, key=f"{key}.one") or ""
+    if offered is not None:
+        return tuple(st.multiselect(label, offered, default=list(default), help=words, key=key))
     if isinstance(default, bool):
         return st.toggle(label, default, help=words, key=key)
     literal = tuple(o for o in get_args(field.annotation) if isinstance(o, str))

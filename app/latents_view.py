@@ -47,19 +47,23 @@ def view() -> None:
 
 
 def _arrived() -> None:
-    """Show the bank of the extraction that this person started, once it is there."""
+    """Show the bank of the extraction that this person started or followed, once it is there."""
     started = st.session_state.get("_extraction")
-    run = runs.read_state(runs.find_run(started)) if started else None
-    if run is not None and run.status not in widgets.ALIVE:
-        del st.session_state["_extraction"]
-        if run.status == "done":
-            state.put("bank", runs.read_spec(run.path)["out"])
+    try:
+        run = runs.read_state(runs.find_run(started)) if started else None
+    except UserError:  # its folder is gone
+        run = None
+    if run is not None and run.status == "done":
+        state.put("bank", runs.read_spec(run.path)["out"])
+    if run is None or run.status not in widgets.ALIVE:
+        st.session_state.pop("_extraction", None)
 
 
 def _encode(look: sources.Look, options: SourceOptions) -> None:
     if look.bank is not None:
         bank_view.view(look.path)
         return
+    _follow(look.path)
     st.title(f"Encode {data_view.finding(look)}")
     widgets.note(" · ".join(words.safe(fact) for fact in data_view.facts(look)))
     st.page_link(
@@ -84,6 +88,13 @@ def _encode(look: sources.Look, options: SourceOptions) -> None:
     with right:
         _cost(look, name, chosen)
         _start(values)
+
+
+def _follow(path: str) -> None:
+    """Its end leads to the bank also where an extraction of these items was resumed, or the app restarted."""
+    for run in runs.list_runs(limit=run_list.RECENT):
+        if run.extraction and run.status in widgets.ALIVE and runs.read_spec(run.path).get("path") == path:
+            st.session_state["_extraction"] = run.id
 
 
 def _encoder(media: str) -> tuple[str, encoders.EncoderSpec | None]:
@@ -251,5 +262,5 @@ def _banks(shown: str) -> None:
         except (UserError, KeyError, TypeError):
             continue
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.html(f"<strong>{words.safe(folder.name)}</strong><p class='note'>{words.safe(facts)}</p>")
+            st.html(f"<strong>{words.safe(folder.name)}</strong><p class='note last'>{words.safe(facts)}</p>")
             st.page_link(run_list.PAGES / "latents.py", label="Open", query_params={"bank": str(folder)})

@@ -100,7 +100,9 @@ def _actions(run: runs.RunState) -> None:
     elif runs.readonly() or run.status == "broken":
         return
     elif run.status in widgets.ALIVE:
-        if st.button("Cancel", key=f"cancel-{run.id}"):
+        if (run.path / "cancel").exists():
+            st.button("Stopping", key=f"cancel-{run.id}", disabled=True, help="It stops at its next step.")
+        elif st.button("Cancel", key=f"cancel-{run.id}"):
             attempt(jobs.cancel, run.id)
     elif st.button("Resume", key=f"resume-{run.id}", help="Finished stages are kept."):
         attempt(jobs.resume, run.id)

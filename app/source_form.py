@@ -14,7 +14,7 @@ from gelda import datasets, runs, uploads
 from gelda.datasets.options import Columns, SourceOptions
 from gelda.errors import UserError
 
-FIELDS = tuple(name for name in SourceOptions.model_fields if name not in ("reader", "columns"))
+OWN = {name for reader in datasets.READERS.values() for name in reader.own}
 COLUMNS = tuple(f"columns.{name}" for name in Columns.model_fields)
 VIEW = ("part", "class", "subdomain", "more")  # what is looked at of the data before
 UPLOADS = ("zip", "npz", "safetensors", "parquet", "csv", "tsv", "jsonl", "json", "txt")
@@ -64,14 +64,13 @@ def _other() -> None:
 
 def chooser(empty: bool) -> None:
     """The line of widgets that says which data."""
-    path, kind, ways = st.columns([0.5, 0.2, 0.3], gap="medium", vertical_alignment="bottom")
-    path.text_input(
-        "Folder, list, table, manifest or latents", key="source", on_change=_other,
-        placeholder="/data/pictures, train.txt, items.csv, manifest.jsonl, latents.npz …",
-    )  # fmt: skip
-    titles = {"auto": "Recognise it", **{name: spec.title for name, spec in datasets.READERS.items()}}
-    kind.selectbox("Kind of data", list(titles), key="reader", format_func=titles.get)
-    with ways, st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "Folder, list, table, manifest or latents", key="source", on_change=_other,
+            placeholder="/data/pictures, train.txt, items.csv, manifest.jsonl, latents.npz …",
+        )  # fmt: skip
+        titles = {"auto": "Recognise it", **{name: spec.title for name, spec in datasets.READERS.items()}}
+        st.selectbox("Kind of data", list(titles), key="reader", format_func=titles.get, width=230)
         if not runs.readonly():
             _upload()
         if not empty:
@@ -88,20 +87,30 @@ def demos() -> None:
 
 
 def _upload() -> None:
-    with st.popover("Upload"):
+    times = st.session_state.get("_uploads", 0)  # a new key closes the popover and forgets the file
+    with st.popover("Upload", key=f"uploads-{times}"):
         given = st.file_uploader(
-            "A zip of pictures or recordings, a small table, or latents", UPLOADS, key="upload",
+            "A zip of pictures or recordings, a small table, or latents", UPLOADS, key=f"upload-{times}",
             max_upload_size=uploads.LIMIT // 2**20,
         )  # fmt: skip
         widgets.note(uploads.RULES)
-        if given is not None and st.session_state.get("_kept") != given.file_id:
+        refused, why = st.session_state.get("_refused", ("", ""))
+        if given is None:
+            return
+        if given.file_id == refused:
+            st.warning(why)
+            return
+        try:
             with st.spinner("Unpacking"):
                 kept, left_out = uploads.keep(given.name, given.getbuffer())
-            st.session_state["_kept"], st.session_state["_left_out"] = given.file_id, (str(kept), left_out)
-            state.drop("source", "reader", "options", *VIEW)
-            state.carry("source", str(kept))
-            st.query_params.clear()
+        except UserError as error:
+            st.session_state["_refused"] = (given.file_id, str(error))
             st.rerun()
+        st.session_state["_uploads"], st.session_state["_left_out"] = times + 1, (str(kept), left_out)
+        state.drop("source", "reader", "options", *VIEW)
+        state.carry("source", str(kept))
+        st.query_params.clear()
+        st.rerun()
 
 
 def left_out(path: str) -> list[tuple[str, str]]:
@@ -110,16 +119,25 @@ def left_out(path: str) -> list[tuple[str, str]]:
     return [(problem.item, problem.reason) for problem in problems] if kept == path else []
 
 
-def options_form(path: str, options: SourceOptions, classes: Sequence[str] = ()) -> None:
-    """How the data are read, folded away; applied together, so that nothing is read halfway."""
+def fields(reader: str) -> tuple[str, ...]:
+    """Options that say something about data of one kind; all of them where the kind is not known."""
+    own = datasets.READERS[reader].own if reader in datasets.READERS else OWN
+    return tuple(n for n in SourceOptions.model_fields if n != "reader" and (n not in OWN or n in own))
+
+
+def options_form(path: str, options: SourceOptions, classes: Sequence[str], wanted: bool) -> None:
+    """How the data are read, open where it is `wanted`; applied together, so nothing is read halfway."""
     changed = options.model_dump(exclude_defaults=True, exclude={"reader"})
-    said = f"How they are read ({len(changed)} changed)" if changed else "How they are read"
-    with st.expander(said), st.form(f"options-{path}-{_text(changed)}", border=False):
-        new = form.settings(
-            FIELDS, options, {"classes": classes} if classes else None, prefix="read", across=4
-        )
-        st.html("<h4>Columns of a table or manifest</h4>")
-        new |= form.settings(COLUMNS, options, prefix="read", across=4)
+    said = f"Read them differently ({len(changed)} changed)" if changed else "Read them differently"
+    reader = datasets.recognised(path) if options.reader == "auto" else options.reader
+    named = {"classes": classes} if classes else None
+    with st.expander(said, expanded=wanted), st.form(f"options-{path}-{_text(changed)}", border=False):
+        shown = fields(reader)
+        plain = [name for name in shown if name != "columns"]
+        new = form.settings(plain, options, named, prefix="read", across=4)
+        if "columns" in shown:
+            st.markdown("**What the table calls its columns**")
+            new |= form.settings(COLUMNS, options, prefix="read", across=4)
         if st.form_submit_button("Read with these"):
             merged = options.model_dump() | new
             merged["columns"] = options.columns.model_dump() | new.get("columns", {})

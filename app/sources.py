@@ -16,6 +16,7 @@ from gelda.artifacts import content_key
 from gelda.datasets.hub import PREFIX
 from gelda.datasets.options import SourceOptions
 from gelda.datasets.source import Source
+from gelda.errors import UserError
 from gelda.latent_files import holds_latents
 from gelda.manifest import Manifest
 from gelda.paths import permitted
@@ -79,12 +80,19 @@ class Look:
 
 def look(path: str, options: SourceOptions) -> Look:
     """Open a path, or a demo by its name; a UserError says what is wrong with it."""
-    return _look(path, options.model_dump_json(exclude_defaults=True), _stamp(path))
+    given = options.model_dump_json(exclude_defaults=True)
+    if not path.startswith(PREFIX):
+        return _look(path, given, _stamp(path))
+    found = _of_hub(path, given)
+    if isinstance(found, str):
+        raise UserError(found)
+    return found
 
 
 def again() -> None:
     """Forget what was read: something deep inside a folder has changed."""
     _look.clear()
+    _of_hub.clear()
 
 
 def _named(path: str) -> bool:
@@ -113,6 +121,15 @@ def _look(path: str, options: str, stamp: tuple[int, ...]) -> Look:
         return _of_bank(path, open_bank(permitted(path)))
     source = datasets.open_source(path, SourceOptions(**json.loads(options)))
     return Look(path, content_key(path, options, stamp), source)
+
+
+@st.cache_resource(max_entries=4, ttl=60, show_spinner=False)
+def _of_hub(path: str, options: str) -> Look | str:
+    """A data set of the Hub, or why there is none: kept for a minute, for the Hub is slow to say no."""
+    try:
+        return _look(path, options, ())
+    except UserError as error:
+        return str(error)
 
 
 def _of_bank(path: str, bank: ReadyBank) -> Look:

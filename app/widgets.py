@@ -115,7 +115,7 @@ def run_picker(
     state.bind("run", found[0].id, list(by_id))
     if controls:
         head = st.container()
-        pick, *places = st.columns([0.24, *controls], gap="medium", vertical_alignment="bottom")
+        pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")
     else:
         (head, pick), places = st.columns([0.74, 0.26], gap="large"), []
     pick.selectbox("Run", list(by_id), key="run", format_func=lambda i: _run_title(by_id[i]))

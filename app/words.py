@@ -165,7 +165,7 @@ def minus(text: str) -> str:
 
 def plain(text: str) -> str:
     """A title without its markup, for readers of the screen."""
-    return re.sub(r"<[^>]+>", "", text)
+    return html.unescape(re.sub(r"<[^>]+>", "", text))
 
 
 def safe(text: object) -> str:

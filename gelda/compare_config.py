@@ -39,7 +39,9 @@ class CompareConfig(Settings):
     protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
     imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
     cut: Literal["class", "cell", "given"] = Field(
-        "class", description="What the long tail is cut over; given: the data's own split is long-tailed."
+        "class",
+        title="Long tail over",
+        description="What the long tail is cut over; given: the data's own split is long-tailed.",
     )
     shot_borders: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
         (20, 100),
@@ -47,12 +49,16 @@ class CompareConfig(Settings):
         description="Few-shot: fewer items than the first; many-shot: more than the second (longtail of 50 "
         "classes and more). OLTR's ≤ 20 and ≥ 100 are [21, 99].",
     )
-    target: str = Field("", description="The scarce subdomain (zero-shot, few-shot).")
-    keep: str = Field("", description="The one class that the target keeps (zero-shot).")
-    shots: int = Field(5, ge=1, le=1000, description="Training items a class in the target (few-shot).")
+    target: str = Field("", title="Scarce subdomain", description="The target (zero-shot, few-shot).")
+    keep: str = Field("", title="The class it keeps", description="The target's one class (zero-shot).")
+    shots: int = Field(
+        5, ge=1, le=1000, title="Items a class in it", description="Training items in the target (few-shot)."
+    )
     classes: tuple[str, ...] = Field((), description="Compared classes; empty = those in every subdomain.")
     unlabelled: bool = Field(
-        False, description="Transductive: the target's training latents, without labels."
+        False,
+        title="Its unlabelled latents too",
+        description="Transductive: the target's training latents, without labels.",
     )
     rotations: int = Field(2, ge=2, le=100, description="Folds over the target's groups, each tested once.")
     methods: tuple[str, ...] = Field((), description="Arms; empty = all.")

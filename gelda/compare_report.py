@@ -104,7 +104,7 @@ def setting(config: CompareConfig, bank: ReadyBank, episodes: Sequence[Episode],
     groups = f"{tested} {'groups' if items.grouped else 'items'} tested"
     return (
         f"{bank.name}: {what}; classes {names}; {count} training items in the first seed; "
-        f"{groups}; {c.seeds} seed(s)."
+        f"{groups}; {c.seeds} seed{'s' * (c.seeds != 1)}."
     )
 
 
@@ -179,7 +179,9 @@ def _groups(config: CompareConfig, bank: ReadyBank, first: Episode) -> str:
 
 
 def _sources(semantics: Mapping[str, str]) -> list[str]:
-    return [f"γ comes from {semantics['class']}, κ from {semantics['subdomain']}."] if semantics else []
+    if not semantics:
+        return []
+    return [f"Class vectors (γ): {semantics['class']}; subdomain vectors (κ): {semantics['subdomain']}."]
 
 
 def class_groups(episode: Episode) -> dict[str, tuple[int, ...]]:

@@ -14,8 +14,8 @@ from gelda.runs import RunState
 
 
 def what(config: CompareConfig) -> str:
-    """ "zero-shot-German-unlabelled": the protocol and what it turns on."""
-    return "-".join([config.protocol, config.target or config.cut, *(["unlabelled"] * config.unlabelled)])
+    """ "zero-shot German unlabelled": the protocol and what it turns on."""
+    return " ".join([config.protocol, config.target or config.cut, *(["unlabelled"] * config.unlabelled)])
 
 
 def run_id(config: CompareConfig, bank: ReadyBank) -> str:
@@ -26,7 +26,7 @@ def run_id(config: CompareConfig, bank: ReadyBank) -> str:
 
 def create(config: CompareConfig, bank: ReadyBank) -> RunState:
     """A new run folder."""
-    name = f"{bank.name}, {what(config).replace('-', ' ')}"
+    name = f"{bank.name}, {what(config)}"
     return runs.create_run(_spec(config), name, runs.COMPARISON, run_id(config, bank))
 
 

@@ -190,7 +190,7 @@ def study(
         "format": FORMAT,
         "kind": "layers",
         "bank": bank.name,
-        "setting": what.split("; classes")[0] + f"; {len(by_seed)} seed(s).",
+        "setting": what.split("; classes")[0] + f"; {len(by_seed)} seed{'s' * (len(by_seed) != 1)}.",
         "rows": [_over_seeds(rows, by_seed) for rows in zip(*by_seed.values(), strict=True)],
         "notes": [*([bank.note] if bank.note else []), *NOTES],
         "config": config.model_dump(mode="json", exclude={"methods", "adapter_layer"}),

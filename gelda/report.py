@@ -133,7 +133,10 @@ def build(
     }
     if len(results) < 5:
         report["notes"].insert(
-            0, f"{len(results)} seed(s) are too few to call one method better than another."
+            0,
+            f"{len(results)} seeds are too few to call one method better than another."
+            if len(results) > 1
+            else "One seed is too few to call one method better than another.",
         )
     report["headline"] = headline(report)
     return report

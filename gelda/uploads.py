@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
 from gelda.artifacts import require_space
@@ -40,7 +41,9 @@ def keep(name: str, data: bytes | memoryview) -> tuple[Path, list[Problem]]:
         file.write_bytes(data)
         try:
             problems = unpack(file, inside)
-        finally:
-            file.unlink()
+        except UserError:
+            shutil.rmtree(folder)
+            raise
+        file.unlink()
     entries = list(inside.iterdir())
     return entries[0] if len(entries) == 1 else inside, problems

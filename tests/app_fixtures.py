@@ -198,7 +198,7 @@ def _report(state: runs.RunState, seeds: int) -> dict:
         results, class_names=CLASSES, subdomain_names=CONDITIONS, health=[health],
         notes=["Writers are unknown and shared between the halves."], config=runs.read_spec(state.path),
         seconds=dict.fromkeys(STAGES, 4.0), run=state.id, name=state.name, demo="digits",
-        setting="10 classes under 5 conditions; the 4 scarcest never seen slanted and inverted; 3 seed(s).",
+        setting="10 classes under 5 conditions; the 4 scarcest never seen slanted and inverted; 3 seeds.",
     )  # fmt: skip
 
 
@@ -280,7 +280,7 @@ def _compared(state: runs.RunState, values: dict, seeds: int) -> dict:
         results(list(AUGMENTERS)), class_names=PETS, subdomain_names=PLACES, health=[],
         notes=["GeLDA's form, in the order of the seeds: form residual."],
         config={**values, "selection": selection}, seconds={"select": 3.0, "train": 2.0}, run=state.id,
-        name=state.name, demo="compare", setting="pets: long tail over classes, imbalance 100; 5 seed(s).",
+        name=state.name, demo="compare", setting="pets: long tail over classes, imbalance 100; 5 seeds.",
     )  # fmt: skip
     result["under_other_loss"] = report.method_table(results(["smote", "gelda"], 0.3), 3)
     return result

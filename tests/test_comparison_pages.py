@@ -312,7 +312,7 @@ def test_an_interrupted_comparison_resumes_from_home(
 
 def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    monkeypatch.setattr(jobs, "start_comparison", lambda values, _: started.append(values))
     page = open_page("home")
     page.text_input(key="compare.bank").set_value(" /data/pets.npz ").run()
     page.segmented_control(key="compare.protocol").set_value("zero-shot").run()
@@ -326,7 +326,7 @@ def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pyt
          "unlabelled": True, "seeds": 7}
     ]  # fmt: skip
 
-    def refuse(values: dict) -> None:
+    def refuse(values: dict, effort: str) -> None:
         raise UserError("There is no subdomain called 'nigth'.")
 
     monkeypatch.setattr(jobs, "start_comparison", refuse)
@@ -344,7 +344,7 @@ def test_expert_settings_are_those_that_a_comparison_reads() -> None:
 
 def test_every_expert_setting_has_a_widget_that_changes_nothing_by_itself(monkeypatch) -> None:
     started = []
-    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    monkeypatch.setattr(jobs, "start_comparison", lambda values, _: started.append(values))
     page = open_page("home")
     page.text_input(key="compare.bank").set_value("x.npz")
     page.multiselect(key="compare.expert").set_value(form.expert_fields()).run()
@@ -355,7 +355,7 @@ def test_every_expert_setting_has_a_widget_that_changes_nothing_by_itself(monkey
 
 def test_expert_settings_reach_the_comparison_and_wrong_ones_are_a_sentence(monkeypatch) -> None:
     started = []
-    monkeypatch.setattr(jobs, "start_comparison", lambda values: started.append(values))
+    monkeypatch.setattr(jobs, "start_comparison", lambda values, _: started.append(values))
     page = open_page("home")
     page.text_input(key="compare.bank").set_value("x.npz")
     chosen = ["adapter.head", "adapter_layer", "taus", "sampling.conditions", "sampling.recipe_strength",

@@ -14,9 +14,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import data_charts, sources
+from app import data_charts, source_form, sources, words
 from gelda import datasets, runs
 from gelda.datasets import SourceOptions
+from gelda.errors import UserError
 
 CELLS = {("photo", "ant"): 4, ("photo", "bee"): 3, ("sketch", "ant"): 2}  # and no bee that is drawn
 
@@ -115,9 +116,24 @@ def test_options_are_applied_and_held_in_the_address(clips: Path) -> None:
     assert not page.exception and not warnings(page)
     given = json.loads(page.query_params["options"])
     assert given == {"subdomain": "polish", "test_share": 0.5}
-    assert "How they are read (2 changed)" in [e.label for e in page.expander]
+    assert "Read them differently (2 changed)" in [e.label for e in page.expander]
     again = open_page("data", source=str(clips), options=page.query_params["options"])
     assert "<td>test</td>" in text(again)  # the table of splits
+
+
+@pytest.mark.parametrize("name", datasets.READERS)
+def test_options_are_those_of_the_kind(name: str) -> None:
+    shown = set(source_form.fields(name))
+    assert set(datasets.READERS[name].own) == shown & source_form.OWN
+    assert {"label_map", "classes", "test_share"} <= shown <= set(SourceOptions.model_fields)
+
+
+def test_a_folder_has_no_columns_and_a_table_has(pictures: Path, clips: Path) -> None:
+    folder, manifest = open_page("data", source=str(pictures)), open_page("data", source=str(clips))
+    assert "read.layout" in {w.key for w in folder.text_input}
+    assert "read.fold" in {w.key for w in manifest.text_input}
+    for page in (folder, manifest):
+        assert "read.columns.label" not in {w.key for w in page.text_input}
 
 
 def test_speakers_on_both_sides_are_said(clips: Path) -> None:
@@ -138,7 +154,8 @@ def test_ready_latents_offer_a_comparison(tmp_path: Path) -> None:
     path = banks.write_npz(tmp_path / "photos.npz", arrays)
     page = open_page("data", source=str(path))
     assert page.title[0].value == "144 latents of 4 classes in 3 subdomains"
-    assert page.text_input(key=f"compare-{path}.bank").value == str(path)
+    page.segmented_control(key=f"compare-{path}.protocol").set_value("zero-shot").run()
+    assert page.selectbox(key=f"compare-{path}.target.one").options == list(banks.SUBDOMAINS)
     assert "nothing to see or hear" in text(page)
     assert [b.label for b in page.button if b.label == "Layers"]
     assert alt(page) == "8 in every cell"  # of the training items
@@ -200,7 +217,7 @@ def test_upload_of_a_zip_of_pictures(pictures: Path, tmp_path: Path) -> None:
             file.write(picture, picture.relative_to(pictures.parent))
         file.writestr("pictures/inner.zip", b"PK")
     page = open_page("data")
-    page.file_uploader(key="upload").set_value(("mine.zip", archive.read_bytes(), "application/zip"))
+    page.file_uploader(key="upload-0").set_value(("mine.zip", archive.read_bytes(), "application/zip"))
     page.run()
     assert not page.exception and not warnings(page)
     assert page.title[0].value == "11 pictures of 2 classes in 2 subdomains"
@@ -218,10 +235,67 @@ def test_upload_of_a_zip_of_pictures(pictures: Path, tmp_path: Path) -> None:
 )
 def test_an_upload_that_is_none_is_a_sentence(name: str, content: bytes, said: str) -> None:
     page = open_page("data")
-    page.file_uploader(key="upload").set_value((name, content, "application/octet-stream"))
+    page.file_uploader(key="upload-0").set_value((name, content, "application/octet-stream"))
     page.run()
     assert not page.exception
     assert any(said in w for w in warnings(page))
+
+
+def test_a_refused_upload_leaves_the_page_and_no_files(pictures: Path) -> None:
+    page = open_page("data", source=str(pictures))
+    page.file_uploader(key="upload-0").set_value(("mine.zip", b"no zip", "application/zip"))
+    page.run()
+    assert page.title[0].value == "11 pictures of 2 classes in 2 subdomains"
+    assert any("is no zip" in w for w in warnings(page))
+    assert not list((runs.home() / "uploads").iterdir())
+    page.text_input(key="source").set_value("digits").run()  # it is not in the way of other data
+    assert page.title[0].value.startswith("8\u202f985")
+
+
+def test_the_hub_is_asked_once_where_it_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def no(path: str, options: SourceOptions) -> None:
+        asked.append(path)
+        raise UserError("The Hub cannot be reached.")
+
+    monkeypatch.setattr(datasets, "open_source", no)
+    page = open_page("data", source="hf:a/b")
+    page.run()
+    assert asked == ["hf:a/b"] and warnings(page) == ["The Hub cannot be reached."]
+    next(b for b in page.button if b.label == "Read again").click().run()
+    assert len(asked) == 2
+
+
+def test_what_a_table_needs_is_open_where_it_is_missing(tmp_path: Path) -> None:
+    table = tmp_path / "items.csv"
+    table.write_text("file,what is it\n1.png,ant\n")
+    page = open_page("data", source=str(table))
+    assert warnings(page) and [e.proto.expanded for e in page.expander] == [True]
+    assert not [
+        e.proto.expanded
+        for e in open_page("data", source=str(tmp_path / "none")).expander
+        if e.proto.expanded
+    ]
+
+
+def test_one_class_is_said_and_names_are_not_markup(tmp_path: Path) -> None:
+    for i in range(3):
+        made.picture(tmp_path / "<b>x & y" / f"{i}.png")
+    page = open_page("data", source=str(tmp_path))
+    assert any("There is one class" in w for w in warnings(page))
+    assert "<figcaption>1.png" in text(page)  # the class is no news
+    figure = data_charts.counts(np.ones((2, 2), int), ["<b>x", "a & b"], ["s", "t"], "picture", "light")
+    assert figure.layout.xaxis.ticktext == ("&lt;b&gt;x", "a &amp; b")
+    assert words.plain("<i>a &amp; b</i>") == "a & b"
+
+
+def test_texts_have_no_files_to_check(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label\n" + "".join(f"word {i},{'ab'[i % 2]}\n" for i in range(4)))
+    page = open_page("data", source=str(table))
+    assert page.title[0].value == "4 texts of 2 classes"
+    assert not [b for b in page.button if b.label == "Check every file"]
 
 
 def test_kinds_of_cells() -> None:

@@ -99,7 +99,9 @@ def test_an_encoder_that_is_none_is_a_sentence(name: str, folder: Path) -> None:
     assert not [b for b in page.button if b.label == "Encode"]
 
 
-def test_from_a_folder_to_a_bank_its_layers_and_a_comparison(folder: Path, spawned: list[list[str]]) -> None:
+def test_from_a_folder_to_a_bank_its_layers_and_a_comparison(
+    folder: Path, spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = open_page("latents", source=str(folder))
     press(page, "Encode")
     (started,) = spawned
@@ -121,7 +123,11 @@ def test_from_a_folder_to_a_bank_its_layers_and_a_comparison(folder: Path, spawn
     assert "separates the classes" in page.get("plotly_chart")[0].proto.alt or (
         "All layers separate" in page.get("plotly_chart")[0].proto.alt
     )
-    assert page.text_input(key=f"compare-{bank}.bank").value == bank
+    page.segmented_control(key=f"compare-{bank}.effort").set_value("tiny").run()
+    begun: list[tuple] = []
+    monkeypatch.setattr(jobs, "start_comparison", lambda *given: begun.append(given))
+    page.button(key=f"compare-{bank}.start").click().run()
+    assert begun == [({"bank": bank, "protocol": "longtail", "map": True}, "tiny")]
     found = open_page("latents")
     assert Path(bank).name in text(found)  # listed for the next time
     assert open_page("data", source=bank).title[0].value == "12 latents of 2 classes"
@@ -136,6 +142,20 @@ def test_a_failed_extraction_is_said_and_can_be_resumed(folder: Path, spawned: l
     assert "The disk is full." in text(page)
     page.button(key=f"resume-{state.id}").click().run()
     assert len(spawned) == 2
+
+
+def test_a_resumed_extraction_leads_to_its_bank(folder: Path, spawned: list[list[str]]) -> None:
+    press(open_page("latents", source=str(folder)), "Encode")
+    (started,) = spawned
+    run = runs.find_run(started[1])
+    (run / "cancel").touch()
+    page = open_page("latents", source=str(folder))  # after a restart: this session started nothing
+    assert page.button(key=f"cancel-{run.name}").label == "Stopping"
+    (run / "cancel").unlink()
+    work(started)
+    page.run()
+    assert page.title[0].value == "12 latents of 2 classes, 8 layers"
+    assert page.query_params["bank"] == runs.read_spec(run)["out"]
 
 
 def test_probe_reads_training_items_alone(photos: Path, spawned: list[list[str]]) -> None:

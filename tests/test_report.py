@@ -212,7 +212,7 @@ def test_a_table_of_confusions_that_nobody_can_read_is_left_out(monkeypatch):
 
 
 def test_fewer_than_five_seeds_are_said_to_be_too_few():
-    assert any(note.startswith("2 seed(s) are too few") for note in MADE["notes"])
+    assert any(note.startswith("2 seeds are too few") for note in MADE["notes"])
     assert MADE["notes"][-1] == "A note, 100 % true."
     assert not any("too few" in note for note in build(SEEDS[:1] * 5)["notes"])
 

@@ -3,7 +3,7 @@
 from gelda.datasets.demos import DATASETS, DatasetSpec, get
 from gelda.datasets.items import ItemDecoder, source_decoder
 from gelda.datasets.options import Columns, SourceOptions
-from gelda.datasets.readers import READERS, open_demo, open_source, probe
+from gelda.datasets.readers import READERS, open_demo, open_source, probe, recognised
 from gelda.datasets.source import Problem, Source
 from gelda.datasets.splitting import find_copies, find_leaks
 
@@ -22,5 +22,6 @@ __all__ = [
     "open_demo",
     "open_source",
     "probe",
+    "recognised",
     "source_decoder",
 ]

@@ -22,12 +22,14 @@ LATENTS = (".npz", ".safetensors")
 
 @dataclass(frozen=True)
 class Reader:
-    """recognises(path) -> whether "auto" should take it; open(path, options) -> Source."""
+    """recognises(path) -> whether "auto" should take it; open(path, options) -> Source; `own`: the options
+    that not every kind of data has (forms leave the others out)."""
 
     title: str
     note: str
     recognises: Callable[[str], bool]
     open: Callable[[str, SourceOptions], Source]
+    own: tuple[str, ...] = ()
 
 
 def _assembled(read: Callable[[str, SourceOptions], Raw]) -> Callable[[str, SourceOptions], Source]:
@@ -75,36 +77,51 @@ READERS: dict[str, Reader] = {
         "A folder written by save_to_disk, or hf:org/name from the Hub.",
         hub.recognises,
         _assembled(hub.read),
+        ("columns",),
     ),
     "cifar-100-lt": Reader(
         "CIFAR-100-LT",
         "The folder cifar-100-binary, cut to a long tail as published.",
         cifar.recognises,
         _assembled(cifar.read),
+        ("imbalance",),
     ),
     "emobox": Reader(
         "EmoBox manifest",
         "JSON Lines or JSON with wav and emo, folds and label maps; one or several corpora.",
         emobox.recognises,
         _assembled(emobox.read),
+        (
+            "root",
+            "fold",
+        ),
     ),
     "table": Reader(
         "Table",
         "CSV, TSV or Parquet with a column of files or texts and one of classes.",
         tables.recognises,
         _assembled(tables.read),
+        (
+            "root",
+            "columns",
+        ),
     ),
     "list": Reader(
         "Long-tail list",
         "Lines of 'path label', as in ImageNet_LT_train.txt, with its lists of other splits.",
         lists.recognises,
         _assembled(lists.read),
+        (
+            "root",
+            "class_names",
+        ),
     ),
     "folder": Reader(
         "Folder of pictures or recordings",
         "class/…, domain/class/…, either also below train and test.",
         folders.recognises,
         _assembled(folders.read),
+        ("layout",),
     ),
 }
 
@@ -121,16 +138,20 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Sourc
             raise unknown("reader", options.reader, READERS)
         _there(path, options.reader)
         return READERS[options.reader].open(path, options)
-    for name, reader in READERS.items():
-        if reader.recognises(path):
-            _there(path, name)
-            return reader.open(path, options)
-    _there(path, "auto")
+    name = recognised(path)
+    _there(path, name)
+    if name != "auto":
+        return READERS[name].open(path, options)
     if path.endswith(LATENTS):
         raise UserError(f"{path} holds ready latents: give it to `gelda import` or `gelda compare` as it is.")
     raise UserError(
         f"{path} is nothing that can be read: give {'; '.join(r.title.lower() for r in READERS.values())}."
     )
+
+
+def recognised(path: str) -> str:
+    """Name of the reader that "auto" takes; "auto" itself where none does."""
+    return next((name for name, reader in READERS.items() if reader.recognises(path)), "auto")
 
 
 def probe(source: Source, count: int = 16) -> list[Problem]:
