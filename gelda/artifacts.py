@@ -28,6 +28,8 @@ UNWRITABLE = (
     errno.EEXIST,
     errno.EISDIR,
     errno.ENOTEMPTY,
+    errno.ENOENT,  # its folder was deleted, or none can be made there
+    errno.ENAMETOOLONG,
 )
 
 
@@ -57,11 +59,12 @@ def atomic(path: Path) -> Iterator[Path]:
             raise UserError(f"The disk is full while writing {path}: free some space and resume.") from error
         if error.errno in UNWRITABLE:
             raise UserError(
-                f"{path} cannot be written ({error.strerror}): choose another folder with GELDA_HOME."
+                f"{path} cannot be written ({error.strerror}): choose another folder (--out; GELDA_HOME for "
+                "the workspace)."
             ) from error
         raise
     finally:
-        if temporary.is_dir():
+        if os.path.isdir(temporary):  # False, too, for a name that no disk takes
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             with contextlib.suppress(OSError):
@@ -77,10 +80,10 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; a missing or broken file is a sentence, not a traceback."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): mend or restore it.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error

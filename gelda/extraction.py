@@ -27,7 +27,7 @@ from gelda.datasets.source import Source
 from gelda.decoding import Unreadable, decoded
 from gelda.encoders import Encoder
 from gelda.errors import UserError, unknown
-from gelda.latents import LatentBank
+from gelda.latents import LatentBank, check_folder
 
 WORDS = {"manifest": "list of items", "rows": "number of items", "shard_size": "shard size"}
 STORES = {"float32": torch.float32, "float16": torch.float16}
@@ -144,10 +144,8 @@ def extract(
 
 def claim(folder: Path, plan: Plan) -> None:
     """Make the folder this plan's; one that holds something else is refused and left as it is."""
-    held = {entry.name for entry in folder.iterdir() if entry.name[0] != "."} if folder.is_dir() else set()
-    if "plan.json" not in held:
-        if held:
-            raise UserError(f"{folder} is not empty: choose another folder for the bank, or delete it first.")
+    check_folder(folder)
+    if not (folder / "plan.json").is_file():
         write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
         return
     found = read_json(folder / "plan.json")

@@ -19,7 +19,7 @@ from gelda.encoders import EncoderSpec
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig
 from gelda.extraction import extract
-from gelda.latents import LatentBank
+from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
 from gelda.runs import Recorder, RunState, StageState, tracked
 
@@ -29,7 +29,11 @@ MOST_WORKERS = 16
 
 
 def opened(config: ExtractConfig) -> tuple[Source, EncoderSpec]:
-    """Source and encoder, checked against each other; nothing is decoded and no weights are loaded."""
+    """Source and encoder, checked against each other; nothing is decoded and no weights are loaded.
+
+    `config` is a resolved one: its bank's folder is looked at, too.
+    """
+    check_folder(Path(config.out))
     devices.resolve_precision(config.precision, devices.resolve(config.device))
     spec = encoders.get(config.encoder)
     if config.pooling not in ("auto", *spec.poolings):

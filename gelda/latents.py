@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,18 @@ class Standardizer:
 
     def invert(self, standardized: torch.Tensor) -> torch.Tensor:
         return standardized * self.std + self.mean
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a place where no bank can be written: a file, no permission, a folder of something else."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name another folder for the bank with --out.")
+    parent = next(p for p in (folder, *folder.parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be written: choose another folder for the bank with --out.")
+    held = {entry.name for entry in folder.iterdir() if entry.name[0] != "."} if folder.is_dir() else set()
+    if held and "plan.json" not in held:
+        raise UserError(f"{folder} is not empty: choose another folder for the bank, or delete it first.")
 
 
 def bank_key(manifest: Manifest, encoder_name: str, revision: str) -> str:

@@ -19,7 +19,7 @@ from gelda.artifacts import read_tensors as _read_tensors
 from gelda.artifacts import write_tensors as _write_tensors
 from gelda.errors import UserError, unknown
 from gelda.latent_files import LATENT_FILES
-from gelda.latents import LatentBank
+from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
 
 SPLITS = ("train", "valid", "test", "")
@@ -96,9 +96,12 @@ def open_bank(path: Path | str) -> ReadyBank:
 
 def import_bank(source: Path, folder: Path, shard_size: int = 100_000) -> LatentBank:
     """Write a file of latents as a bank folder: shards of safetensors and an index with split and group."""
+    if Path(source).is_dir():
+        raise UserError(f"{source} is a folder: a bank in it is used as it is, and needs no import.")
     bank = open_bank(source)
-    if (folder / "manifest.json").exists():
+    if (folder / "manifest.json").exists() or (folder / "plan.json").exists():
         raise UserError(f"{folder} holds a bank already: choose another folder.")
+    check_folder(folder)
     total = len(bank.items)
     require_space(folder, total * sum(bank.layers.values()) * 4 + 10_000_000)
     for layer in bank.layers:
@@ -158,7 +161,7 @@ def _from_folder(path: Path) -> ReadyBank:
         raise UserError(f"{path}/manifest.json has no '{missing[0]}': import or extract the bank again.")
     group = index["group"].to_numpy()
     try:
-        label, subdomain = (index[name].to_numpy(np.int64) for name in ("label", "subdomain"))
+        label, subdomain = (index[name].to_numpy(np.int64, copy=True) for name in ("label", "subdomain"))
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}/index.parquet: label and subdomain must be whole numbers.") from error
     items = Items(

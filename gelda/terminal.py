@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -25,7 +24,7 @@ MARKS = {"waiting": " ", "running": "…", "done": "✓", "reused": "✓", "fail
 def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
     """A live display with one line a stage; plain lines where the output is not a terminal."""
     console = _console()
-    console.print(f"[bold]{state.name}[/bold]  run {state.id}")
+    console.print(f"{state.name}  run {state.id}", style="bold")
     if not console.is_terminal:
         told: set[str] = set()
 
@@ -39,10 +38,10 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
         yield tell
         return
     bars = Progress(
-        TextColumn("{task.fields[mark]}"),
+        TextColumn("{task.fields[mark]}", markup=False),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )
     with bars:
@@ -82,9 +81,10 @@ def duration(seconds: float) -> str:
 
 
 def _console() -> Console:
-    """A pipe or a log file has no width of its own: give the table the room it needs."""
+    """Text as it is: people's names may hold [brackets] and :colons:. A pipe or a log file has no width of its
+    own: give the table the room it needs."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=140) if piped else Console()
+    return Console(width=140 if piped else None, markup=False, emoji=False)
 
 
 COLUMNS = {
@@ -132,7 +132,7 @@ def print_report(report: Mapping[str, Any]) -> None:
             f"(real against real {n['frechet_real']}, Gaussian {n['frechet_gaussian']}), "
             f"memorised {n['memorisation']} (held-out real {n['memorisation_real']})."
         )
-    console.print(f"[bold]{report['headline']}[/bold]")
+    console.print(report["headline"], style="bold")
     for note in report["notes"]:
         console.print(f"  {note}")
     console.print(f"Seconds: {', '.join(f'{k} {v:.0f}' for k, v in report['seconds'].items())}.")
@@ -172,8 +172,7 @@ def print_layers(study: Mapping[str, Any]) -> None:
             f"{row['denoising']['ratio']:.3f}",
             f"{row['arms']['logit-adjustment']['log_loss']:.3f}",
             f"{effect['log_loss']:+.3f}",
-            f"{effect['tail']:+.1f}",
-            f"{effect['uar']:+.1f}",
+            *["–" if math.isnan(effect[m]) else f"{effect[m]:+.1f}" for m in ("tail", "uar")],
         )
     console.print(table)
     for note in study["notes"]:
@@ -222,17 +221,17 @@ def print_probe(result: Mapping[str, Any]) -> None:
 def print_extraction(result: Mapping[str, Any]) -> None:
     """What an extraction made, what it left out, and what can be done with the bank."""
     console = _console()
-    console.print(f"[bold]{escape(result['headline'])}[/bold]")
+    console.print(result["headline"], style="bold")
     for text in filter(None, [result["caution"], *result["notes"]]):
-        console.print(f"  {escape(text)}")
+        console.print(f"  {text}")
     left_out = [(p["item"], p["reason"]) for p in result["problems"]]
     left_out += [(item["uri"], item["reason"]) for item in result["skipped"]]
     for name, reason in left_out[:3]:
-        console.print(f"  left out {escape(name)}: {escape(reason)}")
+        console.print(f"  left out {name}: {reason}")
     if len(left_out) > 3:
-        console.print(f"  … {len(left_out)} in all, in {escape(result['bank'])}/manifest.json.")
+        console.print(f"  … {len(left_out)} in all, in {result['bank']}/manifest.json.")
     if result["encoded"]:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")
     if result["rows"] is not None:
-        console.print(f"  Next: gelda layers {escape(result['bank'])}, or gelda compare.")
+        console.print(f"  Next: gelda layers {result['bank']}, or gelda compare.")

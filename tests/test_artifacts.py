@@ -196,6 +196,14 @@ def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path):
     for path in (tmp_path / "file" / "x.json", tmp_path / "file" / "deep" / "x.json"):
         with pytest.raises(UserError, match="x.json cannot be written"):
             artifacts.write_json(path, {})
+    for path in (tmp_path / ("x" * 300), tmp_path / ("x" * 300) / "x.json"):
+        with pytest.raises(UserError, match=r"cannot be written \(File name too long\)"):
+            artifacts.write_json(path, {})
+
+
+def test_json_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "map.json").write_text('{"größe": 1}', "utf-8-sig")
+    assert artifacts.read_json(tmp_path / "map.json") == {"größe": 1}
 
 
 def test_too_little_disk_is_a_sentence(tmp_path, monkeypatch):

@@ -4,10 +4,11 @@ import json
 import os
 import socket
 
+import numpy as np
 import pytest
 from test_report import MADE as REPORT
 
-from gelda import __version__, runs
+from gelda import __version__, runs, terminal
 from gelda.config import resolve_config
 
 
@@ -273,3 +274,11 @@ def test_a_dry_run_and_a_run_refuse_what_cannot_work_and_leave_no_folder(setting
     for arguments in (["run", "--dry-run"], ["run"]):
         refused(gelda(*arguments, "--set", setting))
     assert not (gelda_home / "runs").exists()
+
+
+def test_names_are_printed_as_they_are(capsys):
+    """Classes and folders may be called like rich's markup and emoji."""
+    names = ["[red]", "[/x]", ":dog:"]
+    terminal.print_similarity("Cosine of [/x]", names, np.eye(3).tolist())
+    shown = capsys.readouterr().out
+    assert all(shown.count(name) >= 2 for name in names) and "Cosine of [/x]" in shown

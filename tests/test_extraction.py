@@ -209,6 +209,9 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty"):
         build(tmp_path)
+    for place in (tmp_path / "notes.txt", tmp_path / "notes.txt" / "below"):
+        with pytest.raises(UserError, match="is a file|cannot be written: choose another folder"):
+            build(place)
 
 
 def test_another_batch_size_goes_on_in_the_same_folder(tmp_path):

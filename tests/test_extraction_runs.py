@@ -98,6 +98,7 @@ def test_parts_are_runs_of_their_own_and_the_last_one_finishes(gelda, pictures, 
     (["--set", "source.labl=x"], "no setting called 'source.labl'"),
     (["--device", "tpu"], "Device 'tpu' is not one of"),
     (["--json", "no/such/folder.json"], "no folder"),
+    (["--out", "pictures"], "is not empty: choose another folder for the bank"),
 ])  # fmt: skip
 def test_a_mistake_is_said_before_there_is_a_run(gelda, pictures, options, words):
     done = gelda("extract", pictures, *options)

@@ -111,6 +111,10 @@ def test_a_bank_is_not_written_over_another(tmp_path):
     import_bank(tmp_path / "a.npz", tmp_path / "bank")
     with pytest.raises(UserError, match="holds a bank already"):
         import_bank(tmp_path / "a.npz", tmp_path / "bank")
+    with pytest.raises(UserError, match="is not empty"):
+        import_bank(tmp_path / "a.npz", tmp_path)
+    with pytest.raises(UserError, match="needs no import"):
+        import_bank(tmp_path / "bank", tmp_path / "copy")
 
 
 # -- the same arrays in other files ------------------------------------------------

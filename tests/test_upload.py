@@ -45,13 +45,30 @@ def test_a_zip_of_pictures_opens_as_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil.png", "a/../../evil.png", "/evil.png", "C:/evil.png", "..\\evil.png"]
+    "name", ["../evil.png", "a/../../evil.png", "/evil.png", "C:/evil.png", "..\\evil.png", "."]
 )
 def test_names_that_lead_outside(tmp_path, name):
     archive = zipped(tmp_path / "a.zip", {"good.png": PNG, name: PNG})
     with pytest.raises(UserError, match="leads out of the folder; nothing is unpacked"):
         unpack(archive, tmp_path / "sub" / "out")
     assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/" + "x" * 300 + ".png", "has too long a name"),
+        ("a/" * 600 + "x.png", "has too long a name"),
+        ("good.png/below.png", "is there twice"),
+        ("GOOD.png", "is there twice"),
+        ("folder.png", "is there twice"),
+    ],
+)
+def test_names_that_no_disk_takes_are_left_out(tmp_path, name, reason):
+    archive = zipped(tmp_path / "a.zip", {"good.png": PNG, "folder.png/1.png": PNG, name: PNG})
+    (problem,) = unpack(archive, tmp_path / "out")
+    assert problem.reason.startswith(reason)
+    assert len([f for f in (tmp_path / "out").rglob("*") if f.is_file()]) == 2
 
 
 def test_links(tmp_path):
@@ -93,7 +110,9 @@ def test_no_zip_a_torn_one_and_one_without_items(tmp_path):
     damaged = bytearray(whole)
     damaged[60] ^= 255
     (tmp_path / "damaged.zip").write_bytes(damaged)
-    for name in ("torn.zip", "not.zip", "damaged.zip"):
+    no_text = zipped(tmp_path / "name.zip", {"ü.png": PNG})
+    no_text.write_bytes(no_text.read_bytes().replace("ü".encode(), b"\xff\xfe"))
+    for name in ("torn.zip", "not.zip", "damaged.zip", "name.zip"):
         with pytest.raises(UserError, match=f"{name} cannot be unpacked"):
             unpack(tmp_path / name, tmp_path / "out")
     with pytest.raises(UserError, match="holds no pictures"):

@@ -18,6 +18,7 @@ FILES = 100_000  # entries of one archive
 BYTES = 4 * LARGEST  # unpacked
 RATIO = 100.0  # unpacked ÷ packed; sound and pictures hardly shrink, tables by 10 to 20
 SMALL = 10_000_000  # bytes below which the ratio says nothing
+LONGEST = (240, 1000)  # bytes of one part of a name, and of the whole: more than a disk takes
 KEPT = frozenset().union(*SUFFIXES.values(), (".csv", ".tsv", ".json", ".jsonl", ".parquet"))
 ARCHIVES = frozenset(".zip .tar .gz .tgz .bz2 .xz .7z .rar .zst".split())
 _PIECE = 1 << 20
@@ -40,7 +41,14 @@ def unpack(archive: Path, folder: Path) -> list[Problem]:
             with atomic(folder) as temporary:
                 for entry in entries:
                     _write(opened, entry, temporary / entry.filename, archive.name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeDecodeError,
+    ) as error:
         raise UserError(f"{archive.name} cannot be unpacked: it is no zip, or it is damaged.") from error
     return problems
 
@@ -60,10 +68,11 @@ def _checked(archive: zipfile.ZipFile, name: str) -> tuple[list[zipfile.ZipInfo]
             f"{name} would grow {total / max(packed, 1):.0f}-fold when unpacked: it looks like a zip bomb, "
             "and is not unpacked."
         )
-    kept, problems, seen = [], [], set[str]()
+    kept, problems, files, folders = [], [], set[str](), set[str]()
     for entry in entries:
         path = PurePosixPath(entry.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in entry.orig_filename or ":" in path.parts[0]:
+        odd = path.is_absolute() or ".." in path.parts or "\\" in entry.orig_filename
+        if odd or not path.parts or ":" in path.parts[0]:
             raise UserError(
                 f"{name}: the name '{entry.filename[:80]}' leads out of the folder; nothing is unpacked."
             )
@@ -71,15 +80,19 @@ def _checked(archive: zipfile.ZipFile, name: str) -> tuple[list[zipfile.ZipInfo]
             raise UserError(f"{name}: '{entry.filename[:80]}' is a link; nothing is unpacked.")
         if any(part.startswith((".", "__MACOSX")) for part in path.parts):
             continue
-        if reason := _left_out(entry, path, seen):
-            problems.append(Problem(entry.filename, reason))
+        own, *above = (str(name).casefold() for name in (path, *path.parents))
+        if reason := _left_out(entry, path):
+            problems.append(Problem(entry.filename[:80], reason))
+        elif own in files or own in folders or not files.isdisjoint(above):
+            problems.append(Problem(entry.filename, "is there twice"))
         else:
             kept.append(entry)
-            seen.add(entry.filename.casefold())
+            files.add(own)
+            folders.update(above)
     return kept, problems
 
 
-def _left_out(entry: zipfile.ZipInfo, path: PurePosixPath, seen: set[str]) -> str:
+def _left_out(entry: zipfile.ZipInfo, path: PurePosixPath) -> str:
     """Why an entry is not unpacked; "" where it is."""
     if entry.flag_bits & 0x1:
         return "is encrypted: pack it without a password"
@@ -87,7 +100,8 @@ def _left_out(entry: zipfile.ZipInfo, path: PurePosixPath, seen: set[str]) -> st
         return "is an archive within the archive, which is not opened"
     if path.suffix.lower() not in KEPT:
         return "is neither a picture, a recording, a text nor a table"
-    return "is there twice" if entry.filename.casefold() in seen else ""
+    part, whole = max(len(os.fsencode(p)) for p in path.parts), len(os.fsencode(path))
+    return "has too long a name" if part > LONGEST[0] or whole > LONGEST[1] else ""
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, name: str) -> None:
