@@ -49,7 +49,7 @@ def _info(path: str) -> dict[str, Any]:
 
 def _encoder(name: str) -> str:
     spec = encoders.ENCODERS.get(name)
-    return f"{spec.title} ({name})" if spec else name
+    return f"{spec.title}, {name}" if spec else name
 
 
 def _bank_of(run: runs.RunState) -> str:
