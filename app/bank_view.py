@@ -49,7 +49,7 @@ def _info(path: str) -> dict[str, Any]:
 
 def _encoder(name: str) -> str:
     spec = encoders.ENCODERS.get(name)
-    return f"{spec.title} ({name})" if spec else name
+    return f"{spec.title}, {name}" if spec else name
 
 
 def _bank_of(run: runs.RunState) -> str:
@@ -80,12 +80,10 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
         st.fragment(_going, run_every=1)(probe.path)
     elif probe is None or probe.status != "done":
         st.subheader("Which layer?")
-        read = (
-            "training items alone" if "train" in look.splits else "items of every kind, for no split is named"
-        )
+        read = "training items alone" if "train" in look.splits else "all items, as no split is named"
         widgets.note(
             "A linear probe and the silhouette say which layer keeps the classes apart. They read "
-            f"{read}, at most {words.thousands(layer_probe.MOST)}, and take seconds a layer."
+            f"{read} (at most {words.thousands(layer_probe.MOST)}), and take seconds a layer."
         )
         if probe is not None and probe.error:
             st.warning(probe.error)

@@ -81,8 +81,10 @@ def settings(
     """
     changed: dict[str, Any] = {}
     for first in range(0, len(names), across):  # row by row: a tall widget must not push a column down
-        columns = st.columns(across, gap="medium", vertical_alignment="bottom")
-        for column, name in zip(columns, names[first : first + across], strict=False):
+        row = names[first : first + across]
+        tall = any(isinstance(_field(defaults, name)[1], tuple | dict) for name in row)
+        columns = st.columns(across, gap="medium", vertical_alignment="top" if tall else "bottom")
+        for column, name in zip(columns, row, strict=False):
             field, default = _field(defaults, name)
             with column:
                 value = _widget(name, field, default, (options or {}).get(name), f"{prefix}.{name}")

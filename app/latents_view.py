@@ -42,7 +42,7 @@ def view() -> None:
         )
         st.page_link(run_list.PAGES / "data.py", label="Choose data")
     run_list.view("Encoding", lambda run: run.extraction and run.status != "done")
-    _banks(bank)
+    _banks(bank or path)
     state.publish()
 
 

@@ -134,10 +134,12 @@ def options_form(path: str, options: SourceOptions, classes: Sequence[str], want
     with st.expander(said, expanded=wanted), st.form(f"options-{path}-{_text(changed)}", border=False):
         shown = fields(reader)
         plain = [name for name in shown if name != "columns"]
-        new = form.settings(plain, options, named, prefix="read", across=4)
+        new = {}
         if "columns" in shown:
             st.markdown("**What the table calls its columns**")
-            new |= form.settings(COLUMNS, options, prefix="read", across=4)
+            new = form.settings(COLUMNS, options, prefix="read", across=4)
+            st.markdown("**What is made of them**")
+        new |= form.settings(plain, options, named, prefix="read", across=4)
         if st.form_submit_button("Read with these"):
             merged = options.model_dump() | new
             merged["columns"] = options.columns.model_dump() | new.get("columns", {})

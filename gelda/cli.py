@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -266,7 +267,9 @@ def launch(port: int, run_id: str | None, open_browser: bool = True) -> None:
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "streamlit", "run", str(root / "app" / "main.py")]
     command += ["--server.port", str(port), "--server.headless", "true"]
-    sys.exit(subprocess.call(command, env={**os.environ, "PYTHONPATH": path}))
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())  # else the port stays taken
+        sys.exit(server.wait())
 
 
 def check_port(port: int) -> None:

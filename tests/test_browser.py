@@ -152,6 +152,25 @@ def test_from_the_demo_to_an_export(page, tmp_path: Path) -> None:
         server.stop()
 
 
+def test_a_stopped_app_leaves_its_port(tmp_path: Path) -> None:
+    """Also when it is stopped as a service is, by SIGTERM to the command alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**os.environ, "GELDA_HOME": str(tmp_path)}
+    app = subprocess.Popen([sys.executable, "-m", "gelda", "app", "--port", str(port)], cwd=ROOT, env=env)
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        with socket.socket() as asked:
+            if not asked.connect_ex(("127.0.0.1", port)):
+                break
+        time.sleep(0.2)
+    app.terminate()
+    app.wait(20)
+    with socket.socket() as asked:
+        assert asked.connect_ex(("127.0.0.1", port))
+
+
 def test_selection_stays_and_the_url_holds_the_view(
     page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
