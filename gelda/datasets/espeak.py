@@ -10,6 +10,7 @@ import ctypes
 import ctypes.util
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ class _Library:
         self.rate = self.library.espeak_Initialize(SYNCHRONOUS, 0, None, PHONEME_EVENTS | IPA)
         if self.rate <= 0:
             raise UserError("espeak-ng is installed without its data: `apt-get install espeak-ng-data`.")
+        path = ctypes.c_char_p()
+        self.library.espeak_Info.restype = ctypes.c_char_p
+        self.version = self.library.espeak_Info(ctypes.byref(path)).decode()
+        self.variants = Path((path.value or b"").decode()) / "voices" / "!v"
         self.parts: list[np.ndarray] = []
         self.phonemes: list[tuple[float, str]] = []
         self.callback = _Callback(self._take)  # a reference of ours: ctypes frees it otherwise
@@ -79,7 +84,9 @@ class _Library:
         return 0
 
     def speak(self, text: str, voice: str, settings: dict[str, int]) -> Spoken:
-        if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+        variant = voice.partition("+")[2]  # an unknown one is left out without a word
+        known = not variant or (self.variants / variant).is_file()
+        if not known or self.library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise UserError(f"This espeak-ng has no voice '{voice}': `espeak-ng --voices` lists what it has.")
         for name, number in PARAMETERS.items():
             self.library.espeak_SetParameter(number, settings[name], 0)
@@ -111,6 +118,4 @@ def speak(
 
 def version() -> str:
     """The library's version, such as 1.51."""
-    info = _library().library.espeak_Info
-    info.restype = ctypes.c_char_p
-    return info(None).decode()
+    return _library().version
