@@ -14,7 +14,8 @@ import typer
 
 from gelda import __version__, cli_compare, cli_extract, cli_layers, cli_semantics
 from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
-from gelda.errors import UserError, nearest
+from gelda.cli_plans import run_plan
+from gelda.errors import UserError, nearest, unknown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 DEMOS = ("digits",)
@@ -58,18 +59,36 @@ def run(
     spec: Annotated[
         Path | None, typer.Argument(help="A JSON file with settings, or a run id to resume.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="Preset the settings start from.")] = "digits",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    preset: Annotated[
+        str, typer.Option(help="Where settings start: digits, tiny; or, of your own --data, a plan's name.")
+    ] = "digits",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data of a plan: imagenet-lt, emobox, pacs …")
+    ] = None,
+    encoder: Annotated[str, typer.Option(help="Another encoder than the plan's own.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved settings, or what a plan takes, and stop.")
+    ] = False,
     set_: Set = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Run a spec, or resume a run by its id."""
+    """Run a spec, resume a run by its id, or encode and compare your own data by a plan."""
     from gelda import runs
     from gelda.artifacts import check_format, read_json
-    from gelda.config import merged, resolve_config
+    from gelda.config import PRESETS, merged, resolve_config
+    from gelda.plans import PLANS
 
     if json_file:
         check_writable(json_file)
+    if preset not in PRESETS and preset not in PLANS:
+        raise unknown("preset", preset, [*PRESETS, *PLANS])
+    if preset in PLANS:
+        if spec is not None:
+            raise UserError(f"The preset '{preset}' takes --data DIR, not a spec: leave {spec} out.")
+        run_plan(preset, data, encoder, overrides(set_ or []), dry_run, json_file)
+        return
+    if data or encoder:
+        raise UserError(f"--data and --encoder belong to a plan ({', '.join(PLANS)}): name it with --preset.")
     if spec is not None and not spec.suffix and not spec.is_file():
         state = runs.read_state(runs.find_run(str(spec)))
         work = _stored(state)

@@ -33,17 +33,6 @@ from gelda.cli_options import (
 )
 from gelda.errors import UserError
 
-# flags that say nothing under another protocol
-FITTING = {
-    "imbalance": ("longtail",),
-    "cut": ("longtail",),
-    "target": ("zero-shot", "few-shot"),
-    "classes": ("zero-shot", "few-shot"),
-    "unlabelled": ("zero-shot", "few-shot"),
-    "keep": ("zero-shot",),
-    "shots": ("few-shot",),
-}
-
 
 def compare(
     bank: Bank,
@@ -99,7 +88,7 @@ def compare(
     if adapter_layer is not None:
         values.setdefault("adapter_layer", _layer(adapter_layer))
     configs = by_target(values, preset, opened)
-    results = {one: _one(config, opened, fresh) for one, config in configs.items()}
+    results = {target: one(config, opened, fresh) for target, config in configs.items()}
     write_results(json_file, results, "Report")
 
 
@@ -110,7 +99,8 @@ def by_target(values: dict[str, Any], preset: str, bank: Any) -> dict[Any, Any]:
 
     targets = bank.items.subdomain_names if values.get("target") == "each" else (values.get("target"),)
     configs = {
-        one: resolve_compare({**values, **({"target": one} if one else {})}, preset) for one in targets
+        target: resolve_compare({**values, **({"target": target} if target else {})}, preset)
+        for target in targets
     }
     for config in configs.values():
         engine.check(config, bank)
@@ -138,7 +128,7 @@ def settings(
     always: dict[str, Any],
 ) -> dict[str, Any]:
     """CompareConfig's values from flags: those that were given, in the config's form; --set goes last."""
-    from gelda.compare_config import PROTOCOLS
+    from gelda.compare_config import FITTING, PROTOCOLS
     from gelda.config import merged
     from gelda.errors import unknown
 
@@ -173,7 +163,7 @@ def import_(
     typer.echo(f"{len(bank)} latents in {len(bank.layers)} layer(s) written to {out}.")
 
 
-def _one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
+def one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     """Start, resume or show one comparison."""
     import shutil
 

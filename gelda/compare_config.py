@@ -12,6 +12,17 @@ from gelda.errors import UserError, nearest
 from gelda.settings import AdapterConfig, GeneratorConfig, ProjectionConfig, SamplingConfig, Settings
 
 PROTOCOLS = ("longtail", "zero-shot", "few-shot")
+# Settings that say nothing under another protocol
+FITTING = {
+    "imbalance": ("longtail",),
+    "cut": ("longtail",),
+    "shot_borders": ("longtail",),
+    "target": ("zero-shot", "few-shot"),
+    "classes": ("zero-shot", "few-shot"),
+    "unlabelled": ("zero-shot", "few-shot"),
+    "keep": ("zero-shot",),
+    "shots": ("few-shot",),
+}
 # Settings of `gelda run` that a comparison has its own way of choosing, or cannot have on ready latents
 UNREAD = {
     "sampling": ("allocation", "allocation_factor", "weight", "filter", "kept_share"),

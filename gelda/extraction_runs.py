@@ -113,7 +113,7 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
                 revision=spec.revision(),
                 caution=spec.caution,
                 device=device,
-                dtype=_dtype(config.precision, device),
+                dtype=dtype_of(config.precision, device),
                 store=config.dtype,
                 batch_size=config.batch_size,
                 shard_size=config.shard_size,
@@ -160,7 +160,7 @@ class _Counted:
         self.recorder.advance(self.stage, done, f"{rate:.3g} a second" if self.encoded else "", self.before)
 
 
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
     """`auto` is bf16 on CUDA alone: elsewhere latents are worth their full precision."""
     name = "fp32" if precision == "auto" and device.type != "cuda" else precision
     return devices.resolve_precision(name, device)

@@ -54,9 +54,9 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
                     tasks[stage.name] = bars.add_task(stage.title, total=None, start=False, note="", mark=" ")
                 if stage.state == "waiting":
                     continue
-                note = _duration(stage.seconds)
+                note = duration(stage.seconds)
                 if stage.state == "running":
-                    left = f", about {_duration(stage.remaining)} left" if stage.remaining else ""
+                    left = f", about {duration(stage.remaining)} left" if stage.remaining else ""
                     note += f"{left}  {stage.message}"
                 elif stage.state == "reused":
                     note = "reused"
@@ -72,10 +72,13 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
         yield show
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """ "12 s", "34 min", "5.6 h", "7 days"."""
     if seconds < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"
 
 
 def _console() -> Console:
@@ -219,6 +222,6 @@ def print_extraction(result: Mapping[str, Any]) -> None:
         console.print(f"  All are listed under `skipped` in {escape(result['bank'])}/manifest.json.")
     if result["encoded"]:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
-        console.print(f"  {result['encoded']} items in {_duration(result['seconds'])}, {rate:.3g} a second.")
+        console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")
     if result["rows"] is not None:
         console.print(f"  Next: gelda layers {escape(result['bank'])}, or gelda compare.")

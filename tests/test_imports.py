@@ -90,11 +90,17 @@ shipping
 ablation
 executors
 sklearn
+extract_config
+extraction_runs
+plans
+plan_jobs
+plan_outlook
 cli_options
 cli_compare
 cli_layers
 cli_semantics
 cli_extract
+cli_plans
 cli
 __main__
 """.split()

@@ -376,6 +376,18 @@ def test_several_corpora_are_languages(tmp_path):
     assert source.decode(source.manifest.table["uri"].iloc[-1]).rate == 16_000
 
 
+def test_subdomains_that_lack_a_class_are_left_out_when_asked(tmp_path):
+    pictures(tmp_path, "day/ant/1.png", "day/bee/2.png", "night/ant/3.png")
+    assert open_source(tmp_path).manifest.subdomain_names == ("day", "night")
+    source = open_source(tmp_path, SourceOptions(complete=True))
+    assert source.manifest.subdomain_names == ("day",) and len(source.manifest) == 2
+    assert "Left out, since they lack one of the classes: night." in source.notes
+    (tmp_path / "day" / "bee" / "2.png").rename(tmp_path / "night" / "ant" / "4.png")
+    pictures(tmp_path, "dusk/bee/5.png")
+    with pytest.raises(UserError, match="Every subdomain lacks one of the classes"):
+        open_source(tmp_path, SourceOptions(complete=True))
+
+
 def test_forms_of_a_manifest(tmp_path):
     recordings(tmp_path, "wav/a.wav", "wav/b.wav")
     items = [item("a", "sad"), item("b", "happy")]

@@ -205,6 +205,12 @@ def test_per_class_confusion_and_per_subdomain():
     assert MADE["per_subdomain"]["gelda"] == pytest.approx([100, np.mean([60, 100])])
 
 
+def test_a_table_of_confusions_that_nobody_can_read_is_left_out(monkeypatch):
+    monkeypatch.setattr(report, "MOST_CONFUSED", 2)
+    found = build()
+    assert found["confusion"] == {} and found["per_class"] == MADE["per_class"]
+
+
 def test_fewer_than_five_seeds_are_said_to_be_too_few():
     assert any(note.startswith("2 seed(s) are too few") for note in MADE["notes"])
     assert MADE["notes"][-1] == "A note, 100 % true."

@@ -67,6 +67,7 @@ def assemble(raw: Raw, options: SourceOptions) -> Source:
             f"{raw.name}: none of its items can be used ({problems[0].item}: {problems[0].reason})."
         )
     _columns(rows, options, notes)
+    rows = _complete(rows, notes) if options.complete else rows
     grouped = bool((rows["group"] != rows["id"]).any())
     classes = class_names(rows["label"], raw.class_order, options, notes)
     subdomains = tuple(sorted(rows["subdomain"].unique()))
@@ -91,6 +92,17 @@ def assemble(raw: Raw, options: SourceOptions) -> Source:
     decode = source_decoder(raw.media, raw.root)
     source = Source(raw.name, raw.media, manifest, raw.root, decode, tuple(problems), (), grouped)
     return replace(source, notes=(*notes, *unlike(manifest), *find_leaks(source)))
+
+
+def _complete(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """The rows of subdomains that hold every class."""
+    found = rows.groupby("subdomain")["label"].nunique()
+    lacking = found.index[found < rows["label"].nunique()]
+    if len(lacking) == len(found):
+        raise UserError("Every subdomain lacks one of the classes: name fewer of them with classes.")
+    if len(lacking):
+        notes.append(f"Left out, since they lack one of the classes: {', '.join(lacking)}.")
+    return rows[~rows["subdomain"].isin(lacking)]
 
 
 def without(

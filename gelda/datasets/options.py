@@ -44,6 +44,9 @@ class SourceOptions(Options):
         description="Raw label → class, as a JSON file or a table; null leaves the label's items out.",
     )
     classes: tuple[str, ...] = Field((), title="Classes", description="Keep these only; empty keeps all.")
+    complete: bool = Field(
+        False, title="Complete subdomains", description="Leave out subdomains that lack one of the classes."
+    )
     class_names: str | None = Field(
         None, title="File of class names", description="One a line, for lists that number their classes."
     )
