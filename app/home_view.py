@@ -139,6 +139,12 @@ def _ways_on(run: runs.RunState | None) -> None:
                 changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
         if pressed:
             _attempt(lambda: jobs.start_demo("digits", **changed))
+        told = (
+            "Five emotions in six languages of synthetic speech (espeak-ng), each language left out in turn; "
+            "about four minutes."
+        )
+        if st.button("Or the demo of synthetic speech", type="tertiary", disabled=going, help=told):
+            _attempt(lambda: jobs.start_demo("speech"))
     with fourth:
         _new_comparison(going)
 

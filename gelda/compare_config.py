@@ -120,6 +120,14 @@ class CompareConfig(Settings):
 
 COMPARE_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    # `gelda demo speech`: six comparisons in minutes, so fewer seeds and trials, and one form of GeLDA.
+    "speech": {
+        "seeds": 2,
+        "taus": (1.0,),
+        "selection_seeds": 1,
+        "adapter": {"fm_layer": "auto"},
+        "generator": {"form": "plain", "steps": 300},
+    },
     # Every stage at its smallest: for tests and for a first look.
     "tiny": {
         "seeds": 2,

@@ -1,8 +1,7 @@
-"""`gelda demo speech`: synthetic speech, every language left out in turn, what each method recovers of its emotions."""
+"""`gelda demo speech`: synthetic speech, every language left out in turn, and what each method recovers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -19,7 +18,8 @@ from gelda.datasets import get
 from gelda.extract_config import ExtractConfig, resolve_extract
 from gelda.metrics import separability
 from gelda.ready import ReadyBank, open_bank
-from gelda.report import METHOD_TITLES, load_report
+from gelda.report import load_report
+from gelda.report_text import interval_text
 from gelda.runs import RunState
 
 NAME = "speech"
@@ -39,7 +39,7 @@ Watch = Callable[[RunState], AbstractContextManager[Any]]  # shows a run's progr
 
 
 def extraction() -> ExtractConfig:
-    """The demo's clips through its encoder; the bank's name says that they are synthetic, and what it depends on."""
+    """The clips through the encoder; the bank is named after what it depends on."""
     key = content_key(encoders.get(ENCODER).revision(), get(NAME).manifest().key())[:8]
     folder = runs.home() / "banks" / f"synthetic-speech-{ENCODER}-{key}"
     values = {"path": NAME, "encoder": ENCODER, "out": str(folder)}
@@ -88,24 +88,27 @@ def run(values: Mapping[str, Any], preset: str, watch: Watch) -> dict[str, Any]:
 def summary(bank: ReadyBank, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """UAR in % with its interval of each method, by language and as the mean over languages.
 
-    ahead: GeLDA − mean shift, paired. in_language: a linear probe that has labels of the language itself, on the
-    layer of the comparison, speakers held out: a ceiling, no method of the setting. The interval of a mean over
-    languages takes those of the languages, whose test items differ, as independent.
+    ahead: GeLDA − mean shift, paired. in-language: a linear probe that has labels of the language itself, on
+    the layer of the comparison, speakers held out: a ceiling, and no method of the setting. The interval of a
+    mean over languages takes those of the languages, whose test items differ, as independent.
     """
     methods = list(next(iter(reports.values()))["methods"])
     scores = {m: {lang: _plain(r["methods"][m]["uar"]) for lang, r in reports.items()} for m in methods}
     paired = {lang: r["paired"].get("mean-shift", {}).get("uar") for lang, r in reports.items()}
     ahead = {lang: _plain(value) for lang, value in paired.items() if value}
     ceiling = {lang: in_language(bank, lang, r) for lang, r in reports.items()}
+    spread = {**ahead, "mean": _mean(list(ahead.values()))} if ahead else {}
+    first, *others = (r["notes"] for r in reports.values())
     return {
         "format": FORMAT,
         "demo": NAME,
         "title": get(NAME).title,
         "caveat": get(NAME).caveat,
-        "notes": list(next(iter(reports.values()))["notes"]),
+        "headline": headline(spread),
+        "notes": [note for note in first if all(note in notes for notes in others)],
         "runs": {lang: r["run"] for lang, r in reports.items()},
         "uar": {m: {**by, "mean": _mean(list(by.values()))} for m, by in scores.items()},
-        "ahead": {**ahead, "mean": _mean(list(ahead.values()))} if ahead else {},
+        "ahead": spread,
         CEILING: {**ceiling, "mean": float(np.mean(list(ceiling.values())))},
         "seconds": round(sum(sum(r["seconds"].values()) for r in reports.values()), 1),
     }
@@ -127,31 +130,18 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mean(values: list[dict[str, Any]]) -> dict[str, Any]:
     mean = float(np.mean([v["mean"] for v in values]))
-    half = [(v["ci95"][1] - v["ci95"][0]) / 2 if None not in v["ci95"] else math.nan for v in values]
-    width = float(np.sqrt(np.sum(np.square(half)))) / len(values)
-    return {"mean": mean, "ci95": [mean - width, mean + width]}
+    ends = np.array([v["ci95"] for v in values], dtype=float)  # None, of one seed, becomes NaN
+    half = float(np.sqrt(np.sum((ends[:, 1] - ends[:, 0]) ** 2))) / 2 / len(values)
+    return {"mean": mean, "ci95": [mean - half, mean + half]}
 
 
-def rows(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """The table's rows: a method's title and "52.3 ± 4.1" for every language and the mean."""
-    made = [(METHOD_TITLES.get(m, m), [_cell(v) for v in by.values()]) for m, by in found["uar"].items()]
-    return [*made, ("In-language (ceiling)", [f"{value:.1f}" for value in found[CEILING].values()])]
-
-
-def _cell(value: Mapping[str, Any], signed: bool = False) -> str:
-    low, high = value["ci95"]
-    text = f"{value['mean']:{'+' if signed else ''}.1f}"
-    return text if low is None or math.isnan(low) else f"{text} ± {(high - low) / 2:.1f}"
-
-
-def headline(found: Mapping[str, Any]) -> str:
+def headline(ahead: Mapping[str, Any]) -> str:
     """GeLDA beside mean shift over all languages."""
-    if not found["ahead"]:
+    if not ahead:
         return "No comparison of GeLDA with mean shift was asked for."
-    mean = found["ahead"]["mean"]
-    low, high = mean["ci95"]
-    noise = "" if low > 0 or high < 0 else ", inside the noise"
+    low, high = ahead["mean"]["ci95"]
+    noise = ", inside the noise" if low <= 0 <= high else ""
     return (
-        f"GeLDA against mean shift, mean over {len(found['ahead']) - 1} languages: {_cell(mean, True)} points of "
-        f"UAR (95 %{noise})."
+        f"GeLDA against mean shift, mean over {len(ahead) - 1} languages of synthetic speech: "
+        f"{interval_text(ahead['mean'], signed=True)} points of UAR (95 % interval{noise})."
     )

@@ -85,6 +85,7 @@ compare
 compare_runs
 layer_study
 extraction_runs
+speech_demo
 jobs
 shipping
 ablation
@@ -101,6 +102,7 @@ cli_layers
 cli_semantics
 cli_extract
 cli_plans
+cli_speech
 cli
 __main__
 """.split()

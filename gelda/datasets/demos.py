@@ -93,8 +93,8 @@ DATASETS: dict[str, DatasetSpec] = {
     "speech": DatasetSpec(
         title="Synthetic speech, five emotions in six languages",
         note="1 200 clips of synthetic speech (espeak-ng): emotions by prosody, eight voices a language.",
-        caveat="This is synthetic speech (espeak-ng). How each language speaks an emotion is invented, so figures on it "
-        "say nothing about people.",
+        caveat="This is synthetic speech (espeak-ng), and how a language speaks an emotion is invented: "
+        "figures on it say nothing about people.",
         manifest=_speech("manifest"),
         read=_speech("read"),
         class_attributes=_speech("emotion_attributes"),

@@ -1,9 +1,9 @@
-"""The speech demo's clips: synthetic speech by espeak-ng, five emotions in six languages by eight voices each.
+"""The speech demo's clips: synthetic speech by espeak-ng, five emotions in six languages, eight voices each.
 
-`assets/speech` holds one Ogg (Opus, 16 kHz, mono) a language and `index.csv`, a row a clip: language, voice, emotion, text,
-uri (`de.ogg#t=1.25,3.5`). How they were spoken is in `speech_style`, what was said in `speech_texts`; both are
-rebuilt by `python -m gelda.datasets.speech_synthesis`. espeak-ng is GPL-3.0-or-later, which covers the program and
-not the sound it makes; the clips are Apache-2.0, as GeLDA.
+`assets/speech` holds one Ogg (Opus, 16 kHz, mono) a language and `index.csv`, a row a clip: language, voice,
+emotion, text, uri (`de.ogg#t=1.25,3.5`). How they are spoken is in `speech_style`, what is said in
+`speech_texts`; `python -m gelda.datasets.speech_synthesis` makes them again. espeak-ng is GPL-3.0-or-later,
+which covers the program and not the sound it makes; the clips are Apache-2.0, as GeLDA.
 """
 
 from __future__ import annotations

@@ -1,33 +1,49 @@
-"""How the speech demo's emotions are spoken: a table of prosody by emotion, language, speaker and clip.
+"""How the speech demo's emotions are spoken: prosody by emotion, language, speaker and clip.
 
-`CORRELATES` is what an emotion does to neutral speech. Directions are the literature's; sizes are ours, within
-what a formant synthesiser can do: Murray and Arnott (*J. Acoust. Soc. Am.* 93, 1993, table of human vocal emotion
-effects: anger slightly faster, pitch very much higher, range much wider, louder; happiness much higher and much
-wider, rising; sadness slower, lower, narrower, softer, falling; fear much faster, very much higher); Banse and
-Scherer (*J. Personality and Social Psychology* 70, 1996: hot anger and elation high in pitch and energy, anger
-strong above 1 kHz, sadness low in pitch and energy and weak in high frequencies); Juslin and Laukka (*Psychological
-Bulletin* 129, 2003, review of 104 studies: the same directions, with sound level, high-frequency energy, contour
-and irregularity: fear irregular, soft and little varied in pitch, where Murray and Arnott have a wide range, so
-that the range is left alone here); Burkhardt and Sendlmeier (*ISCA Workshop on Speech and Emotion*, 2000: by formant
-synthesis, joy is heard in range, rate and rising stresses, fear in height, rate and falsetto, anger in tense
-phonation, sadness in breathiness and tremor); Schröder (*Eurospeech*, 2001, review of such synthesis rules).
+`CORRELATES` is what an emotion does to neutral speech. Directions are the literature's, sizes are ours,
+within what a formant synthesiser can do:
 
-**`STYLE` is invented.** It says how strongly each language uses each correlate of each emotion: 1 as in `CORRELATES`,
-0 not at all, negative the other way. No study was turned into numbers, and no people speaks like this. It exists
-because an emotion that is one constant shift in every language would be learned by moving latents by a mean, and
-the demo would answer itself. Which cues carry an emotion does differ between languages and cultures (Scherer,
-Banse and Wallbott, *J. Cross-Cultural Psychology* 32, 2001; Pell et al., *J. Phonetics* 37, 2009), but not as here.
-The rows were written language by language before any language vector was looked at, so that relatives do not
-go together: German anger is loud, tense and low, English anger as in the textbook; Italian anger lies in height
-and range, Spanish anger in rate; Polish anger is slow and clipped, with pauses; Turkish anger is high, even and
-slow. Joy is wide and rising in English, German and Turkish, loud and falling in Italian, fast and level in Polish, soft and
-fast in Spanish. Sadness is slow and low in German and English, breathy without slowing in Polish, high and
-plaintive in Italian, trembling in Turkish, only monotone and quiet in Spanish. Fear is high and fast in English and Italian, frozen
-(slow, low, halting) in Polish, whispered in Spanish, fast and quiet in German, loud and panicking in Turkish.
+- Murray and Arnott (*J. Acoust. Soc. Am.* 93, 1993, table of human vocal emotion effects): anger slightly
+  faster, very much higher, much wider in pitch, louder; happiness much higher and wider, louder, rising;
+  sadness slower, lower, narrower, softer, falling; fear much faster, very much higher.
+- Banse and Scherer (*J. Personality and Social Psychology* 70, 1996): hot anger and elation high in pitch
+  and energy, anger strong in high frequencies; sadness low in pitch and energy and weak in high frequencies.
+- Juslin and Laukka (*Psychological Bulletin* 129, 2003, a review): the same directions for rate, level, high
+  frequencies, pitch and contour; fear irregular, soft and little varied in pitch, where Murray and Arnott
+  have a wide range, so that fear leaves the range alone here.
+- Burkhardt and Sendlmeier (*ISCA Workshop on Speech and Emotion*, 2000): what listeners take for joy, anger,
+  fear and sadness in formant synthesis (range and rising contour; tense phonation; height and rate; breath
+  and tremor).
+- Schröder (*Eurospeech*, 2001): a review of such rules. Pauses in anger (clipped words) are our addition.
 
-On top come a manner of neutral speech in each language (`MANNER`, invented too), speakers' habits and what
-varies from clip to clip, all drawn by fixed seeds. The sizes of `HABIT` and `TAKE` and the table were judged by three figures alone,
-the recall of cross-entropy, mean shift and training in the language itself; no diffusion model was run before they were fixed.
+**`STYLE` is invented.** It says how strongly a language uses each correlate: 1 as in `CORRELATES`, 0 not at
+all, below 0 the other way. No study was turned into numbers, and nobody's language is described. The reason
+for it: an emotion that is one shift in every language would be learned by adding a mean, and the demo would
+answer itself. That the cues of an emotion differ between languages and cultures is known (Scherer, Banse and
+Wallbott, *J. Cross-Cultural Psychology* 32, 2001; Pell et al., *J. Phonetics* 37, 2009); how they differ
+here is made up:
+
+- English: joy fast and wide, hardly higher; sadness low and level, hardly slower; anger slow, clipped, wide
+  and loud; fear fast, high and soft.
+- German: joy unhurried, wide and rising; sadness slow and very low; anger loud, tense, low and falling; fear
+  fast and quiet.
+- Polish: joy very fast, high and level; sadness breathy without slowing; anger slow, clipped and tense; fear
+  frozen (slow, low, halting, trembling).
+- Italian: joy loud and falling; sadness high, slow and plaintive; anger high and wide without force; fear
+  fast, high and shrill.
+- Spanish: joy fast, breathy and soft; sadness level and quiet; anger by rate; fear whispered.
+- Turkish: joy high, rising and unhurried; sadness trembling and halting; anger high, even and slow; fear
+  loud.
+
+The rows were written by hand before any vector of a language (typology, text, latents) was looked at, so
+they are no function of one, and relatives do not go together. The table was judged by three figures alone,
+on log-mel statistics: the recall of cross-entropy, of mean shift, and of training in the language itself. It
+was changed twice for them: the first English row was nearly `CORRELATES` itself, in which mean shift beat
+training in the language; then rows were drawn further apart where a language's own emotions were hard to
+tell. No diffusion model had been run on any version, and nothing was changed since.
+
+On top come a manner of neutral speech in each language (`MANNER`, invented too), speakers' habits, and what
+varies from clip to clip, all drawn by fixed seeds.
 """
 
 from __future__ import annotations
@@ -62,8 +78,8 @@ VARIANTS = (
 TRACTS = (0.90, 0.94, 0.98, 1.02, 1.06, 1.10)  # formants of a variant are scaled anew in each language
 
 AXES = ("rate", "pitch", "range", "level", "tilt", "pauses", "tremor", "breath", "contour")
-# log of speed, semitones, log of pitch range, dB, dB above 1 kHz, 10 ms between words, % of time warped at 6 Hz,
-# noise in units of −20 dB, semitones by which the last words are higher
+# log of speed; semitones; log of pitch range; dB; dB above 1 kHz; 10 ms between words; % by which time runs
+# unevenly; noise, 1 = 20 dB below the voice; semitones by which the last words are higher
 CORRELATES: Mapping[str, tuple[float, ...]] = {
     "neutral": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     "happiness": (0.12, 4.0, 0.6, 3.0, 3.0, 0.0, 0.0, 0.1, 3.0),

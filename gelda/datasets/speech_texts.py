@@ -1,7 +1,7 @@
 """The speech demo's sentences: everyday statements without feeling, the same forty in six languages.
 
-Written for GeLDA (Apache-2.0, as the rest). Speaker k of a language says the sentences k, k + 8, …, k + 32, so that whoever
-holds speakers apart holds texts apart.
+Written for GeLDA (Apache-2.0, as the rest). Speaker k of a language says the sentences k, k + 8, …, k + 32,
+so that whoever holds speakers apart holds texts apart.
 """
 
 from __future__ import annotations
