@@ -130,11 +130,11 @@ def forest_title(own: pd.DataFrame, reference: str) -> str:
         said[words.verdict(pair)].append(name or words.METRICS.get(row["metric"], row["metric"]))
     parts = []
     if said["ahead"]:
-        parts.append(f"ahead of {reference} on {_and(said['ahead'])}")
+        parts.append(f"ahead of {reference} on {words.listed(said['ahead'])}")
     if said["behind"]:
-        parts.append(f"behind {reference} on {_and(said['behind'])}")
+        parts.append(f"behind {reference} on {words.listed(said['behind'])}")
     if said["inside the noise"]:
-        parts.append(f"inside the noise on {_and(said['inside the noise'])}")
+        parts.append(f"inside the noise on {words.listed(said['inside the noise'])}")
     return f"GeLDA is {', '.join(parts)}" if parts else f"Paired differences to {reference}"
 
 
@@ -282,10 +282,6 @@ def stratified(points: pd.DataFrame, rows: np.ndarray, limit: int = PLAIN_LIMIT)
 def _log_ticks(low: float, high: float) -> list[int]:
     every = [m * 10**p for p in range(0, 7) for m in (1, 2, 5)]
     return [t for t in every if low / 1.3 <= t <= high * 1.3]
-
-
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 __all__ = ["LIMIT", "config", "confusion", "forest", "gain_by_size", "plain_map", "seconds", "stratified"]

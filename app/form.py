@@ -11,6 +11,8 @@ import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from app import widgets
+from gelda import jobs
 from gelda.allocation import ALLOCATIONS
 from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
@@ -55,16 +57,17 @@ def settings(
     defaults: BaseModel,
     many: dict[str, Sequence[str]] | None = None,
     prefix: str = "set",
+    across: int = 2,
 ) -> dict[str, Any]:
     """Draw a widget for each dotted setting of a config; returns only what differs from `defaults`, nested.
 
     `many` gives the options of settings that hold several names.
     """
     changed: dict[str, Any] = {}
-    halves = st.columns(2, gap="medium")
+    columns = st.columns(across, gap="medium")
     for place, name in enumerate(names):
         field, default = _field(defaults, name)
-        with halves[place % 2]:
+        with columns[place % across]:
             value = _widget(name, field, default, (many or {}).get(name), f"{prefix}.{name}")
         if value != default:
             *sections, last = name.split(".")
@@ -75,12 +78,40 @@ def settings(
     return changed
 
 
-def comparison(prefix: str = "compare") -> dict[str, Any]:
+def start_comparison(label: str, bank: str = "", disabled: bool = False, **look: Any) -> str | None:
+    """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
+    prefix = f"compare-{bank}" if bank else "compare"
+    with st.popover(label, **look):
+        values = comparison(prefix, bank)
+        wrong = problem(values)
+        if wrong:
+            st.warning(wrong)
+        idle = disabled or bool(wrong) or not values["bank"]
+        pressed = st.button("Compare", type="primary", disabled=idle, key=f"{prefix}.start")
+        if not bank:
+            widgets.note(
+                "A bank folder, or a file of latents: z_&lt;layer&gt;, y, class_names and, for a transfer, "
+                "subdomain and subdomain_names."
+            )
+        if disabled:
+            widgets.note("A run is going: this one can be started when it has finished.")
+        if not pressed:
+            return None
+        try:
+            with st.spinner("Reading the latents"):
+                return jobs.start_comparison(values)
+        except UserError as error:
+            st.warning(str(error))
+            return None
+
+
+def comparison(prefix: str = "compare", bank: str = "") -> dict[str, Any]:
     """The form of a new comparison: bank, protocol, what the protocol needs; what is to be started."""
     fields = CompareConfig.model_fields
     bank = st.text_input(
-        "Latents", key=f"{prefix}.bank", placeholder="/path/to/latents.npz", help=fields["bank"].description
-    )
+        "Latents", bank, key=f"{prefix}.bank", placeholder="/path/to/latents.npz",
+        help=fields["bank"].description,
+    )  # fmt: skip
     protocol = st.segmented_control(
         "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
         required=True, help=fields["protocol"].description,
@@ -151,17 +182,22 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
         return st.selectbox(
             label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
         )
+    kinds = get_args(field.annotation)
     if isinstance(default, str):
-        return st.text_input(label, default, help=words, key=key).strip()
+        text = st.text_input(label, default, help=words, key=key).strip()
+        return text or (None if type(None) in kinds else "")
+    if isinstance(default, dict):
+        lines = "\n".join(f"{name} = {value or ''}" for name, value in default.items())
+        return _pairs(st.text_area(label, lines, help=f"{words} One a line: name = value.", key=key))
     if isinstance(default, tuple):
-        lines = get_args(field.annotation)[0] is str
-        text = ("\n" if lines else ", ").join(map(str, default))
-        text = (st.text_area if lines else st.text_input)(label, text, help=words, key=key)
-        parts = [part.strip() for part in (text.splitlines() if lines else text.split(","))]
-        return tuple(part if lines else _read(part) for part in parts if part)
+        one_a_line = kinds[0] is str
+        text = ("\n" if one_a_line else ", ").join(map(str, default))
+        text = (st.text_area if one_a_line else st.text_input)(label, text, help=words, key=key)
+        parts = [part.strip() for part in (text.splitlines() if one_a_line else text.split(","))]
+        return tuple(part if one_a_line else _read(part) for part in parts if part)
     if get_origin(field.annotation) in (Union, UnionType):
         text = st.text_input(label, "" if default is None else str(default), help=words, key=key).strip()
-        return _read(text) if text else None
+        return None if not text else text if set(kinds) == {str, type(None)} else _read(text)
     low, high = _bounds(field)
     step: Any = 1 if isinstance(default, int) else 0.1
     kind = type(default)
@@ -174,6 +210,11 @@ def _widget(name: str, field: FieldInfo, default: Any, many: Sequence[str] | Non
         help=words,
         key=key,
     )
+
+
+def _pairs(text: str) -> dict[str, str | None]:
+    rows = [line.split("=", 1) for line in text.splitlines() if "=" in line]
+    return {key.strip(): value.strip() or None for key, value in rows}
 
 
 def _read(text: str) -> Any:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from app import words
 from gelda import media
 from gelda.datasets import source_decoder
 from gelda.errors import UserError
 
 DRAWN, SMALL, LARGE = 32, 64, 208  # pixels: drawn digits as they are; a file's on the map and in the strip
+LETTERS = 280  # of a text
 PLAYED = 20.0  # seconds of a clip that are played
 INK = (78, 134, 198)  # of a spectrogram, on light and on dark
 THINGS = {"image": "image", "audio": "clip", "text": "text"}
@@ -81,6 +83,33 @@ def sheet(meta: dict[str, Any], uris: Sequence[str]) -> tuple[np.ndarray, np.nda
         except UserError:
             continue  # a file that is gone: its point has no picture, and the selection says why
     return np.asarray(found, np.uint8).reshape(-1, side, side, 3), np.asarray(places, np.int64)
+
+
+def draw(found: Sequence[tuple[Shown, str, bool]], meta: dict[str, Any], across: int) -> None:
+    """Items with a caption each, dashed where they stand in for another; clips as players in columns."""
+    if kind(meta) != "audio":
+        size = "" if "media" not in meta else " texts" if kind(meta) == "text" else " large"
+        st.html(f'<div class="strip{size}">{"".join(_figure(*one) for one in found)}</div>')
+        return
+    columns = st.columns(across, gap="medium")
+    for place, one in enumerate(found):
+        with columns[place % across]:
+            st.html(f'<div class="strip sound">{_figure(*one)}</div>')
+            if one[0].sound:
+                st.audio(one[0].sound, format="audio/wav", alt=one[1])
+
+
+def _figure(item: Shown, caption: str, made: bool) -> str:
+    """One item as HTML: its picture or its text, or the sentence that says why there is neither."""
+    if item.problem:
+        body = f'<p class="missing">{words.safe(item.problem)}</p>'
+    elif item.picture:
+        body = f'<img alt="{words.safe(caption)}" src="{item.url}">'
+    else:
+        body = f"<blockquote>{words.safe(item.text[:LETTERS])}</blockquote>"
+    more = f"<br>{words.safe(item.text)}" if item.sound and item.text else ""
+    own = "made" if made else "real"
+    return f'<figure class="{own}">{body}<figcaption>{words.safe(caption)}{more}</figcaption></figure>'
 
 
 def _webp(pixels: np.ndarray, lossless: bool = True) -> bytes:

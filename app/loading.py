@@ -150,7 +150,7 @@ def first_run(asked: str | None) -> runs.RunState | None:
     """The finished run a visitor sees first: the one asked for, else the newest with a map that can carry a
     claim (five seeds), else a shipped one, else any."""
     known = [*runs.list_runs(), *runs.shipped_runs()]
-    done = [state for state in known if state.status == "done" and not state.extraction]
+    done = [state for state in known if state.status == "done" and state.reported]
     asked_for = (state for state in done if state.id == asked)
     mapped = [state for state in done if not state.comparison]
     telling = (state for state in mapped if state.shipped or len(report_of(state.path)["seeds"]) >= 5)

@@ -15,6 +15,8 @@ st.set_page_config(page_title="GeLDA", layout="wide")
 page = st.navigation(
     [
         st.Page(ROOT / "pages" / "home.py", title="Home", default=True),
+        st.Page(ROOT / "pages" / "data.py", title="Data"),
+        st.Page(ROOT / "pages" / "latents.py", title="Latents"),
         st.Page(ROOT / "pages" / "explore.py", title="Explore"),
         st.Page(ROOT / "pages" / "results.py", title="Results"),
     ],

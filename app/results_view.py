@@ -137,7 +137,7 @@ def _forest(report: dict[str, Any]) -> None:
     show(charts.forest(frame, st.context.theme.type), "differences")
 
 
-def show(figure: Any, name: str) -> None:
+def show(figure: Any, name: str, on_select: Any = "ignore") -> None:
     """A chart with its export button and its title for screen readers."""
     st.plotly_chart(
         figure,
@@ -145,6 +145,8 @@ def show(figure: Any, name: str) -> None:
         config=charts.config(name),
         key=f"chart-{name}",
         alt=words.plain(figure.layout.title.text),
+        on_select=on_select,
+        selection_mode="points",
     )
 
 

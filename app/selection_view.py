@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import items, loading, state, widgets, words
+from app import charts, items, loading, state, widgets, words
 from gelda import report, runs
 
 STRIP = 14  # items shown
 MOST = {"audio": 8}  # or so many of a kind that takes room
 ACROSS = 4  # players in a row
-LETTERS = 280  # of a text
 TABLE = 2_000  # rows of the table on the page; exports hold all of them
 
 
@@ -98,45 +97,18 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
         figures = [(r, f"{cell(r)}, at {far:.1f}", True) for r, far in pairs if r >= 0]
     else:
         most = MOST.get(items.kind(meta), STRIP)
-        chosen = rows[:: max(1, len(rows) // most)][:most]
+        chosen = charts.stratified(points, rows, most)
         for row in chosen:
             if not synthetic[row]:
                 figures.append((row, cell(row), False))
             elif near[row, 0] >= 0:
                 figures.append((near[row, 0], f"{cell(near[row, 0])}, near a latent for {cell(row)}", True))
-        said = f"{len(chosen)} of {len(rows)}, evenly spread. " if len(chosen) < len(rows) else ""
+        said = f"{len(chosen)} of {len(rows)}, spread over the cells. " if len(chosen) < len(rows) else ""
         if synthetic[chosen].any():
             said += f"Dashed: the real {thing} that is nearest to a synthetic latent."
         widgets.note(said)
     shown = [(items.shown(meta, points["uri"].iloc[row]), caption, made) for row, caption, made in figures]
-    (_players if items.kind(meta) == "audio" else _strip)(shown, meta)
-
-
-def _strip(shown: Sequence[tuple[items.Shown, str, bool]], meta: dict[str, Any]) -> None:
-    size = "" if "media" not in meta else " large"
-    st.html(f'<div class="strip{size}">{"".join(_figure(*one) for one in shown)}</div>')
-
-
-def _players(shown: Sequence[tuple[items.Shown, str, bool]], meta: dict[str, Any]) -> None:
-    columns = st.columns(ACROSS, gap="medium")
-    for place, (item, caption, made) in enumerate(shown):
-        with columns[place % ACROSS]:
-            st.html(f'<div class="strip sound">{_figure(item, caption, made)}</div>')
-            if item.sound:
-                st.audio(item.sound, format="audio/wav")
-
-
-def _figure(item: items.Shown, caption: str, made: bool) -> str:
-    """One item as HTML: its picture or its text, or the sentence that says why there is neither."""
-    if item.problem:
-        body = f'<p class="missing">{words.safe(item.problem)}</p>'
-    elif item.picture:
-        body = f'<img alt="{words.safe(caption)}" src="{item.url}">'
-    else:
-        body = f"<blockquote>{words.safe(item.text[:LETTERS])}</blockquote>"
-    more = f"<br>{words.safe(item.text)}" if item.sound and item.text else ""
-    kind = "made" if made else "real"
-    return f'<figure class="{kind}">{body}<figcaption>{words.safe(caption)}{more}</figcaption></figure>'
+    items.draw(shown, meta, ACROSS)
 
 
 def _exports(run: runs.RunState, table: pd.DataFrame) -> None:

@@ -87,6 +87,13 @@ def carry(name: str, text: str) -> None:
     st.session_state.setdefault(_CARRIED, {})[name] = text
 
 
+def drop(*names: str) -> None:
+    """Forget fields wherever they are held, so that they start from their defaults."""
+    for name in names:
+        st.session_state.pop(name, None)
+        st.session_state.get(_CARRIED, {}).pop(name, None)
+
+
 def carried(name: str) -> str | None:
     """What another page handed over, as text."""
     return st.session_state.get(_CARRIED, {}).get(name)

@@ -77,6 +77,11 @@ def note(text: str) -> None:
     st.html(f'<p class="note">{text}</p>')
 
 
+def bullets(texts: Sequence[str]) -> None:
+    """A list of sentences; names in them may come from files."""
+    st.html(f"<ul>{''.join(f'<li>{words.safe(text)}</li>' for text in texts)}</ul>")
+
+
 def figure_block(what: str, value: str, unit: str, how: str) -> None:
     """One large number, what it is, and how to read it."""
     st.html(
@@ -95,7 +100,7 @@ def run_picker(
     With `maps`, runs that keep no points are left out of the list, but the one that was asked for.
     """
     known = [*runs.list_runs(), *runs.shipped_runs()]
-    done = [r for r in known if r.status == "done" and not r.extraction]
+    done = [r for r in known if r.status == "done" and r.reported]
     asked = st.query_params.get("run")
     wanted = asked or state.carried("run")
     found = [r for r in done if r.mapped or not maps or r.id == wanted]

@@ -24,6 +24,7 @@ MEANINGS = {
     "unseen": "accuracy where a class has no real training sample under a condition",
     "overall": "accuracy over all items",
 }
+NOUNS = {"image": "picture", "audio": "clip", "text": "text", "": "item"}
 STATUS = {
     "queued": "waiting to start",
     "running": "running",
@@ -94,12 +95,30 @@ def article(noun: str) -> str:
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:
-    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}".replace(",", "\u202f")
+    return f"{thousands(number_of)} {noun if number_of == 1 else plural or noun + 's'}"
+
+
+def thousands(number_of: int) -> str:
+    """A whole number in groups of three."""
+    return f"{number_of:,}".replace(",", "\u202f")
 
 
 def axis(run: Any) -> str:
     """What a run calls its subdomains: the digits' are writing conditions."""
     return "subdomain" if run.comparison else "condition"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= large:
+            return f"{count / large:.3g} {unit}"
+    return f"{count:.0f} bytes"
 
 
 def ago(stamp: str) -> str:

@@ -13,7 +13,6 @@ from gelda.errors import UserError
 
 WINDOW = 8  # batches of sound or text that are sorted by length together
 WINDOW_BYTES = 256 * 2**20  # and how much of them waits at most
-BATCH_SAMPLES = 30 * 16_000  # a clip, padding included, that a full batch of sound has room for
 
 
 def encoded(
@@ -21,11 +20,10 @@ def encoded(
 ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
     """(places, {layer: [B, D]}) a batch; one is given out when the next has been launched on the device."""
     images = encoder.media == "image"
-    room = size * BATCH_SAMPLES if encoder.media == "audio" else float("inf")
     before = None
     for window in _windows(items, images, size):
         lengths = [0 if images else len(item) for _, item in window]
-        for positions in batches(lengths, size, encoder.even, room):
+        for positions in batches(lengths, size, encoder.even):
             inputs: Any = [window[i][1] for i in positions]
             try:
                 if images:
@@ -57,17 +55,16 @@ def _windows(items: Iterable[tuple[int, Any]], images: bool, size: int) -> Itera
         yield window
 
 
-def batches(lengths: Sequence[int], batch_size: int, even: bool, room: float) -> list[list[int]]:
+def batches(lengths: Sequence[int], batch_size: int, even: bool) -> list[list[int]]:
     """Positions in batches of like length, longest first: what does not fit the device is known at once.
 
-    even: one length a batch. room: of a batch, in units of length, padding included.
+    even: one length a batch.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])  # stable: equals keep their order
     result: list[list[int]] = []
     for i in order:
-        longest = lengths[result[-1][0]] if result else 0
-        full = not result or len(result[-1]) == batch_size or longest * (len(result[-1]) + 1) > room
-        if full or (even and lengths[i] != longest):
+        full = not result or len(result[-1]) == batch_size
+        if full or (even and lengths[i] != lengths[result[-1][0]]):
             result.append([])
         result[-1].append(i)
     return result

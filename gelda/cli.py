@@ -150,9 +150,7 @@ def report(
     from gelda.report_text import render
 
     if run_id == "latest":
-        finished = [
-            s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done" and not s.extraction
-        ]
+        finished = [s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done" and s.reported]
         if not finished:
             raise UserError("There is no finished run yet: start one with `gelda demo`.")
         path = finished[0].path
@@ -308,21 +306,22 @@ def _check(config: Any) -> None:
 
 def _shown(work: Callable[[Any], dict[str, Any]], state: Any, json_file: Path | None) -> None:
     """Do a run's work with its progress on the terminal, then print its report."""
-    from gelda import terminal
+    from gelda import runs, terminal
 
     with terminal.progress(state) as listener:
         result = work(listener)
-    (terminal.print_extraction if state.extraction else terminal.print_report)(result)
+    shown = {runs.EXTRACTION: terminal.print_extraction, runs.PROBE: terminal.print_probe}
+    shown.get(state.demo, terminal.print_report)(result)
     if json_file:
         from gelda.artifacts import write_json
 
         write_json(json_file, result)
-        typer.echo(f"{'Result' if state.extraction else 'Report'} written to {json_file}.")
+        typer.echo(f"{'Report' if state.reported else 'Result'} written to {json_file}.")
 
 
 def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
     """The work of a run that is to go on; what is broken or too new is refused and left as it is."""
-    from gelda import compare_runs, extraction_runs, pipeline, runs
+    from gelda import compare_runs, extraction_runs, layer_probe, pipeline, runs
     from gelda.config import resolve_config
     from gelda.extract_config import resolve_extract
 
@@ -334,6 +333,8 @@ def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
         raise UserError(state.error)
     if state.comparison:
         return lambda listener: compare_runs.resume(state, listener)
+    if state.probe:
+        return lambda listener: layer_probe.execute(state, listener)
     if state.extraction:
         extraction = resolve_extract(runs.read_spec(state.path))
         return lambda listener: extraction_runs.execute(extraction, state, listener)

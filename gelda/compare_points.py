@@ -23,7 +23,8 @@ from gelda.seeds import numpy_generator
 from gelda.workbench import Workbench, protocol_seed
 
 DRAWN = ("gelda", "gelda-paper")  # arms whose synthetic latents are drawn
-LIMITS = {"train": 10_000, "test": 4_000, "synthetic": 6_000}  # points of a kind (of an arm) at most
+# points of a kind (of an arm) at most: placing one on a map costs 4 ms at width 1280
+LIMITS = {"train": 8_000, "test": 2_000, "synthetic": 4_000}
 NUMBERS = 400_000_000  # of all layers' latents together (fp16: 0.8 GB); with more, the limits shrink
 FLOOR = 1_000  # but not below
 KINDS = {"train": "training items", "test": "held-out items", "synthetic": "synthetic latents"}
@@ -114,9 +115,11 @@ def _meta(
     groups = {
         name: [episode.classes.index(c) for c in members] for name, members in class_groups(episode).items()
     }
+    why = "chosen by validation" if bench.config.adapter.fm_layer == "auto" else "as set"
     aligned = choice.settings.get("gelda", {}).get("form") == "aligned"
     told = [
         f"Seed {episode.seed}" + (", first rotation." if episode.target is not None else "."),
+        *([bank.note] if bank.note else []),
         *notes,
         *(["GeLDA's heads see these latents after subdomain normalisation."] if aligned and made else []),
         *(
@@ -136,7 +139,7 @@ def _meta(
         "display_seed": episode.seed,
         "fm_layer": choice.layer,
         "adapter_layer": choice.adapter_layer,
-        "layer_reason": f"Encoder layer {choice.layer}: chosen by validation, or as set.",
+        "layer_reason": f"Encoder layer {choice.layer}, {why}.",
         "layer_scores": choice.scores["layer"],
         "media": bank.media,
         "root": bank.root,

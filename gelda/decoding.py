@@ -34,29 +34,34 @@ def decoded(
 ) -> Generator[Any, None, None]:
     """`prepare(decode(uri))` of every uri in order, or an `Unreadable`; memory does not grow with `uris`.
 
-    workers: spawned processes, which need both functions picklable; 0 decodes here. They end with the
-    process that started them, even where it is killed.
+    workers: spawned processes, which need both functions picklable; 0 decodes here, as is done until one has
+    started. They end with the process that started them, even where it is killed.
     """
     if workers == 0:
         yield from (_one(decode, prepare, uri) for uri in uris)
         return
     spawn = multiprocessing.get_context("spawn")  # a forked child with torch deadlocks
-    with ProcessPoolExecutor(workers, spawn, _start, (decode, prepare)) as pool:
-        waiting: deque[Future[list[Any]]] = deque()
-        try:
-            for start in range(0, len(uris), CHUNK):
-                waiting.append(pool.submit(_chunk, list(uris[start : start + CHUNK])))
-                if len(waiting) > AHEAD * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
+    pool = ProcessPoolExecutor(workers, spawn, _start, (decode, prepare))
+    waiting: deque[Future[list[Any]]] = deque()
+    first = 0
+    try:
+        started = [pool.submit(_nothing) for _ in range(workers)]
+        while first < len(uris) and not started[0].done():  # workers import for seconds
+            yield _one(decode, prepare, uris[first])
+            first += 1
+        for start in range(first, len(uris), CHUNK):
+            waiting.append(pool.submit(_chunk, list(uris[start : start + CHUNK])))
+            if len(waiting) > AHEAD * workers:
                 yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "A decode worker was ended by the system, most often for lack of memory: run this again with "
-                "fewer --workers; finished shards are kept."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A decode worker was ended by the system, most often for lack of memory: run this again with "
+            "fewer --workers; finished shards are kept."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start(decode: Callable[[str], Any], prepare: Callable[[Any], Any]) -> None:
@@ -66,6 +71,10 @@ def _start(decode: Callable[[str], Any], prepare: Callable[[Any], Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if torch := sys.modules.get("torch"):  # its threads would fight for the cores with the other workers
         torch.set_num_threads(1)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _end_with_parent() -> None:

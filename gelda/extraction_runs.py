@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
                 store=config.dtype,
                 batch_size=config.batch_size,
                 shard_size=config.shard_size,
-                workers=_workers(config.workers, source),
+                workers=_workers(config.workers, source, device),
                 max_skipped=config.max_skipped,
                 part=config.part,
                 progress=counted,
@@ -127,7 +128,8 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
             "bank": config.out,
             "rows": None if bank is None else len(bank),
             "skipped": [] if bank is None else bank.info["skipped"],
-            "problems": len(source.problems),
+            "problems": [asdict(problem) for problem in source.problems],
+            "notes": list(source.notes),
             "caution": spec.caution,
             "encoded": counted.encoded,
             "seconds": stage.seconds,
@@ -167,9 +169,11 @@ def dtype_of(precision: str, device: torch.device) -> torch.dtype:
     return devices.resolve_precision(name, device)
 
 
-def _workers(asked: int | None, source: Source) -> int:
+def _workers(asked: int | None, source: Source, device: torch.device) -> int:
+    """Decode workers; where the CPU runs the encoder, too, it keeps half of the cores."""
     if asked is not None:
         return asked
     if source.media == "text" or len(source.manifest) < FEW:
         return 0
-    return min(MOST_WORKERS, os.cpu_count() or 1)
+    cores = os.cpu_count() or 1
+    return min(MOST_WORKERS, max(1, cores // 2 if device.type == "cpu" else cores))

@@ -80,6 +80,17 @@ def start_extraction(values: dict[str, Any]) -> str:
     return state.id
 
 
+def start_probe(path: str) -> str:
+    """Start the probe of a bank's layers in the background, or go on with it; returns the run's id."""
+    from gelda import layer_probe
+    from gelda.ready import open_bank
+
+    _allowed()
+    state = layer_probe.prepared(Path(path), open_bank(Path(path).expanduser()))
+    _queue(state)
+    return state.id
+
+
 def resume(run_id: str) -> None:
     """Start an interrupted, failed or cancelled run again; finished stages are reused."""
     _allowed()

@@ -182,3 +182,12 @@ LATENT_FILES: dict[str, LatentFile] = {
         _parquet_array,
     ),
 }
+
+
+def holds_latents(path: Path) -> bool:
+    """Whether a bank folder, or a file of latents; a Parquet table without z_<layer> is one of items."""
+    if path.is_dir():
+        return (path / "manifest.json").is_file() and (path / "index.parquet").is_file()
+    if path.suffix != ".parquet" or not path.is_file():
+        return path.suffix in LATENT_FILES
+    return any(name.startswith("z_") for name in _parquet(path).schema_arrow.names)

@@ -29,6 +29,7 @@ PATIENCE = 120.0  # the same for a queued run: its process is still importing to
 ALIVE = ("queued", "running")
 EXTRACTION = "extract"  # what `demo` says of a run of `gelda extract`: it makes a bank, and has no report
 COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
+PROBE = "probe"  # of a run that asks how well classes are separated in a bank's layers; it has no report
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
 
@@ -74,6 +75,16 @@ class RunState:
     def extraction(self) -> bool:
         """Whether it makes a bank (`gelda extract`)."""
         return self.demo == EXTRACTION
+
+    @property
+    def probe(self) -> bool:
+        """Whether it asks how well classes are separated in a bank's layers."""
+        return self.demo == PROBE
+
+    @property
+    def reported(self) -> bool:
+        """Whether it ends with a report: an extraction makes a bank, a probe figures of layers."""
+        return not (self.extraction or self.probe)
 
     @property
     def mapped(self) -> bool:

@@ -207,19 +207,30 @@ def print_similarity(title: str, names: Sequence[str], matrix: Sequence[Sequence
         console.print(f"The three nearest{shown}; --json writes the whole matrix.")
 
 
+def print_probe(result: Mapping[str, Any]) -> None:
+    """How well each layer separates the classes."""
+    table = Table(*["layer", "width", "balanced accuracy %", "silhouette"])
+    for layer, figures in result["layers"].items():
+        uar = "–" if figures["uar"] is None else f"{100 * figures['uar']:.1f}"
+        silhouette = "–" if figures["silhouette"] is None else f"{figures['silhouette']:.3f}"
+        table.add_row(layer, str(figures["width"]), uar, silhouette)
+    console = _console()
+    console.print(table)
+    console.print(f"Linear probe and silhouette on {result['items']} {result['which']}.")
+
+
 def print_extraction(result: Mapping[str, Any]) -> None:
     """What an extraction made, what it left out, and what can be done with the bank."""
     console = _console()
     console.print(f"[bold]{escape(result['headline'])}[/bold]")
-    if result["caution"]:
-        console.print(f"  {result['caution']}")
-    if result["problems"]:
-        console.print(f"  {result['problems']} items of the data could not be used at all; see `problems` in")
-        console.print(f"  {escape(result['bank'])}/manifest.json.")
-    for item in result["skipped"][:3]:
-        console.print(f"  skipped {escape(item['uri'])}: {escape(item['reason'])}")
-    if len(result["skipped"]) > 3:
-        console.print(f"  All are listed under `skipped` in {escape(result['bank'])}/manifest.json.")
+    for text in filter(None, [result["caution"], *result["notes"]]):
+        console.print(f"  {escape(text)}")
+    left_out = [(p["item"], p["reason"]) for p in result["problems"]]
+    left_out += [(item["uri"], item["reason"]) for item in result["skipped"]]
+    for name, reason in left_out[:3]:
+        console.print(f"  left out {escape(name)}: {escape(reason)}")
+    if len(left_out) > 3:
+        console.print(f"  … {len(left_out)} in all, in {escape(result['bank'])}/manifest.json.")
     if result["encoded"]:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")

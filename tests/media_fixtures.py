@@ -1,6 +1,7 @@
 """Small pictures and recordings that tests write."""
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -60,3 +61,14 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind)
     return buffer.getvalue()
+
+
+def clip_manifest(folder: Path) -> Path:
+    """An EmoBox manifest of four clips, two emotions and two speakers."""
+    lines = []
+    for i, emotion in enumerate(("anger", "joy", "anger", "joy")):
+        recording(folder / "wav" / f"{i}.wav", tone(0.3, hertz=200 + 100 * i))
+        lines.append({"key": f"c{i}", "wav": f"wav/{i}.wav", "emo": emotion, "speaker": f"s{i // 2}"})
+    file = folder / "clips.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return file

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import app_fixtures as fixtures
+import media_fixtures as made
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,6 +182,56 @@ def test_selection_stays_and_the_url_holds_the_view(
         )  # three dev images and three synthetic latents
         page.locator(".map").focus()
         page.keyboard.press("Escape")
+        assert not page.problems
+    finally:
+        server.stop()
+
+
+def test_the_clips_of_a_comparison_play(page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    fixtures.make_comparison(tmp_path, points=True, media="audio")
+    server = Server(tmp_path)
+    try:
+        page.goto(f"{server.url}/explore?run={fixtures.COMPARISON}")
+        wait_for_map(page)
+        lasso(page, (0.5, 0.5), 0.49)
+        players = page.locator("audio")
+        players.first.wait_for()
+        page.wait_for_function("() => document.querySelector('audio').readyState > 0")
+        assert players.first.evaluate("player => player.duration") == pytest.approx(0.5, abs=0.05)
+        assert page.locator(".strip.sound img").count() == players.count() == 8
+        assert not page.problems
+    finally:
+        server.stop()
+
+
+def test_from_a_folder_to_a_comparison(page, tmp_path: Path) -> None:
+    for name, colour in (("ant", (200, 30, 30)), ("bee", (20, 40, 190))):
+        for domain in ("day", "night"):
+            for i in range(6):
+                made.picture(tmp_path / "pets" / domain / name / f"{i}.png", (colour[0], 20 * i, colour[2]))
+    server = Server(tmp_path)
+    try:
+        page.goto(f"{server.url}/data")
+        page.get_by_label("Folder, list, table, manifest or latents").fill(str(tmp_path / "pets"))
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="24 pictures of 2 classes in 2 subdomains").wait_for()
+        cells = page.locator(".js-plotly-plot .heatmaplayer image")
+        cells.wait_for()
+        box = cells.bounding_box()
+        page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25)
+        page.wait_for_url("**class=bee&subdomain=day**")
+        page.wait_for_function("() => document.querySelectorAll('.strip img').length === 6")
+        page.get_by_role("button", name="Encode these items").click()
+        page.get_by_role("button", name="Encode", exact=True).click()
+        page.locator("table.stages").first.wait_for()
+        page.get_by_role("heading", name="24 latents of 2 classes").wait_for(timeout=120_000)
+        page.wait_for_url("**bank=**")
+        page.get_by_role("button", name="Find out how well each layer").click()
+        page.get_by_text("Balanced accuracy of a linear probe").first.wait_for(timeout=120_000)
+        page.get_by_role("button", name="Compare methods").click()
+        bank = page.get_by_label("Latents", exact=True).input_value()
+        assert Path(bank).parent == tmp_path / "banks"
         assert not page.problems
     finally:
         server.stop()

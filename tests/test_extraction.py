@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from conftest import PLANTED_DATASET, PlantedEncoder, planted_manifest, planted_read
 from decoders import picture
 
+from gelda import decoding
 from gelda.batching import batches
 from gelda.datasets import DATASETS, Problem, Source, open_demo
 from gelda.errors import UserError
@@ -313,25 +315,37 @@ def test_sound_is_batched_by_length_and_comes_back_in_order(tmp_path, even):
         assert padded < 1.2 * used and {len(batch) for batch in encoder.seen} == {8}
 
 
-def test_batches_hold_what_fits():
+def test_batches_hold_like_lengths():
     lengths = [10, 3, 10, 7, 1, 7]
-    assert batches(lengths, 2, False, 1e9) == [[0, 2], [3, 5], [1, 4]]
-    assert batches(lengths, 4, True, 1e9) == [[0, 2], [3, 5], [1], [4]]
-    assert batches(lengths, 4, False, 15) == [[0], [2], [3, 5], [1, 4]]
-    assert batches([0, 0, 0], 2, False, 1e9) == [[0, 1], [2]], "images keep their order"
+    assert batches(lengths, 2, False) == [[0, 2], [3, 5], [1, 4]]
+    assert batches(lengths, 4, True) == [[0, 2], [3, 5], [1], [4]]
+    assert batches([0, 0, 0], 2, False) == [[0, 1], [2]], "images keep their order"
 
 
 # -- decode workers --------------------------------------------------------------------------------------
 
 
-def test_workers_make_the_same_bytes(tmp_path):
+class Eager(ProcessPoolExecutor):
+    """Waits for its first worker, so that workers decode everything."""
+
+    def submit(self, function, *arguments):
+        future = super().submit(function, *arguments)
+        if function is decoding._nothing:
+            future.result()
+        return future
+
+
+def test_workers_make_the_same_bytes(tmp_path, monkeypatch):
     decode = partial(picture, broken=tuple(MANIFEST.table["uri"].iloc[[8]]))
     build(tmp_path / "here", decode)
     build(tmp_path / "there", decode, workers=2)
-    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", Eager)
+    build(tmp_path / "by workers", decode, workers=2)
+    assert contents(tmp_path / "by workers") == contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_a_worker_that_the_system_ends_is_a_sentence_and_the_state_is_kept(tmp_path):
+def test_a_worker_that_the_system_ends_is_a_sentence_and_the_state_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", Eager)
     with pytest.raises(UserError, match="decode worker was ended by the system.*fewer --workers"):
         build(tmp_path / "bank", partial(picture, deadly=MANIFEST.table["uri"][60]), workers=1)
     rest = Counting()
@@ -347,7 +361,8 @@ sys.path.insert(0, {str(TESTS)!r})
 if __name__ == "__main__":  # decode workers import this file, too
     from pathlib import Path
     import test_extraction
-    from gelda import artifacts
+    from gelda import artifacts, decoding
+    decoding.ProcessPoolExecutor = test_extraction.Eager
     kill, replace = sys.argv[2], os.replace
     def guarded(source, target):
         if kill and kill in str(target):

@@ -52,7 +52,7 @@ def test_a_folder_of_pictures_becomes_a_bank_by_one_command(gelda, pictures, tmp
     done = gelda("extract", pictures, "--out", "bank", "--layers", "last4", "--json", "result.json")
     assert done.returncode == 0, done.stderr
     assert f"47 items in 4 layers at {tmp_path / 'bank'}; 1 could not be used." in done.stdout
-    assert "skipped photo/bee/03.jpg: " in done.stdout and f"gelda layers {tmp_path / 'bank'}" in done.stdout
+    assert "left out photo/bee/03.jpg: " in done.stdout and f"gelda layers {tmp_path / 'bank'}" in done.stdout
     bank = open_bank(tmp_path / "bank")
     assert bank.items.class_names == ("ant", "bee") and bank.items.subdomain_names == ("photo", "sketch")
     assert list(bank.layers) == list(encoders.get("mini-image").load().layers)[-4:]

@@ -20,6 +20,7 @@ device
 manifest
 media
 datasets
+uploads
 encoders
 model_card
 pretrain
@@ -85,6 +86,7 @@ compare
 compare_runs
 layer_study
 extraction_runs
+layer_probe
 speech_demo
 jobs
 shipping

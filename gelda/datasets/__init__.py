@@ -5,7 +5,7 @@ from gelda.datasets.items import ItemDecoder, source_decoder
 from gelda.datasets.options import Columns, SourceOptions
 from gelda.datasets.readers import READERS, open_demo, open_source, probe
 from gelda.datasets.source import Problem, Source
-from gelda.datasets.splitting import find_leaks
+from gelda.datasets.splitting import find_copies, find_leaks
 
 __all__ = [
     "DATASETS",
@@ -16,6 +16,7 @@ __all__ = [
     "Problem",
     "Source",
     "SourceOptions",
+    "find_copies",
     "find_leaks",
     "get",
     "open_demo",

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gelda.artifacts import file_sha256
-from gelda.datasets.source import Source
+from gelda.datasets.source import Problem, Source
 from gelda.errors import UserError
 from gelda.media import segment_of
 from gelda.paths import inside
@@ -61,6 +61,25 @@ def find_leaks(
     return leaks
 
 
+def find_copies(
+    source: Source, progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[Problem]:
+    """Items that hold the same bytes as an earlier one, with its name and label."""
+    table = source.manifest.table
+    rows = table[~table["uri"].str.contains(r"^\w+:")].assign(split="")
+    content = _contents(source.root, rows, progress, least=1)
+    held = rows.assign(content=content)[content != ""]
+    first = held.drop_duplicates("content").set_index("content")
+    copies = held[held["content"].duplicated()]
+    names = source.manifest.class_names
+    problems = []
+    for row in copies.itertuples():
+        original = first.loc[row.content]
+        other = "" if original["label"] == row.label else f", which is labelled '{names[original['label']]}'"
+        problems.append(Problem(row.uri, f"holds the same bytes as {original['uri']}{other}"))
+    return problems
+
+
 def _shared(rows: pd.DataFrame, values: pd.Series, one: str, many: str) -> list[str]:
     """Values that occur in more than one split."""
     pairs = pd.DataFrame({"value": values, "split": rows["split"], "id": rows["id"]}).drop_duplicates(
@@ -79,11 +98,14 @@ def _shared(rows: pd.DataFrame, values: pd.Series, one: str, many: str) -> list[
     ]
 
 
-def _contents(root: str, rows: pd.DataFrame, progress: Callable[[int, int], None]) -> pd.Series:
-    """A hash of each item's bytes [N]; "" where no file of another split has its size, or it is gone."""
+def _contents(
+    root: str, rows: pd.DataFrame, progress: Callable[[int, int], None], least: int = 2
+) -> pd.Series:
+    """A hash of each item's bytes [N]; "" where no other (in `least` splits) has its size, or it is gone."""
     paths = rows["uri"].map(lambda uri: segment_of(uri)[0])
     sizes = paths.map({path: _size(root, path) for path in paths.unique()})
-    asked = (rows["split"].groupby(sizes).transform("nunique") > 1) & (sizes >= 0)
+    splits = rows["split"].groupby(sizes).transform("nunique") >= least
+    asked = splits & sizes.duplicated(keep=False) & (sizes >= 0)
     files = paths[asked].unique()
     hashes = {}
     for done, path in enumerate(files, 1):

@@ -30,6 +30,7 @@ from gelda.metrics.probes import (
     classifier_two_sample,
     fisher_ratio,
     separability,
+    silhouette,
     train_on_synthetic,
 )
 from gelda.metrics.samples import Support, median_distance, mmd2, mmd_test, support
@@ -59,6 +60,7 @@ __all__ = [
     "recalls",
     "separability",
     "shot_groups",
+    "silhouette",
     "support",
     "tail_classes",
     "train_on_synthetic",

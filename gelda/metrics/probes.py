@@ -133,6 +133,23 @@ def separability(
     }
 
 
+def silhouette(latents: Array, label: Labels) -> float:
+    """Mean silhouette of the classes in a layer [N, D], standardised: −1 to 1, classes weighing alike.
+
+    (b − a) / max(a, b) of an item's mean distance a to its own class and b to the nearest other one
+    (Rousseeuw 1987). Classes of one item do not enter; NaN where fewer than two classes are left.
+    """
+    from sklearn.metrics import silhouette_samples
+    from sklearn.preprocessing import StandardScaler
+
+    kept = np.isin(label, [c for c in np.unique(label) if (label == c).sum() > 1])
+    y = np.asarray(label)[kept]
+    if len(np.unique(y)) < 2:
+        return float("nan")
+    values = silhouette_samples(StandardScaler().fit_transform(np.asarray(latents[kept], float)), y)
+    return float(np.mean([values[y == c].mean() for c in np.unique(y)]))
+
+
 class _Probe:
     """Class-balanced logistic regression on standardised latents."""
 

@@ -1,0 +1,106 @@
+"""Runs as rows: status, progress while one is alive, and what can be done with each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import comparison, loading, widgets, words
+from gelda import jobs, runs
+from gelda.errors import UserError
+
+PAGES = Path(__file__).resolve().parent.parent / "pages"
+SHOWN = 8  # runs in the list before "older runs"
+RECENT = 100  # runs read at all: a workspace may hold thousands
+
+
+def going() -> bool:
+    """Whether a run of this workspace is alive: one at a time is started from the app."""
+    return any(r.status in widgets.ALIVE for r in runs.list_runs(limit=RECENT))
+
+
+def attempt(act: Callable[..., Any], *arguments: Any) -> None:
+    """Do something to a run and draw the page again; a refusal becomes a sentence."""
+    try:
+        act(*arguments)
+    except UserError as error:
+        st.warning(str(error))
+    else:
+        st.rerun()
+
+
+def view(title: str, keep: Callable[[runs.RunState], bool] = lambda run: True) -> None:
+    """Recent runs that are kept; while one is alive this part alone is drawn again every second."""
+    alive = any(r.status in widgets.ALIVE for r in _found(keep))
+    st.fragment(_list, run_every=1 if alive else None)(title, keep, alive)
+
+
+def _found(keep: Callable[[runs.RunState], bool]) -> list[runs.RunState]:
+    return [run for run in [*runs.list_runs(limit=RECENT), *runs.shipped_runs()] if keep(run)]
+
+
+def _list(title: str, keep: Callable[[runs.RunState], bool], was_alive: bool) -> None:
+    found = _found(keep)
+    if was_alive and not any(r.status in widgets.ALIVE for r in found):
+        st.rerun()
+    if not found:
+        return
+    st.header(title)
+    for run in found[:SHOWN]:
+        _row(run)
+    if len(found) > SHOWN:
+        with st.expander(f"{len(found) - SHOWN} older runs"):
+            for run in found[SHOWN:]:
+                _row(run)
+
+
+def _row(run: runs.RunState) -> None:
+    with st.container(border=True):
+        text, actions = st.columns([0.72, 0.28], vertical_alignment="center", gap="medium")
+        when = "ships with the product" if run.shipped else words.ago(run.created)
+        parts = (_kind(run), words.STATUS.get(run.status, run.status), when, run.id)
+        facts = " · ".join(words.safe(part) for part in parts if part)
+        said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
+        with text:
+            st.html(f"<strong>{words.safe(run.name)}</strong><p class='note'>{facts}</p>{words.safe(said)}")
+        with actions, st.container(horizontal=True, horizontal_alignment="right"):
+            _actions(run)
+        if run.status in widgets.ALIVE:
+            widgets.progress(run)
+
+
+def _kind(run: runs.RunState) -> str:
+    """What kind of work a run is; nothing for runs of a demo."""
+    if run.extraction:
+        return "extraction of latents"
+    if run.probe:
+        return "separability of layers"
+    if not run.comparison:
+        return ""
+    try:
+        config = loading.spec(run.path)
+    except UserError:
+        return "comparison of methods"
+    return f"comparison of methods on {Path(config['bank']).stem}: {comparison.what(config)}"
+
+
+def _actions(run: runs.RunState) -> None:
+    if run.status == "done":
+        if run.mapped:
+            st.page_link(PAGES / "explore.py", label="Explore", query_params={"run": run.id})
+        if run.reported:
+            st.page_link(PAGES / "results.py", label="Results", query_params={"run": run.id})
+        else:
+            spec = loading.spec(run.path)
+            bank = spec["out"] if run.extraction else spec["bank"]
+            st.page_link(PAGES / "latents.py", label="Latents", query_params={"bank": bank})
+    elif runs.readonly() or run.status == "broken":
+        return
+    elif run.status in widgets.ALIVE:
+        if st.button("Cancel", key=f"cancel-{run.id}"):
+            attempt(jobs.cancel, run.id)
+    elif st.button("Resume", key=f"resume-{run.id}", help="Finished stages are kept."):
+        attempt(jobs.resume, run.id)

@@ -1,0 +1,127 @@
+"""Which data: a path, an upload or a demo, and how they are read; all of it in the URL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from app import form, sources, state, widgets
+from gelda import datasets, runs, uploads
+from gelda.datasets.options import Columns, SourceOptions
+from gelda.errors import UserError
+
+FIELDS = tuple(name for name in SourceOptions.model_fields if name not in ("reader", "columns"))
+COLUMNS = tuple(f"columns.{name}" for name in Columns.model_fields)
+VIEW = ("part", "class", "subdomain", "more")  # what is looked at of the data before
+UPLOADS = ("zip", "npz", "safetensors", "parquet", "csv", "tsv", "jsonl", "json", "txt")
+
+
+def asked() -> tuple[str, SourceOptions]:
+    """The data in the URL, or handed over by another page, and how they are read."""
+    state.bind("source", "")
+    state.bind("reader", "auto", ["auto", *datasets.READERS])
+    state.bind("options", "")
+    return state.value("source").strip(), _options(state.value("options"), state.value("reader"))
+
+
+def query(path: str, options: SourceOptions) -> dict[str, str]:
+    """The same as parameters of a link."""
+    given = _text(options.model_dump(mode="json", exclude_defaults=True, exclude={"reader"}))
+    parts = {"source": path, "reader": options.reader, "options": given}
+    return {name: value for name, value in parts.items() if value and value != "auto"}
+
+
+def _options(text: str, reader: str) -> SourceOptions:
+    try:
+        values = json.loads(text) if text else {}
+        return SourceOptions(**{**values, "reader": reader})
+    except (ValueError, TypeError, ValidationError) as error:
+        raise UserError(
+            f"The address holds options that are none ({error}): choose the data again."
+        ) from error
+
+
+def _text(values: dict[str, Any]) -> str:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False) if values else ""
+
+
+def choose(path: str) -> None:
+    """Look at other data; the options of those before do not hold for them."""
+    state.put("source", path)
+    state.put("reader", "auto")
+    _other()
+
+
+def _other() -> None:
+    state.put("options", "")
+    for name in VIEW:
+        st.session_state.pop(name, None)
+
+
+def chooser(empty: bool) -> None:
+    """The line of widgets that says which data."""
+    path, kind, ways = st.columns([0.5, 0.2, 0.3], gap="medium", vertical_alignment="bottom")
+    path.text_input(
+        "Folder, list, table, manifest or latents", key="source", on_change=_other,
+        placeholder="/data/pictures, train.txt, items.csv, manifest.jsonl, latents.npz …",
+    )  # fmt: skip
+    titles = {"auto": "Recognise it", **{name: spec.title for name, spec in datasets.READERS.items()}}
+    kind.selectbox("Kind of data", list(titles), key="reader", format_func=titles.get)
+    with ways, st.container(horizontal=True, vertical_alignment="bottom"):
+        if not runs.readonly():
+            _upload()
+        if not empty:
+            with st.popover("Demos"):
+                demos()
+            st.button("Read again", on_click=sources.again, help="After files were added or changed.")
+
+
+def demos() -> None:
+    """What ships, one click each."""
+    for name, spec in datasets.DATASETS.items():
+        st.button(spec.title, key=f"demo-{name}", on_click=choose, args=(name,))
+        widgets.note(spec.note)
+
+
+def _upload() -> None:
+    with st.popover("Upload"):
+        given = st.file_uploader(
+            "A zip of pictures or recordings, a small table, or latents", UPLOADS, key="upload",
+            max_upload_size=uploads.LIMIT // 2**20,
+        )  # fmt: skip
+        widgets.note(uploads.RULES)
+        if given is not None and st.session_state.get("_kept") != given.file_id:
+            with st.spinner("Unpacking"):
+                kept, left_out = uploads.keep(given.name, given.getbuffer())
+            st.session_state["_kept"], st.session_state["_left_out"] = given.file_id, (str(kept), left_out)
+            state.drop("source", "reader", "options", *VIEW)
+            state.carry("source", str(kept))
+            st.query_params.clear()
+            st.rerun()
+
+
+def left_out(path: str) -> list[tuple[str, str]]:
+    """What of the zip that was uploaded as `path` was not unpacked, with the reason."""
+    kept, problems = st.session_state.get("_left_out", ("", []))
+    return [(problem.item, problem.reason) for problem in problems] if kept == path else []
+
+
+def options_form(path: str, options: SourceOptions, classes: Sequence[str] = ()) -> None:
+    """How the data are read, folded away; applied together, so that nothing is read halfway."""
+    changed = options.model_dump(exclude_defaults=True, exclude={"reader"})
+    said = f"How they are read ({len(changed)} changed)" if changed else "How they are read"
+    with st.expander(said), st.form(f"options-{path}-{_text(changed)}", border=False):
+        new = form.settings(
+            FIELDS, options, {"classes": classes} if classes else None, prefix="read", across=4
+        )
+        st.html("<h4>Columns of a table or manifest</h4>")
+        new |= form.settings(COLUMNS, options, prefix="read", across=4)
+        if st.form_submit_button("Read with these"):
+            merged = options.model_dump() | new
+            merged["columns"] = options.columns.model_dump() | new.get("columns", {})
+            state.put("options", query(path, SourceOptions(**merged)).get("options", ""))
+            st.rerun()
