@@ -21,7 +21,6 @@ manifest
 media
 datasets
 encoders
-model_card
 pretrain
 latents
 decoding
