@@ -22,7 +22,6 @@ media
 datasets
 uploads
 encoders
-model_card
 pretrain
 latents
 decoding

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from gelda import pretrain
 from gelda.datasets import digits, glyphs
 from gelda.encoders import assets, mini_image
 from gelda.errors import UserError
+from gelda.pretrain import image as pretrain
+from gelda.pretrain.__main__ import main
 
 SHIPPED = assets() / "encoders" / "mini-image"
 
@@ -130,7 +131,7 @@ def test_two_steps_of_training_write_a_loadable_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(glyphs, "VALIDATION_CLASSES", 4)
     monkeypatch.setattr(pretrain, "BATCH", 16)
     monkeypatch.setattr(pretrain, "probe", lambda encoder: {"splits": 0, "few": 0, "accuracy": {}})
-    assert pretrain.main(["mini-image", "--out", str(tmp_path / "new"), "--steps", "2"]) == 0
+    assert main(["mini-image", "--out", str(tmp_path / "new"), "--steps", "2"]) == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "README.md",
         "card.json",
@@ -138,4 +139,4 @@ def test_two_steps_of_training_write_a_loadable_folder(tmp_path, monkeypatch):
     ]
     latents = mini_image.load(tmp_path / "new").encode(torch.rand(1, 1, 32, 32))
     assert all(value.isfinite().all() for value in latents.values())
-    assert pretrain.main(["probe", "mini-image", "--out", str(tmp_path / "nothing")]) == 2
+    assert main(["probe", "mini-image", "--out", str(tmp_path / "nothing")]) == 2

@@ -78,8 +78,12 @@ def _load_mini_image() -> Encoder:
     return mini_image.load(assets() / "encoders" / "mini-image")
 
 
-def _mini_image_revision() -> str:
-    path = assets() / "encoders" / "mini-image" / "model.safetensors"
+def _load_mini_speech() -> Encoder:
+    return FAMILIES["whisper"].load(assets() / "encoders" / "mini-speech")
+
+
+def _shipped_revision(name: str) -> str:
+    path = assets() / "encoders" / name / "model.safetensors"
     return file_sha256(path)[:16] if path.is_file() else "missing"
 
 
@@ -102,8 +106,17 @@ ENCODERS: dict[str, EncoderSpec] = {
         title="Miniature image model",
         note="A small ConvNet pre-trained on letters of many scripts, without digits; ships with GeLDA.",
         load=_load_mini_image,
-        revision=_mini_image_revision,
+        revision=lambda: _shipped_revision("mini-image"),
         trainable=True,
+    ),
+    "mini-speech": EncoderSpec(
+        title="Miniature speech model",
+        note="A small Whisper encoder pre-trained on invented words by a synthesiser; ships with GeLDA.",
+        load=_load_mini_speech,
+        revision=lambda: _shipped_revision("mini-speech"),
+        media="audio",
+        poolings=SPEECH_POOLINGS,
+        caution="Pre-trained on synthetic speech (espeak-ng) only: it has never heard a person.",
     ),
     "random-vit": EncoderSpec(
         title="Tiny ViT with random weights (plumbing only)",

@@ -26,7 +26,10 @@ SETTINGS += ["tokenizer*", "special_tokens_map.json", "added_tokens.json", "voca
 WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "model-?????-of-?????.safetensors"]
 CONVERTER = "SFconvertbot"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
-OFFLINE = "Offline, a local folder of weights works, and what ships: mini-image, random-vit, random-whisper"
+OFFLINE = (
+    "Offline, a local folder of weights works, and what ships: "
+    "mini-image, mini-speech, random-vit, random-whisper"
+)
 
 
 def is_path(name: str) -> bool:

@@ -28,9 +28,10 @@ class Whisper(Sound):
     """Layers: `embed` (after both convolutions, with positions), `block1 … blockN`, and `pooled`, the last
     block after the final norm, pooled as chosen: Whisper has no pooling of its own.
 
-    Every window is padded to 30 s, as in training: positions are learned for 1500 frames, and convolutions
-    and attention see the padding. Frame j is centred on sample 320 j (hop 160, second convolution of
-    stride 2), so ceil(T / 320) frames hold sound, as `WhisperModel._get_feat_extract_output_lengths` has it.
+    Every window is padded to the model's own (30 s, 1500 positions; mini-speech: 4 s, 125), as in training:
+    convolutions and attention see the padding. Frame j is centred on sample 320 j (hop 160, second
+    convolution of stride 2), so ceil(T / 320) frames hold sound, as
+    `WhisperModel._get_feat_extract_output_lengths` has it.
     """
 
     def __init__(self, network: Any, extractor: Any):

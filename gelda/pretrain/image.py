@@ -1,4 +1,4 @@
-"""Rebuild what ships in ``assets/encoders``: ``python -m gelda.pretrain mini-image``.
+"""Rebuild ``mini-image``: ``python -m gelda.pretrain mini-image``.
 
 Glyph classification (``datasets.glyphs``, no digits) trains ``mini-image``; ``validate`` scores it on letters
 that are held out, ``probe`` reports the digits and decides nothing. ``CHOICE`` says how choices were made.
@@ -6,9 +6,7 @@ that are held out, ``probe`` reports the digits and decides nothing. ``CHOICE`` 
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ from torch.nn import functional as F
 
 from gelda.artifacts import atomic, file_sha256, read_json, write_json
 from gelda.datasets import digits, distortions, glyphs
-from gelda.encoders import assets, mini_image
+from gelda.encoders import mini_image
 from gelda.encoders.mini_image import MiniImage
-from gelda.errors import UserError
-from gelda.model_card import write_readme
+from gelda.pretrain.image_card import write_readme
+from gelda.pretrain.probes import LinearProbe, progress
 from gelda.seeds import derive, generator, numpy_generator
 
 STEPS = 800
@@ -91,13 +89,9 @@ def train(
         correct += (hit - correct) / min(step + 1, 50)  # running mean over about 50 steps
         if (step + 1) % 25 == 0 or step + 1 == steps:
             line = f"step {step + 1}/{steps}  loss {loss.item():.2f}  accuracy {100 * correct:.0f} %"
-            _progress(f"{line}  {time.monotonic() - started:.0f} s", last=step + 1 == steps)
+            progress(f"{line}  {time.monotonic() - started:.0f} s", last=step + 1 == steps)
     network.load_state_dict(average)
     return network.eval(), 100 * correct
-
-
-def _progress(line: str, *, last: bool = False) -> None:
-    print(f"\r{line:<78}", end="\n" if last else "", file=sys.stderr, flush=True)
 
 
 def conditions(images: Tensor, seed: int) -> dict[str, Tensor]:
@@ -133,24 +127,6 @@ def encode(encoder: MiniImage, images: Tensor, batch: int = 512) -> dict[str, np
     return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in encoder.layers}
 
 
-class LinearProbe:
-    """Logistic regression on standardised latents."""
-
-    def __init__(self, latents: np.ndarray, targets: np.ndarray | Tensor):
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits
-
-        self.model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=400, tol=1e-3))
-        with threadpool_limits(1):  # such small fits lose more by waiting threads than they gain
-            self.model.fit(latents, np.asarray(targets))
-
-    def accuracy(self, latents: np.ndarray, targets: np.ndarray | Tensor) -> float:
-        """Share of right answers, in %."""
-        return float(100 * np.mean(self.model.predict(latents) == np.asarray(targets)))
-
-
 def probe(encoder: MiniImage, *, splits: int = PROBE_SPLITS) -> dict:
     """Accuracy in % on the demo's digits by arm and layer, mean over splits of the originals in halves.
 
@@ -171,14 +147,14 @@ def probe(encoder: MiniImage, *, splits: int = PROBE_SPLITS) -> dict:
         arms["pixels"] = {"raw": images.reshape(len(images), -1)}
         for arm, layers in arms.items():
             for layer, latents in layers.items():
-                _progress(f"probe: split {number + 1}/{splits}  {arm}  {layer}")
+                progress(f"probe: split {number + 1}/{splits}  {arm}  {layer}")
                 by_condition = latents.reshape(kinds, count, -1)
                 model = LinearProbe(by_condition[0, fit], targets[fit])
                 row = [model.accuracy(part[test], targets[test]) for part in by_condition]
                 model = LinearProbe(by_condition[0, few], targets[few])
                 row.append(model.accuracy(by_condition[0, test], targets[test]))
                 scores.setdefault((arm, layer), []).append(row)
-    _progress(f"probe: {splits} splits done", last=True)
+    progress(f"probe: {splits} splits done", last=True)
     columns = (*digits.CONDITIONS, "few")
     table: dict[str, dict[str, dict[str, float]]] = {}
     for (arm, layer), rows in scores.items():
@@ -268,37 +244,9 @@ def pretrain(folder: Path, *, steps: int = STEPS, seed: int = 0) -> dict:
     return card
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m gelda.pretrain", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    folder = assets() / "encoders" / "mini-image"
-    for name, text in (
-        ("mini-image", "train it and write weights, card and README"),
-        ("probe", "probe it again"),
-    ):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("--out", type=Path, default=folder, help="folder of the weights")
-        if name == "probe":
-            command.add_argument("encoder", choices=["mini-image"])
-        else:
-            command.add_argument("--steps", type=int, default=STEPS)
-            command.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    try:
-        if options.command == "probe":
-            encoder = mini_image.load(options.out)
-            card = read_json(options.out / mini_image.CARD)
-            write_json(options.out / mini_image.CARD, {**card, "probe": probe(encoder)})
-            write_readme(options.out)
-        else:
-            pretrain(options.out, steps=options.steps, seed=options.seed)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"Written: {options.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def probe_again(folder: Path) -> None:
+    """Probe the weights in ``folder`` and write the figures into its card and README."""
+    encoder = mini_image.load(folder)
+    card = read_json(folder / mini_image.CARD)
+    write_json(folder / mini_image.CARD, {**card, "probe": probe(encoder)})
+    write_readme(folder)
