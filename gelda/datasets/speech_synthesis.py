@@ -57,7 +57,8 @@ def synthesise(language: str, variant: str, text: str, prosody: Prosody, seed: i
 
 def _espeak(language: str, variant: str, text: str, prosody: Prosody, scale: float) -> tuple[Samples, int]:
     """espeak-ng's own samples and rate; formants are scaled afterwards, so pitch and speed are asked for
-    the other way."""
+    the other way. A process each: its library (`datasets.espeak`) keeps state, and what it says would depend
+    on what it said before."""
     words = text.split()
     first = -(-len(words) * 3 // 5)
     start, end = (escape(" ".join(part)) for part in (words[:first], words[first:]))
