@@ -3,7 +3,7 @@
 espeak-ng speaks (rate, pitch, range, pauses, the last words' pitch). What it cannot do is done to the
 samples: formants scaled by resampling, tremor by warping time, breath by noise that follows the loudness,
 tilt by a shelf, level by a gain. Everything follows from fixed seeds: the same espeak-ng (1.51), numpy, soxr
-and libsndfile give the same bytes, in about 2 minutes on one core.
+and libsndfile give the same bytes.
 """
 
 from __future__ import annotations
