@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from test_pages import open_page, text
 
-from gelda import cli, datasets, encoders, jobs, media, runs, speech_demo
+from app import items
+from gelda import datasets, encoders, jobs, media, runs, speech_demo
 from gelda.datasets import speech, speech_synthesis
 from gelda.datasets.speech_style import (
     AXES,
@@ -250,9 +252,8 @@ class Spectrum:
 
 
 @pytest.fixture
-def short(monkeypatch, tmp_path, table):
-    """A workspace, the first sentence of every speaker, and an encoder that takes no time."""
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+def short(monkeypatch, table):
+    """The first sentence of every speaker, and an encoder that takes no time."""
     first = table.groupby(["language", "voice", "emotion"]).head(1)
     monkeypatch.setattr(speech, "index", lambda: first)
     spec = EncoderSpec("Spectrum", "Bands.", load=Spectrum, revision=lambda: "1", media="audio")
@@ -261,12 +262,12 @@ def short(monkeypatch, tmp_path, table):
     monkeypatch.setattr(speech_demo, "METHODS", METHODS)
 
 
-def test_the_demo_runs_to_its_table_and_is_found_again(short, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_demo_runs_to_its_table_and_is_found_again(short, gelda, tmp_path, monkeypatch):
     out = tmp_path / "found.json"
-    settings = ["--preset", "tiny", "--json", str(out), "--set", "map=false"]
-    cli.app(["demo", "speech", "--no-open", *settings], standalone_mode=False)
-    printed = " ".join(capsys.readouterr().out.split())
+    settings = ("--set", "map=false", "--set", "generator.form=plain", "--set", "taus=[1.0]")
+    done = gelda("demo", "speech", "--no-open", "--preset", "tiny", "--json", out, *settings)
+    assert done.returncode == 0, done.stderr
+    printed = " ".join(done.stdout.split())
     assert "Synthetic speech" in printed and "in-language probe" in printed and "invented" in printed
     found = json.loads(out.read_text())
     assert list(found["runs"]) == list(LANGUAGES) and set(found["uar"]) == set(METHODS)
@@ -282,7 +283,7 @@ def test_the_demo_runs_to_its_table_and_is_found_again(short, tmp_path, capsys, 
     assert runs.find_run(found["runs"]["English"]).joinpath("points.json").is_file()
 
     monkeypatch.setattr(speech_demo.compare, "execute", lambda *_: pytest.fail("it was finished before"))
-    values = {"device": "auto", "precision": "auto", "map": False}
+    values = {"map": False, "generator": {"form": "plain"}, "taus": [1.0]}
     again = speech_demo.run(values, "tiny", lambda state: nullcontext())
     assert again["runs"] == found["runs"]
 
@@ -295,10 +296,26 @@ def test_it_starts_in_the_background(short, monkeypatch):
     assert started == [["demo", "speech", "--no-open", "--preset=tiny", "--seeds=2"]]
 
 
-def test_its_clips_play_in_the_app():
-    pytest.importorskip("streamlit")
-    from app import items
+def test_home_starts_it_by_a_quiet_link(short, monkeypatch):
+    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
+    started = []
+    monkeypatch.setattr(jobs, "_spawn", lambda command, log: started.append(command))
+    page = open_page("home")
+    button = next(b for b in page.button if "synthetic speech" in b.label)
+    assert button.proto.type == "tertiary" and not button.disabled
+    button.click().run()
+    assert started and started[0][:2] == ["demo", "speech"]
+    assert next(b for b in page.button if "synthetic speech" in b.label).disabled, "it is going"
 
+
+def test_data_shows_and_plays_it():
+    page = open_page("data", source="speech")
+    assert page.title[0].value.startswith("1\u202f200 clips of 5 classes in 6 subdomains")
+    assert "synthetic speech" in text(page)
+    assert len(page.get("audio")) > 3
+
+
+def test_its_clips_play_in_explore():
     uri = datasets.get("speech").manifest().table["uri"].iloc[5]
     shown = items.shown({"media": "audio", "root": ""}, uri)
     assert not shown.problem and shown.picture
