@@ -150,3 +150,9 @@ def _demo() -> None:
             changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
     if pressed:
         run_list.attempt(lambda: jobs.start_demo("digits", **changed))
+    told = (
+        "Five emotions in six languages of synthetic speech (espeak-ng), each language left out in turn; "
+        "about four minutes."
+    )
+    if st.button("Or the demo of synthetic speech", type="tertiary", disabled=going, help=told):
+        run_list.attempt(lambda: jobs.start_demo("speech"))

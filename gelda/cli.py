@@ -13,30 +13,30 @@ from typing import Annotated, Any
 
 import typer
 
-from gelda import __version__, cli_compare, cli_extract, cli_layers, cli_semantics
+from gelda import __version__, cli_compare, cli_extract, cli_layers, cli_semantics, cli_speech
 from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
 from gelda.cli_plans import run_plan
 from gelda.errors import UserError, nearest, unknown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-DEMOS = ("digits",)
+DEMOS = ("digits", "speech")
 
 
 @app.command()
 def demo(
-    name: Annotated[str, typer.Argument(help="Which demo: digits.")] = "digits",
+    name: Annotated[str, typer.Argument(help="Which demo: digits or speech (synthetic).")] = "digits",
     open_app: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the app on the finished run.")
     ] = True,
     json_file: JsonFile = None,
     seeds: Seeds = None,
-    preset: Annotated[str | None, typer.Option(help="digits, or tiny for a quick look.")] = None,
+    preset: Annotated[str | None, typer.Option(help="The demo's own, or tiny for a quick look.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     set_: Set = None,
     port: Annotated[int, typer.Option(help="Port of the app.")] = 8501,
 ) -> None:
-    """Run a demo from raw images to the comparison table, offline, then open the app on it."""
+    """Run a demo from raw images or clips to the comparison table, offline, then open the app on it."""
     if name not in DEMOS:
         raise UserError(f"There is no demo called '{name}'.{nearest(name, DEMOS)}")
     if open_app:
@@ -49,8 +49,11 @@ def demo(
     if seeds is not None:
         flags["seeds"] = seeds
     chosen = preset or os.environ.get("GELDA_DEMO_PRESET") or name
-    config = resolve_config(merged(flags, overrides(set_ or [])), chosen)
-    run_id = _run_here(config, name, json_file)
+    values = merged(flags, overrides(set_ or []))
+    if name == "speech":
+        run_id = cli_speech.demo(values, chosen, json_file)
+    else:
+        run_id = _run_here(resolve_config(values, chosen), name, json_file)
     if open_app:
         launch(port, run_id)
 

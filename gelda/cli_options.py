@@ -31,7 +31,7 @@ SubdomainSemantics = Annotated[str | None, typer.Option(help="The same for subdo
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 …, mps.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions; at least 5 for a claim.")]
-ComparePreset = Annotated[str, typer.Option(help="default, or tiny for a quick look.")]
+ComparePreset = Annotated[str, typer.Option(help="default, speech (the demo's) or tiny for a quick look.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="section.setting=value, repeatable.")]
 

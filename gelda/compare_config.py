@@ -126,6 +126,15 @@ class CompareConfig(Settings):
 
 COMPARE_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    # `gelda demo speech`: six comparisons in about three minutes, so few trials and small networks.
+    "speech": {
+        "seeds": 3,
+        "taus": (1.0,),
+        "selection_seeds": 1,
+        "adapter": {"steps": 100, "tune_steps": 100},
+        "generator": {"form": "plain", "width": 128, "steps": 250, "batch_size": 64},
+        "sampling": {"num_inference_steps": 10},
+    },
     # Every stage at its smallest: for tests and for a first look.
     "tiny": {
         "seeds": 2,

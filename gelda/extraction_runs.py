@@ -14,7 +14,7 @@ import torch
 from gelda import device as devices
 from gelda import encoders, runs
 from gelda.artifacts import content_key
-from gelda.datasets import Source, open_source
+from gelda.datasets import DATASETS, Source, open_source
 from gelda.encoders import EncoderSpec
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig
@@ -87,7 +87,8 @@ def prepared(config: ExtractConfig) -> RunState:
     """
     path = runs.home() / "runs" / run_id(config)
     if not path.is_dir():
-        name = f"{Path(config.path).stem} through {config.encoder}"
+        what = DATASETS[config.path].title if config.path in DATASETS else Path(config.path).stem
+        name = f"{what} through {config.encoder}"
         return runs.create_run(config.model_dump(mode="json"), name[:120], runs.EXTRACTION, path.name)
     state = runs.read_state(path)
     if state.status in runs.ALIVE:

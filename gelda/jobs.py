@@ -25,10 +25,18 @@ def start_demo(
 ) -> str:
     """Start a demo in the background and return the run's id at once.
 
-    GELDA_DEMO_PRESET replaces the preset (tests use `tiny`).
+    GELDA_DEMO_PRESET replaces the preset (tests use `tiny`). The speech demo is a chain of runs that its
+    process starts one after the other: the id is that of the first, and what is finished is found again.
     """
     _allowed()
     preset = preset or os.environ.get("GELDA_DEMO_PRESET") or name
+    if name == "speech":
+        from gelda import speech_demo
+
+        state = speech_demo.prepared()
+        more = [f"--seeds={seeds}"] if seeds else []
+        _queue(state, ["demo", name, "--no-open", f"--preset={preset}", *more])
+        return state.id
     if seeds is not None:
         overrides["seeds"] = seeds
     config = resolve_config(preset=preset, **overrides)
@@ -183,12 +191,12 @@ def _allowed() -> None:
         raise UserError("This is a read-only demonstration (GELDA_READONLY=1): jobs cannot be started here.")
 
 
-def _queue(state: runs.RunState) -> None:
+def _queue(state: runs.RunState, command: list[str] | None = None) -> None:
     """Start a run's work in a process of its own."""
     runs.forget_cancel(state.path)
     state.status, state.error = "queued", None
     runs.save_state(state)
-    _spawn(["run-stored", state.id], state.path / "log.txt")
+    _spawn(command or ["run-stored", state.id], state.path / "log.txt")
 
 
 def _spawn(arguments: list[str], log: Path) -> None:

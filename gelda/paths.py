@@ -13,6 +13,13 @@ def home() -> Path:
     return Path(os.environ.get("GELDA_HOME") or Path.home() / ".gelda").expanduser()
 
 
+def assets() -> Path:
+    """Where shipped files lie: in the repository, or inside the package in a wheel."""
+    package = Path(__file__).resolve().parent
+    inside = package / "studio" / "assets"
+    return inside if inside.is_dir() else package.parent / "assets"
+
+
 def data_roots() -> tuple[Path, ...]:
     """Folders of `$GELDA_DATA_ROOTS` (split as PATH is) and the workspace; none: everything may be opened."""
     named = [part for part in os.environ.get("GELDA_DATA_ROOTS", "").split(os.pathsep) if part]

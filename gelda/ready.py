@@ -17,6 +17,7 @@ from gelda import npz
 from gelda.artifacts import FORMAT, content_key, file_sha256, require_space, write_json, write_table
 from gelda.artifacts import read_tensors as _read_tensors
 from gelda.artifacts import write_tensors as _write_tensors
+from gelda.datasets import DATASETS
 from gelda.errors import UserError, unknown
 from gelda.latent_files import LATENT_FILES
 from gelda.latents import LatentBank, check_folder
@@ -195,11 +196,16 @@ def _from_folder(path: Path) -> ReadyBank:
         bank.load,
         tables.get("class"),
         tables.get("subdomain"),
-        note=bank.info.get("caution", ""),
+        note=" ".join(filter(None, [bank.info.get("caution", ""), _caveat(bank.info.get("source"))])),
         uris=index["uri"].to_numpy(str) if "uri" in index else None,
         media=bank.info.get("media", ""),
         root=bank.info.get("root", ""),
     )
+
+
+def _caveat(source: str | None) -> str:
+    """What a reader of figures on a shipped demo must know."""
+    return DATASETS[source].caveat if source in DATASETS else ""
 
 
 def _from_file(path: Path) -> ReadyBank:

@@ -235,3 +235,29 @@ def print_extraction(result: Mapping[str, Any]) -> None:
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")
     if result["rows"] is not None:
         console.print(f"  Next: gelda layers {result['bank']}, or gelda compare.")
+
+
+def print_speech(found: Mapping[str, Any]) -> None:
+    """The speech demo's table: UAR by method and language, what they are of, and GeLDA beside mean shift."""
+    console = _console()
+    table = Table(
+        title=f"{found['title']}: UAR in %, each language left out in turn (neutral speech alone is kept), "
+        "with 95 % intervals",
+        title_justify="left",
+    )
+    table.add_column("method")
+    languages = list(found["runs"])
+    for name in [*languages, "mean"]:
+        table.add_column(name, justify="right")
+    for method, values in found["uar"].items():
+        cells = [interval_text(values[name]).replace(" [", "\n[") for name in (*languages, "mean")]
+        style = "bold" if method == "gelda" else None
+        table.add_row(METHOD_TITLES.get(method, method), *cells, style=style)
+    ceiling = found["in-language"]
+    table.add_section()
+    table.add_row("in-language probe (ceiling)", *[f"{ceiling[name]:.1f}" for name in (*languages, "mean")])
+    console.print(table)
+    console.print(found["headline"], style="bold")
+    for note in found["notes"]:
+        console.print(f"  {note}")
+    console.print(f"Runs: {', '.join(found['runs'].values())}.")

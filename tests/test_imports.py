@@ -86,6 +86,7 @@ compare_runs
 layer_study
 extraction_runs
 layer_probe
+speech_demo
 jobs
 shipping
 ablation
@@ -102,6 +103,7 @@ cli_layers
 cli_semantics
 cli_extract
 cli_plans
+cli_speech
 cli
 __main__
 """.split()

@@ -9,7 +9,7 @@ import torch
 from conftest import planted_task, text_model
 from scipy.special import log_softmax
 
-from gelda import augmenters, datasets, encoders, losses, mixers, posts, recipes, sampler
+from gelda import augmenters, datasets, encoders, losses, media, mixers, posts, recipes, sampler
 from gelda.allocation import ALLOCATIONS, allocate
 from gelda.augmenters import AUGMENTERS
 from gelda.augmenters.base import Augmenter, Synthetic
@@ -590,6 +590,14 @@ def test_an_attribute_table_of_another_length_is_refused():
 # -- datasets and encoders ------------------------------------------------------------
 
 
+def same_item(one, other):
+    """Drawn pictures or clips that hold the same numbers."""
+    if isinstance(one, media.Clip):
+        assert one.rate == other.rate
+        one, other = one.samples, other.samples
+    np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_datasets_list_and_read_their_items(name):
     spec = datasets.get(name)
@@ -601,10 +609,13 @@ def test_datasets_list_and_read_their_items(name):
     assert len(gamma) == len(manifest.class_names) and len(kappa) == len(manifest.subdomain_names)
     assert len(np.unique(gamma, axis=0)) == len(gamma), "two classes with one vector cannot be told apart"
     uris = list(manifest.table["uri"])[::997]
-    images = spec.read(uris)
-    assert images.dtype == np.float32 and len(images) == len(uris) and images.ndim == 4
-    assert 0 <= images.min() and images.max() <= 1
-    np.testing.assert_array_equal(spec.read(uris[::-1])[::-1], images)
+    items = spec.read(uris)
+    values = [item.samples if spec.media == "audio" else item for item in items]
+    assert len(items) == len(uris)
+    assert all(v.dtype == np.float32 and v.ndim == (1 if spec.media == "audio" else 3) for v in values)
+    assert all((-1 if spec.media == "audio" else 0) <= v.min() and v.max() <= 1 for v in values)
+    for item, other in zip(items, spec.read(uris[::-1])[::-1], strict=True):
+        same_item(item, other)
     cells = manifest.table.groupby(["label", "subdomain"]).size()
     assert len(cells) == len(gamma) * len(kappa) and cells.min() > 0
 
@@ -612,8 +623,10 @@ def test_datasets_list_and_read_their_items(name):
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_item_of_a_dataset_is_decoded_as_it_is_read(name):
     uris = list(datasets.get(name).manifest().table["uri"].iloc[[3, 50]])
-    decode = datasets.source_decoder("image", "")
-    np.testing.assert_array_equal([decode(uri) for uri in uris], datasets.get(name).read(uris))
+    spec = datasets.get(name)
+    decode = datasets.source_decoder(spec.media, "")
+    for uri, item in zip(uris, spec.read(uris), strict=True):
+        same_item(decode(uri), item)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

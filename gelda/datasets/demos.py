@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from gelda.manifest import Manifest
 class DatasetSpec:
     """How to list a dataset's items and how to read some of them.
 
+    media: one of `media.KINDS`.
     manifest()      -> Manifest of every item
-    read(uris)      -> float32 [N, channels, height, width] in [0, 1]
+    read(uris)      -> drawn images, float32 [N, channels, height, width] in [0, 1], or a list of `media.Clip`
     class_attributes, subdomain_attributes -> float [C, k], [S, k]: the dataset's own attribute tables
     """
 
@@ -25,9 +27,10 @@ class DatasetSpec:
     note: str
     caveat: str  # what a reader of results on it must know
     manifest: Callable[[], Manifest]
-    read: Callable[[list[str]], np.ndarray]
+    read: Callable[[list[str]], Any]
     class_attributes: Callable[[], np.ndarray]
     subdomain_attributes: Callable[[], np.ndarray]
+    media: str = "image"
 
 
 def _digits_manifest() -> Manifest:
@@ -66,6 +69,17 @@ def _digits_attribute(name: str) -> Callable[[], np.ndarray]:
     return load
 
 
+def _speech(name: str) -> Callable[..., Any]:
+    """The function `name` of `gelda.datasets.speech`, imported when it is first called."""
+
+    def call(*arguments: Any) -> Any:
+        from gelda.datasets import speech
+
+        return getattr(speech, name)(*arguments)
+
+    return call
+
+
 DATASETS: dict[str, DatasetSpec] = {
     "digits": DatasetSpec(
         title="Handwritten digits",
@@ -75,6 +89,17 @@ DATASETS: dict[str, DatasetSpec] = {
         read=_digits_read,
         class_attributes=_digits_attribute("CLASS_ATTRIBUTES"),
         subdomain_attributes=_digits_attribute("CONDITION_ATTRIBUTES"),
+    ),
+    "speech": DatasetSpec(
+        title="Synthetic speech, five emotions in six languages",
+        note="1 200 clips of synthetic speech (espeak-ng): emotions by prosody, eight voices a language.",
+        caveat="This is synthetic speech (espeak-ng), and how a language speaks an emotion is invented: "
+        "figures on it say nothing about people.",
+        manifest=_speech("manifest"),
+        read=_speech("read"),
+        class_attributes=_speech("emotion_attributes"),
+        subdomain_attributes=_speech("language_attributes"),
+        media="audio",
     ),
 }
 

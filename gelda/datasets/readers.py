@@ -59,10 +59,10 @@ def _joined(raw: Raw, other: Raw, split: str) -> Raw:
 
 
 def open_demo(name: str, options: SourceOptions | None = None) -> Source:
-    """A shipped demo, whose items are drawn arrays, float32 [channels, height, width]; it has no options."""
+    """A shipped demo; it has no options."""
     entry = get(name)
-    decode = source_decoder("image", "")
-    return Source(name, "image", entry.manifest(), "", decode, notes=(entry.caveat,), grouped=True)
+    decode = source_decoder(entry.media, "")
+    return Source(name, entry.media, entry.manifest(), "", decode, notes=(entry.caveat,), grouped=True)
 
 
 READERS: dict[str, Reader] = {

@@ -16,15 +16,9 @@ from typing import Any, Protocol
 from gelda.artifacts import file_sha256
 from gelda.encoders import folders
 from gelda.errors import UserError, unknown
+from gelda.paths import assets as assets
 
 EMBED, POOLED, PROJECTED = "embed", "pooled", "projected"  # layers beside the hidden blocks
-_PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def assets() -> Path:
-    """The folder of shipped files: beside the package in a checkout, inside it in a wheel."""
-    inside = _PACKAGE / "studio" / "assets"
-    return inside if inside.is_dir() else _PACKAGE.parent / "assets"
 
 
 class Encoder(Protocol):
