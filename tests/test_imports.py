@@ -68,6 +68,7 @@ report
 report_text
 verdicts
 runs
+run_check
 experiment
 spaces
 points
