@@ -68,6 +68,7 @@ def figures(z: np.ndarray, table: dict[str, np.ndarray], kept: int) -> np.ndarra
 def main() -> None:
     parser = argparse.ArgumentParser(description="plain figures on the speech demo")
     parser.add_argument("--encoder", default="", help="also every layer of this encoder")
+    parser.add_argument("--pooling", default="auto", help="how its layers are pooled")
     arguments = parser.parse_args()
     source = datasets.open_source("speech")
     rows = source.manifest.table
@@ -75,6 +76,7 @@ def main() -> None:
     latents = {"log-mel statistics": np.stack([log_mel(clip) for clip in clips])}
     if arguments.encoder:
         encoder = encoders.get(arguments.encoder).load()
+        encoder.select(encoder.layers, arguments.pooling)
         sounds = [torch.as_tensor(encoder.prepare(clip)) for clip in clips]
         parts = [encoder.encode(sounds[i : i + 32]) for i in range(0, len(sounds), 32)]
         for layer in encoder.layers:

@@ -132,7 +132,7 @@ COMPARE_PRESETS: dict[str, dict[str, Any]] = {
         "taus": (1.0,),
         "selection_seeds": 1,
         "adapter": {"steps": 100, "tune_steps": 100},
-        "generator": {"form": "plain", "width": 128, "steps": 250, "batch_size": 64},
+        "generator": {"form": "plain", "width": 128, "steps": 200, "batch_size": 64},
         "sampling": {"num_inference_steps": 10},
     },
     # Every stage at its smallest: for tests and for a first look.

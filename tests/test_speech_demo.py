@@ -262,6 +262,8 @@ def short(monkeypatch, table):
     monkeypatch.setitem(encoders.ENCODERS, "spectrum", spec)
     monkeypatch.setattr(speech_demo, "ENCODER", "spectrum")
     monkeypatch.setattr(speech_demo, "METHODS", METHODS)
+    monkeypatch.setattr(speech_demo, "LAYERS", "all")
+    monkeypatch.setattr(speech_demo, "POOLING", "auto")
 
 
 def test_the_demo_runs_to_its_table_and_is_found_again(short, gelda, tmp_path, monkeypatch):
