@@ -241,8 +241,10 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"gelda: {error}", err=True)
         sys.exit(2)
-    except (Cancelled, KeyboardInterrupt):
+    except Cancelled:
         typer.echo("gelda: cancelled; what was finished is kept. Resume with `gelda run RUN_ID`.", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,8 @@ def decoded(
     waiting: deque[Future[list[Any]]] = deque()
     first = 0
     try:
-        started = [pool.submit(_nothing) for _ in range(workers)]
+        with _deaf():
+            started = [pool.submit(_nothing) for _ in range(workers)]
         while first < len(uris) and not started[0].done():  # workers import for seconds
             yield _one(decode, prepare, uris[first])
             first += 1
@@ -67,10 +69,24 @@ def decoded(
 def _start(decode: Callable[[str], Any], prepare: Callable[[Any], Any]) -> None:
     global _work
     _work = (decode, prepare)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `_deaf`, for workers that start later
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if torch := sys.modules.get("torch"):  # its threads would fight for the cores with the other workers
         torch.set_num_threads(1)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that start in here ignore Ctrl-C from their first line: it is the parent's to answer, and an
+    interrupted import would print a traceback. Only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _nothing() -> None:

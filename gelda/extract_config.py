@@ -29,8 +29,11 @@ class ExtractConfig(Settings):
         "float32", title="Stored as", description="float16 halves the disk that a bank takes."
     )
     batch_size: int = Field(64, title="Batch size", ge=1, le=4096, description="Items encoded at once.")
-    shard_size: int = Field(
-        1024, ge=1, le=250_000, description="Items a shard: what is encoded again at most after a kill."
+    shard_size: int | None = Field(
+        None,
+        ge=1,
+        le=250_000,
+        description="Items a shard: what is encoded again at most after a kill; empty: 1024, of sound 128.",
     )
     workers: int | None = Field(
         None,

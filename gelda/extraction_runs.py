@@ -23,6 +23,7 @@ from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
 from gelda.runs import Recorder, RunState, StageState, tracked
 
+SHARD = (1024, 128)  # items; a large model takes a second a clip, and a kill costs a shard
 STAGES = {"open": "List the items and load the encoder", "extract": "Encode every item"}
 FEW = 256  # items that are decoded before workers would have started
 MOST_WORKERS = 16
@@ -122,7 +123,7 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
                 dtype=dtype_of(config.precision, device),
                 store=config.dtype,
                 batch_size=config.batch_size,
-                shard_size=config.shard_size,
+                shard_size=config.shard_size or SHARD[source.media == "audio"],
                 workers=_workers(config.workers, source, device),
                 max_skipped=config.max_skipped,
                 part=config.part,

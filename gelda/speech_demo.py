@@ -25,7 +25,9 @@ from gelda.runs import RunState
 NAME = "speech"
 ENCODER = "mini-speech"
 LAYERS = "embed,2,4"
-POOLING = "mean+std"  # how much pitch and loudness vary is in the deviation: in-language probes tell more by it
+POOLING = (
+    "mean+std"  # how much pitch and loudness vary is in the deviation: in-language probes tell more by it
+)
 KEPT = "neutral"
 CEILING = "in-language"
 METHODS = (

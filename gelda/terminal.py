@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -15,28 +16,41 @@ from rich.table import Table
 
 from gelda.report import METHOD_TITLES
 from gelda.report_text import interval_text
-from gelda.runs import RunState
+from gelda.runs import Cancelled, RunState
 
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "reused": "✓", "failed": "✗"}
 
 
 @contextmanager
 def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
-    """A live display with one line a stage; plain lines where the output is not a terminal."""
+    """A live display with one line a stage; plain lines where the output is not a terminal.
+
+    Ctrl-C becomes Cancelled: typer would answer a KeyboardInterrupt without a word.
+    """
     console = _console()
     console.print(f"{state.name}  run {state.id}", style="bold")
-    if not console.is_terminal:
-        told: set[str] = set()
+    try:
+        with _bars(console) if console.is_terminal else nullcontext(_lines(console)) as listener:
+            yield listener
+    except KeyboardInterrupt as error:
+        raise Cancelled from error
 
-        def tell(current: RunState) -> None:
-            for stage in current.stages:
-                if stage.state in ("done", "reused", "failed") and stage.name not in told:
-                    told.add(stage.name)
-                    note = " (reused)" if stage.state == "reused" else ""
-                    console.print(f"{MARKS[stage.state]} {stage.title}  {stage.seconds:.1f} s{note}")
 
-        yield tell
-        return
+def _lines(console: Console) -> Callable[[RunState], None]:
+    told: set[str] = set()
+
+    def tell(current: RunState) -> None:
+        for stage in current.stages:
+            if stage.state in ("done", "reused", "failed") and stage.name not in told:
+                told.add(stage.name)
+                note = " (reused)" if stage.state == "reused" else ""
+                console.print(f"{MARKS[stage.state]} {stage.title}  {stage.seconds:.1f} s{note}")
+
+    return tell
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Callable[[RunState], None]]:
     bars = Progress(
         TextColumn("{task.fields[mark]}", markup=False),
         TextColumn("{task.description}"),
@@ -81,8 +95,8 @@ def duration(seconds: float) -> str:
 
 
 def _console() -> Console:
-    """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its
-    own: give the table the room it needs."""
+    """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its own: give
+    the table the room it needs."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=140 if piped else None, markup=False, emoji=False)
 
@@ -234,7 +248,7 @@ def print_extraction(result: Mapping[str, Any]) -> None:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")
     if result["rows"] is not None:
-        console.print(f"  Next: gelda layers {result['bank']}, or gelda compare.")
+        console.print(f"  Next: gelda layers {shlex.quote(result['bank'])}, or gelda compare.")
 
 
 def print_speech(found: Mapping[str, Any]) -> None:

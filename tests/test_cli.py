@@ -239,7 +239,7 @@ def test_cancelling_is_exit_code_130(gelda_home, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130, (out, err)
-    assert "Traceback" not in err
+    assert "Traceback" not in err and "gelda: cancelled; what was finished is kept" in err
     assert runs.list_runs()[0].status == "cancelled"
 
 

@@ -1,9 +1,12 @@
 """Extraction: rows, order, resuming, parts, what is skipped, and decode workers."""
 
 import json
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -354,6 +357,19 @@ def test_a_worker_that_the_system_ends_is_a_sentence_and_the_state_is_kept(tmp_p
     rest = Counting()
     assert len(build(tmp_path / "bank", rest)) == 90
     assert rest.seen == list(MANIFEST.table["uri"])[40:], "the first shard was finished"
+
+
+def test_ctrl_c_while_workers_start_prints_nothing_of_theirs(tmp_path, capfd):
+    """A terminal sends it to the whole group, to processes that have imported nothing yet, too."""
+    from gelda.decoding import decoded
+
+    stream = decoded(picture, picture, ["a", "b"], 2)
+    next(stream)  # decoded here: the workers have just been launched
+    time.sleep(0.3)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)
+    stream.close()
+    assert capfd.readouterr().err == ""
 
 
 # -- killed by SIGKILL -----------------------------------------------------------------------------------
