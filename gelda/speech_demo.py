@@ -25,9 +25,7 @@ from gelda.runs import RunState
 NAME = "speech"
 ENCODER = "mini-speech"
 LAYERS = "embed,2,4"
-POOLING = (
-    "mean+std"  # how much pitch and loudness vary is in the deviation: in-language probes tell more by it
-)
+POOLING = "mean+std"  # in-language probes tell emotions better by both: range and pauses are deviations
 KEPT = "neutral"
 CEILING = "in-language"
 METHODS = (
