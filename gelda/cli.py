@@ -304,7 +304,7 @@ def _run_here(config: Any, demo: str, json_file: Path | None) -> str:
 def _check(config: Any) -> None:
     """Refuse names and devices that cannot work before a run folder exists."""
     from gelda import datasets
-    from gelda.run_check import check_names
+    from gelda.experiment import check_names
 
     check_names(config, datasets.get(config.data.dataset).manifest())
 

@@ -68,7 +68,6 @@ report
 report_text
 verdicts
 runs
-run_check
 experiment
 spaces
 points
