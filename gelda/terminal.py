@@ -95,8 +95,8 @@ def duration(seconds: float) -> str:
 
 
 def _console() -> Console:
-    """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its own: give
-    the table the room it needs."""
+    """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its own: it
+    gets what the table needs."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=140 if piped else None, markup=False, emoji=False)
 

@@ -121,11 +121,10 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Sourc
             raise unknown("reader", options.reader, READERS)
         _there(path, options.reader)
         return READERS[options.reader].open(path, options)
-    for name, reader in READERS.items():
-        if reader.recognises(path):
-            _there(path, name)
-            return reader.open(path, options)
-    _there(path, "auto")
+    name = _recognised(path)
+    _there(path, name)
+    if name != "auto":
+        return READERS[name].open(path, options)
     if path.endswith(LATENTS):
         raise UserError(f"{path} holds ready latents: give it to `gelda import` or `gelda compare` as it is.")
     raise UserError(
@@ -143,6 +142,14 @@ def probe(source: Source, count: int = 16) -> list[Problem]:
         except UserError as error:
             problems.append(Problem(uri, str(error)))
     return problems
+
+
+def _recognised(path: str) -> str:
+    """The first reader that takes the path; "auto" where none does."""
+    try:
+        return next((name for name, reader in READERS.items() if reader.recognises(path)), "auto")
+    except OSError as error:  # a folder that may not be looked into
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _there(path: str, reader: str) -> None:
