@@ -23,7 +23,8 @@ from gelda.extract_config import ExtractConfig
 from gelda.extraction import extract
 from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
-from gelda.runs import Recorder, RunState, StageState, tracked
+from gelda.recording import Recorder, tracked
+from gelda.runs import RunState, StageState
 
 STAGES = {"open": "List the items and load the encoder", "extract": "Encode every item"}
 TRIED = 8  # items whose decoding is timed

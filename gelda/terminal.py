@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from gelda.recording import Cancelled
 from gelda.report import METHOD_TITLES
 from gelda.report_text import interval_text
-from gelda.runs import Cancelled, RunState
+from gelda.runs import RunState
 
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "reused": "✓", "failed": "✗"}
 
@@ -248,4 +249,5 @@ def print_extraction(result: Mapping[str, Any]) -> None:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")
     if result["rows"] is not None:
-        console.print(f"  Next: gelda layers {shlex.quote(result['bank'])}, or gelda compare.")
+        bank = shlex.quote(result["bank"])
+        console.print(f"  Next: gelda layers {bank} --preset tiny for a first look, or gelda compare {bank}.")

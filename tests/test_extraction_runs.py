@@ -15,7 +15,7 @@ from conftest import PlantedEncoder
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from gelda import encoders, extraction_runs, jobs, runs
+from gelda import encoders, extraction_runs, jobs, recording, runs
 from gelda.datasets import Source
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig, resolve_extract
@@ -196,7 +196,7 @@ def test_a_cancelled_extraction_resumes_where_it_was(pictures, tmp_path, spawned
         if current.stages[1].done >= 20:
             (current.path / "cancel").touch()
 
-    with pytest.raises(runs.Cancelled):
+    with pytest.raises(recording.Cancelled):
         extraction_runs.execute(config, state, cancel)
     assert only_run().status == "cancelled"
     jobs.resume(state.id)
@@ -209,7 +209,7 @@ def test_a_cancelled_extraction_resumes_where_it_was(pictures, tmp_path, spawned
 def test_remaining_time_counts_what_this_process_does(tmp_path):
     state = runs.create_run({}, "n", runs.EXTRACTION)
     state.stages = [runs.StageState("extract", "Encode")]
-    with runs.Recorder(state) as recorder, recorder.stage("extract", 100) as stage:
+    with recording.Recorder(state) as recorder, recorder.stage("extract", 100) as stage:
         recorder._started -= 10
         recorder.advance(stage, 90, before=80)
         assert stage.remaining == pytest.approx(10, abs=0.5), "10 items took 10 s, 10 are left"
