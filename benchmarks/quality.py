@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from gelda import compare, compare_runs, runs, terminal, verdicts
+from gelda import compare, compare_runs, recording, runs, terminal, verdicts
 from gelda.cli import overrides
 from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
@@ -115,7 +115,7 @@ def report_of(row: Row, arguments: argparse.Namespace) -> Report | None:
     if arguments.no_run:
         return None
     state, _ = compare_runs.prepared(config, bank)
-    runs.forget_cancel(state.path)
+    recording.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         compare.execute(config, bank, state, listener)
     return load_report(state.path)

@@ -23,13 +23,15 @@ from gelda.artifacts import (
 from gelda.class_start import fresh
 from gelda.config import RunConfig
 from gelda.encoders import Encoder
-from gelda.experiment import Adapted, Experiment, check_names
+from gelda.experiment import Adapted, Experiment
+from gelda.experiment_check import check_names
 from gelda.extraction import extract
 from gelda.heads import fit
 from gelda.latents import LatentBank, Standardizer
 from gelda.manifest import Manifest
-from gelda.protocols import Cut
-from gelda.runs import Recorder, RunState
+from gelda.recording import Recorder
+from gelda.runs import RunState
+from gelda.splits import Cut
 
 
 class Adapting:

@@ -168,7 +168,7 @@ def one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
     import shutil
 
     from gelda import compare as engine
-    from gelda import compare_runs, runs, terminal
+    from gelda import compare_runs, recording, runs, terminal
     from gelda.report import load_report
 
     run_id = compare_runs.run_id(config, bank)
@@ -183,7 +183,7 @@ def one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:
         terminal.print_report(result)
         typer.echo(f"This comparison was finished before ({run_id}); --fresh computes it again.")
         return result
-    runs.forget_cancel(state.path)
+    recording.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = engine.execute(config, bank, state, listener)
     terminal.print_report(result)

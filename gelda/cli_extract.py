@@ -31,7 +31,7 @@ def extract(
     set_: Set = None,
 ) -> None:
     """Encode every item by a frozen encoder; the same command again goes on where it stopped."""
-    from gelda import extraction_runs, runs, terminal
+    from gelda import extraction_runs, recording, terminal
     from gelda.artifacts import write_json
     from gelda.config import merged
     from gelda.extract_config import resolve_extract
@@ -55,7 +55,7 @@ def extract(
     config = extraction_runs.resolved(resolve_extract(merged(values, overrides(set_ or []))))
     extraction_runs.opened(config)  # a mistake is said before there is a run
     state = extraction_runs.prepared(config)
-    runs.forget_cancel(state.path)
+    recording.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = extraction_runs.execute(config, state, listener)
     terminal.print_extraction(result)

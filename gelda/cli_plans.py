@@ -37,11 +37,11 @@ def run_plan(
 
 
 def _encode(made: Any) -> None:
-    from gelda import extraction_runs, runs, terminal
+    from gelda import extraction_runs, recording, terminal
 
     extraction_runs.opened(made.extract)  # a mistake is said before there is a run
     state = extraction_runs.prepared(made.extract)
-    runs.forget_cancel(state.path)
+    recording.forget_cancel(state.path)
     with terminal.progress(state) as listener:
         result = extraction_runs.execute(made.extract, state, listener)
     terminal.print_extraction(result)

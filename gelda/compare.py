@@ -22,7 +22,8 @@ from gelda.errors import UserError
 from gelda.health import generator_health
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
-from gelda.runs import Recorder, RunState, StageState, tracked
+from gelda.recording import Recorder, tracked
+from gelda.runs import RunState, StageState
 from gelda.semantics import resolve
 from gelda.workbench import Candidate
 

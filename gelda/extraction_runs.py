@@ -9,23 +9,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from gelda import device as devices
 from gelda import encoders, runs
 from gelda.artifacts import content_key
 from gelda.datasets import DATASETS, Source, open_source
-from gelda.encoders import EncoderSpec
+from gelda.decoding import decoded
+from gelda.encoders import Encoder, EncoderSpec
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig
 from gelda.extraction import extract
 from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
-from gelda.runs import Recorder, RunState, StageState, tracked
+from gelda.recording import Recorder, tracked
+from gelda.runs import RunState, StageState
 
 SHARD = (1024, 128)  # items; a large model takes a second a clip, and a kill costs a shard
 STAGES = {"open": "List the items and load the encoder", "extract": "Encode every item"}
-FEW = 256  # items that are decoded before workers would have started
+TRIED = 8  # items whose decoding is timed
+WORTH = 10.0  # seconds of decoding that workers are started for: each takes some to import torch
 MOST_WORKERS = 16
 
 
@@ -124,7 +128,7 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
                 store=config.dtype,
                 batch_size=config.batch_size,
                 shard_size=config.shard_size or SHARD[source.media == "audio"],
-                workers=_workers(config.workers, source, device),
+                workers=workers_for(config.workers, source, encoder, device),
                 max_skipped=config.max_skipped,
                 part=config.part,
                 progress=counted,
@@ -174,11 +178,19 @@ def dtype_of(precision: str, device: torch.device) -> torch.dtype:
     return devices.resolve_precision(name, device)
 
 
-def _workers(asked: int | None, source: Source, device: torch.device) -> int:
-    """Decode workers; where the CPU runs the encoder, too, it keeps half of the cores."""
+def workers_for(asked: int | None, source: Source, encoder: Encoder, device: torch.device) -> int:
+    """Decode workers: those asked for, else as many as fit, or none where a few items say that decoding all
+    takes no longer than starting them. Where the CPU runs the encoder, too, it keeps half of the cores."""
     if asked is not None:
         return asked
-    if source.media == "text" or len(source.manifest) < FEW:
+    uris = source.manifest.table["uri"]
+    tried = uris.iloc[np.linspace(0, len(uris) - 1, TRIED + 1).astype(int)].tolist()
+    stream = decoded(source.decode, encoder.prepare, tried, 0)
+    next(stream)  # the first one imports what decodes
+    started = time.perf_counter()
+    for _ in stream:
+        pass
+    if (time.perf_counter() - started) / TRIED * len(uris) < WORTH:
         return 0
     cores = os.cpu_count() or 1
     return min(MOST_WORKERS, max(1, cores // 2 if device.type == "cpu" else cores))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import projection, runs
+from gelda import projection, recording, runs
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError
@@ -193,7 +193,7 @@ def _allowed() -> None:
 
 def _queue(state: runs.RunState, command: list[str] | None = None) -> None:
     """Start a run's work in a process of its own."""
-    runs.forget_cancel(state.path)
+    recording.forget_cancel(state.path)
     state.status, state.error = "queued", None
     runs.save_state(state)
     _spawn(command or ["run-stored", state.id], state.path / "log.txt")

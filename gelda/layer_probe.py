@@ -17,7 +17,8 @@ from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_
 from gelda.errors import UserError
 from gelda.projection import thinned
 from gelda.ready import Items, ReadyBank, open_bank
-from gelda.runs import Recorder, RunState, StageState, tracked
+from gelda.recording import Recorder, tracked
+from gelda.runs import RunState, StageState
 from gelda.seeds import numpy_generator
 
 MOST = 2_000  # items that are probed; scarce cells stay whole

@@ -25,7 +25,8 @@ from gelda.diffusion import Model, NoisePath, held_out_loss, target
 from gelda.finetune import head_data
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
-from gelda.runs import Recorder, RunState
+from gelda.recording import Recorder
+from gelda.runs import RunState
 from gelda.workbench import Candidate, Trial
 
 ARMS = ("logit-adjustment", "gelda")

@@ -36,7 +36,8 @@ from gelda.experiment import Adapted, Experiment
 from gelda.finetune import finetune, keep, predict
 from gelda.health import generator_health
 from gelda.latents import LatentBank, bank_key
-from gelda.runs import Recorder, RunState, StageState, home, tracked
+from gelda.recording import Recorder, tracked
+from gelda.runs import RunState, StageState, home
 
 STAGES = {
     "extract": "Encode every image with the frozen model",

@@ -11,9 +11,7 @@ from gelda.errors import UserError, unknown
 from gelda.metrics import shot_groups
 from gelda.ready import Items
 from gelda.seeds import numpy_generator
-from gelda.splits import Cut as Cut
 from gelda.splits import folds, split_groups
-from gelda.splits import long_tail_cut as long_tail_cut
 
 
 @dataclass(frozen=True)

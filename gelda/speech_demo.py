@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gelda import compare, compare_runs, encoders, extraction_runs, runs
+from gelda import compare, compare_runs, encoders, extraction_runs, recording, runs
 from gelda.artifacts import FORMAT, content_key
 from gelda.compare_config import CompareConfig, resolve_compare
 from gelda.config import merged
@@ -64,7 +64,7 @@ def comparisons(
 def prepared() -> RunState:
     """The run that the demo starts with, new or found again."""
     state = extraction_runs.prepared(extraction())
-    runs.forget_cancel(state.path)
+    recording.forget_cancel(state.path)
     return state
 
 
@@ -81,7 +81,7 @@ def run(values: Mapping[str, Any], preset: str, watch: Watch) -> dict[str, Any]:
         if done:
             reports[language] = load_report(state.path)
             continue
-        runs.forget_cancel(state.path)
+        recording.forget_cancel(state.path)
         with watch(state) as listener:
             reports[language] = compare.execute(settings, bank, state, listener)
     return summary(bank, reports)

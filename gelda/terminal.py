@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from gelda.recording import Cancelled
 from gelda.report import METHOD_TITLES
 from gelda.report_text import interval_text
-from gelda.runs import Cancelled, RunState
+from gelda.runs import RunState
 
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "reused": "✓", "failed": "✗"}
 
@@ -95,8 +96,8 @@ def duration(seconds: float) -> str:
 
 
 def _console() -> Console:
-    """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its
-    own: give the table the room it needs."""
+    """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its own: it
+    gets what the table needs."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=140 if piped else None, markup=False, emoji=False)
 
@@ -248,7 +249,8 @@ def print_extraction(result: Mapping[str, Any]) -> None:
         rate = result["encoded"] / max(result["seconds"], 1e-9)
         console.print(f"  {result['encoded']} items in {duration(result['seconds'])}, {rate:.3g} a second.")
     if result["rows"] is not None:
-        console.print(f"  Next: gelda layers {shlex.quote(result['bank'])}, or gelda compare.")
+        bank = shlex.quote(result["bank"])
+        console.print(f"  Next: gelda layers {bank} --preset tiny for a first look, or gelda compare {bank}.")
 
 
 def print_speech(found: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from gelda.encoders import ENCODERS
 from gelda.errors import UserError
 from gelda.finetune import fitting_methods
 from gelda.pipeline import Pipeline
-from gelda.runs import Recorder
+from gelda.recording import Recorder
 from gelda.settings import LATER, AdapterConfig
 
 LINEAR_ONLY = {"isda", "tau-norm", "ncm"}

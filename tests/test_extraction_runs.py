@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import PlantedEncoder
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from gelda import encoders, extraction_runs, jobs, runs
+from gelda import encoders, extraction_runs, jobs, recording, runs
+from gelda.datasets import Source
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig, resolve_extract
+from gelda.manifest import Manifest
 from gelda.ready import open_bank
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -191,7 +196,7 @@ def test_a_cancelled_extraction_resumes_where_it_was(pictures, tmp_path, spawned
         if current.stages[1].done >= 20:
             (current.path / "cancel").touch()
 
-    with pytest.raises(runs.Cancelled):
+    with pytest.raises(recording.Cancelled):
         extraction_runs.execute(config, state, cancel)
     assert only_run().status == "cancelled"
     jobs.resume(state.id)
@@ -204,12 +209,29 @@ def test_a_cancelled_extraction_resumes_where_it_was(pictures, tmp_path, spawned
 def test_remaining_time_counts_what_this_process_does(tmp_path):
     state = runs.create_run({}, "n", runs.EXTRACTION)
     state.stages = [runs.StageState("extract", "Encode")]
-    with runs.Recorder(state) as recorder, recorder.stage("extract", 100) as stage:
+    with recording.Recorder(state) as recorder, recorder.stage("extract", 100) as stage:
         recorder._started -= 10
         recorder.advance(stage, 90, before=80)
         assert stage.remaining == pytest.approx(10, abs=0.5), "10 items took 10 s, 10 are left"
         recorder.advance(stage, 80, before=80)
         assert stage.remaining is None
+
+
+@pytest.mark.parametrize("seconds, count, workers", [(0.0, 2000, 0), (0.01, 300, 0), (0.01, 2000, 1)])
+def test_workers_start_where_decoding_takes_longer_than_they_do(seconds, count, workers, monkeypatch):
+    """A few seconds of decoding are done here; what cannot be decoded takes its time, too."""
+
+    def decode(uri):
+        time.sleep(seconds)
+        raise UserError(f"{uri} is broken.")
+
+    monkeypatch.setattr(extraction_runs.os, "cpu_count", lambda: 2)
+    names = [f"{n}.jpg" for n in range(count)]
+    table = pd.DataFrame({"id": names, "uri": names, "label": 0, "subdomain": 0, "group": names})
+    source = Source("x", "image", Manifest(table, ("a",), ("b",), "x"), "/", decode)
+    cpu = torch.device("cpu")
+    assert extraction_runs.workers_for(None, source, PlantedEncoder(), cpu) == workers
+    assert extraction_runs.workers_for(5, source, PlantedEncoder(), cpu) == 5
 
 
 def test_every_setting_has_words_for_its_form():

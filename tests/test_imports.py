@@ -68,6 +68,8 @@ report
 report_text
 verdicts
 runs
+recording
+experiment_check
 experiment
 spaces
 points
@@ -103,6 +105,7 @@ cli_layers
 cli_semantics
 cli_extract
 cli_plans
+cli_runs
 cli_speech
 cli
 __main__

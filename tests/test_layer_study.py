@@ -82,7 +82,8 @@ def test_effects_are_differences_of_the_two_arms(found):
 def test_logit_adjustment_is_scored_as_the_comparison_scores_it(path):
     """At z^(0) the study's log-loss of logit adjustment is what `compare` chose the layer by."""
     from gelda.compare import Comparison
-    from gelda.runs import Recorder, create_run
+    from gelda.recording import Recorder
+    from gelda.runs import create_run
 
     result = run(path)
     config = resolve_compare({"bank": str(path), **SETTINGS}, "tiny")

@@ -11,7 +11,8 @@ from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 from gelda.layer_weights import check_widths, learn_weights, weighted_sum
 from gelda.ready import open_bank
-from gelda.runs import Recorder, create_run
+from gelda.recording import Recorder
+from gelda.runs import create_run
 from gelda.settings import AdapterConfig
 
 CPU = torch.device("cpu")

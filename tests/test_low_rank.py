@@ -10,7 +10,7 @@ from bank_fixtures import npz_arrays, speech_items, write_npz
 from conftest import CLASSES, PLANTED_DATASET, planted_manifest, planted_read
 from torch import nn
 
-from gelda import adapting, encoders, low_rank, pipeline, report, runs
+from gelda import adapting, encoders, low_rank, pipeline, recording, report, runs
 from gelda.artifacts import read_tensors
 from gelda.config import resolve_config
 from gelda.datasets import DATASETS
@@ -237,10 +237,10 @@ def updates_of(state):
 
 def test_training_reads_no_input_of_a_validation_or_test_row(planted):
     settings, state = started()
-    one = pipeline.Pipeline(settings, state, runs.Recorder(state))
+    one = pipeline.Pipeline(settings, state, recording.Recorder(state))
     execute(settings, state)
     assert planted["trained"] == 1
-    one.recorder = runs.Recorder(state)
+    one.recorder = recording.Recorder(state)
     state.stages = [runs.StageState(name, title) for name, title in pipeline.STAGES.items()]
     one._stage("extract", 1, one._extract)
     table = one.manifest.table
@@ -254,7 +254,7 @@ def test_garbage_in_the_other_rows_changes_no_update(planted, monkeypatch):
     settings, state = started()
     execute(settings, state)
     clean = read_tensors(updates_of(state))
-    one = pipeline.Pipeline(settings, state, runs.Recorder(state))
+    one = pipeline.Pipeline(settings, state, recording.Recorder(state))
     state.stages = [runs.StageState(name, title) for name, title in pipeline.STAGES.items()]
     one._stage("extract", 1, one._extract)
     uris = one.manifest.table["uri"].to_numpy()
@@ -334,7 +334,7 @@ def test_training_can_be_cancelled(planted):
         if "low-rank updates, step" in next(s for s in now.stages if s.name == "adapt").message:
             (now.path / "cancel").touch()
 
-    with pytest.raises(runs.Cancelled):
+    with pytest.raises(recording.Cancelled):
         execute(settings, state, listener)
     assert runs.read_state(state.path).status == "cancelled"
     assert not list(state.path.glob("stages/low-rank-0-*/updates.safetensors"))
@@ -344,7 +344,7 @@ def test_an_encoder_that_cannot_be_trained_inside_is_refused(planted, monkeypatc
     monkeypatch.setitem(ENCODERS, "planted", replace(ENCODERS["planted"], trainable=False))
     settings, state = started()
     with pytest.raises(UserError, match="'planted' cannot be trained inside: set adapter.low_rank to 0"):
-        pipeline.Pipeline(settings, state, runs.Recorder(state))
+        pipeline.Pipeline(settings, state, recording.Recorder(state))
 
 
 def test_a_comparison_has_no_inputs_to_train_on(gelda, gelda_home, tmp_path):

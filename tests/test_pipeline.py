@@ -18,7 +18,7 @@ from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
 from gelda.pipeline import STAGES, Pipeline, execute
-from gelda.runs import Cancelled, Recorder
+from gelda.recording import Cancelled, Recorder
 
 SETTINGS = {
     "name": "planted",

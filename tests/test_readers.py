@@ -144,6 +144,15 @@ def test_names_that_are_not_there(tmp_path):
         open_source(tmp_path / "x.docx")
 
 
+def test_a_folder_that_may_not_be_looked_into(tmp_path, monkeypatch):
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)  # as of root's: who runs the tests may read everything
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"):
+        open_source(tmp_path)
+
+
 def test_nothing_outside_the_data_roots(tmp_path, monkeypatch):
     pictures(tmp_path / "in", "cat/1.jpg")
     pictures(tmp_path / "out", "cat/1.jpg")

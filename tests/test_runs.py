@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from gelda import jobs, runs
+from gelda import jobs, recording, runs
 from gelda.errors import UserError
-from gelda.runs import Cancelled, Recorder, RunState, StageState
+from gelda.recording import Cancelled, Recorder
+from gelda.runs import RunState, StageState
 
 
 def create(run_id="r1", status="done", **values) -> RunState:
@@ -185,14 +186,14 @@ def test_a_file_in_place_of_the_workspace_is_a_sentence(gelda_home):
 # -- the recorder ------------------------------------------------------------------------------------------
 
 
-def recording(**options):
+def recorded(**options):
     state = create("r1", "queued", stages=[StageState("adapt", "Adapt"), StageState("report", "Report")])
     return state, Recorder(state, **options)
 
 
 def test_a_stage_is_recorded_from_waiting_to_done():
     told = []
-    state, recorder = recording(listener=lambda s: told.append((s.stages[0].state, s.stages[0].done)))
+    state, recorder = recorded(listener=lambda s: told.append((s.stages[0].state, s.stages[0].done)))
     with recorder:
         assert runs.read_state(state.path).status == "running" and state.pid == os.getpid()
         with recorder.stage("adapt", 10) as stage:
@@ -207,7 +208,7 @@ def test_a_stage_is_recorded_from_waiting_to_done():
 
 
 def test_a_stage_that_raises_is_failed():
-    state, recorder = recording()
+    state, recorder = recorded()
     with pytest.raises(ValueError, match="boom"), recorder:
         with recorder.stage("adapt", 1):
             raise ValueError("boom")
@@ -215,7 +216,7 @@ def test_a_stage_that_raises_is_failed():
 
 
 def test_cancelling_stops_at_the_next_step():
-    state, recorder = recording()
+    state, recorder = recorded()
     with recorder, recorder.stage("adapt", 9) as stage:
         recorder.advance(stage, 1)
         runs.save_state(state)
@@ -225,15 +226,15 @@ def test_cancelling_stops_at_the_next_step():
 
 
 def test_an_old_cancel_flag_does_not_stop_a_resumed_run():
-    state, recorder = recording()
+    state, recorder = recorded()
     (state.path / "cancel").touch()
-    runs.forget_cancel(state.path)  # as `resume` does
+    recording.forget_cancel(state.path)  # as `resume` does
     with recorder, recorder.stage("adapt", 9) as stage:
         recorder.advance(stage, 1)
 
 
 def test_cancelling_while_queued_is_not_lost():
-    state, recorder = recording()
+    state, recorder = recorded()
     state.status = "queued"
     runs.save_state(state)
     jobs.cancel(state.id)
@@ -277,8 +278,8 @@ def test_two_processes_cannot_run_one_run():
 
 
 def test_the_heart_beats_while_the_process_works(monkeypatch):
-    monkeypatch.setattr(runs, "HEARTBEAT", 0.02)
-    state, recorder = recording()
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.02)
+    state, recorder = recorded()
     with recorder:
         beat = state.path / "heartbeat"
         waited = threading.Event()
@@ -295,7 +296,7 @@ def test_the_heart_beats_while_the_process_works(monkeypatch):
 
 
 def test_metrics_are_lines_of_json():
-    state, recorder = recording()
+    state, recorder = recorded()
     recorder.metric("generate", 5, loss=0.25)
     recorder.metric("generate", 10, loss=0.125)
     lines = [json.loads(line) for line in (state.path / "metrics.jsonl").read_text().splitlines()]

@@ -15,7 +15,8 @@ from gelda.compare_config import resolve_compare
 from gelda.heads import fit
 from gelda.latents import Standardizer
 from gelda.ready import open_bank
-from gelda.runs import Recorder, create_run, home
+from gelda.recording import Recorder
+from gelda.runs import create_run, home
 from gelda.settings import AdapterConfig
 from gelda.spaces import Space, heads_from, train_adapter
 

@@ -151,7 +151,10 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Sourc
 
 def recognised(path: str) -> str:
     """Name of the reader that "auto" takes; "auto" itself where none does."""
-    return next((name for name, reader in READERS.items() if reader.recognises(path)), "auto")
+    try:
+        return next((name for name, reader in READERS.items() if reader.recognises(path)), "auto")
+    except OSError as error:  # a folder that may not be looked into
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def probe(source: Source, count: int = 16) -> list[Problem]:

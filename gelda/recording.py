@@ -1,0 +1,127 @@
+"""A running process's side of a run folder: progress, metrics, signs of life, and being cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gelda.errors import UserError
+from gelda.runs import SILENCE, RunState, StageState, now, save_state, silent_for
+
+HEARTBEAT = 2.0  # seconds between signs of life
+
+
+class Recorder:
+    """Writes what a run is doing into its folder, beats, and looks for a wish to cancel."""
+
+    def __init__(self, state: RunState, listener: Any = None) -> None:
+        self.state, self.listener = state, listener
+        self._written = 0.0
+        self._stop = threading.Event()
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> Recorder:
+        if (
+            self.state.status == "running"
+            and self.state.pid != os.getpid()
+            and silent_for(self.state.path) < SILENCE / 2
+        ):
+            raise UserError(f"The run '{self.state.id}' is already going in another process.")
+        self.state.status, self.state.error = "running", None
+        self.state.pid, self.state.host = os.getpid(), platform.node()
+        save_state(self.state)
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[StageState]:
+        """Mark a stage as running; it is done when the block ends, failed when it raises."""
+        self._check_cancelled()
+        stage = next(s for s in self.state.stages if s.name == name)
+        stage.state, stage.total, stage.done, stage.message = "running", total, 0, ""
+        self.state.stage = name
+        self._started = time.perf_counter()
+        self.publish(force=True)
+        try:
+            yield stage
+        except BaseException:
+            stage.state = "failed"
+            raise
+        stage.state = "reused" if stage.message == "reused" else "done"
+        stage.done, stage.remaining = stage.total, None
+        stage.seconds = round(time.perf_counter() - self._started, 2)
+        self.publish(force=True)
+
+    def advance(self, stage: StageState, done: float, message: str = "", before: float = 0) -> None:
+        """Set a stage's progress; raises Cancelled where the person asked for it.
+
+        before: what was done when the stage began, so that it tells nothing about speed.
+        """
+        self._check_cancelled()
+        passed = time.perf_counter() - self._started
+        stage.done, stage.seconds = int(done), round(passed, 1)
+        new = done - before
+        stage.remaining = round(passed * (stage.total - done) / new, 1) if new > 0 else None
+        stage.message = message or stage.message
+        self.publish()
+
+    def check(self) -> None:
+        """Raise Cancelled where the person asked for it: for loops between two reports of progress."""
+        self._check_cancelled()
+
+    def _check_cancelled(self) -> None:
+        if (self.state.path / "cancel").exists():
+            raise Cancelled
+
+    def metric(self, stage: str, step: int, **values: float) -> None:
+        """Append one line to metrics.jsonl."""
+        with open(self.state.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps({"time": now(), "stage": stage, "step": step, **values}) + "\n")
+
+    def publish(self, force: bool = False) -> None:
+        if force or time.monotonic() - self._written > 0.5:
+            self._written = time.monotonic()
+            save_state(self.state)
+        if self.listener:
+            self.listener(self.state)
+
+    def _beat(self) -> None:
+        while not self._stop.is_set():
+            (self.state.path / "heartbeat").touch()
+            self._stop.wait(HEARTBEAT)
+
+
+@contextmanager
+def tracked(state: RunState) -> Iterator[None]:
+    """Write down how a run ended: done, cancelled, or failed with a sentence; the error goes on."""
+    try:
+        yield
+    except BaseException as error:
+        cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
+        forget_cancel(state.path)
+        state.status = "cancelled" if cancelled else "failed"
+        known = isinstance(error, UserError)
+        state.error = None if cancelled else str(error) if known else f"{type(error).__name__}: {error}"
+        save_state(state)
+        raise
+    state.status, state.stage = "done", ""
+    save_state(state)
+
+
+def forget_cancel(path: Path) -> None:
+    """Take back a request to cancel: it was carried out, or the run is wanted again."""
+    (path / "cancel").unlink(missing_ok=True)
+
+
+class Cancelled(Exception):
+    """The person cancelled the run."""
