@@ -7,7 +7,7 @@ from conftest import planted_manifest
 
 from gelda.errors import UserError
 from gelda.manifest import Manifest
-from gelda.protocols import folds, long_tail_cut, split_groups
+from gelda.splits import folds, long_tail_cut, split_groups
 
 MANIFEST = planted_manifest(40)
 LABEL = MANIFEST.table["label"].to_numpy()
