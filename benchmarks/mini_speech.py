@@ -4,8 +4,8 @@
 
 Each speaker of EmoDB (German) and nEMO (Polish) is tested once by a logistic regression fitted on the others
 of the same language; UAR in %, with 95 % intervals from resampled speakers. Beside it the same network with
-random weights and the mean and deviation of its log-mel input. The texts recur across speakers. Nothing is
-chosen by these figures: the encoder was finished before it heard them.
+random weights and the mean and deviation of its log-mel input. The texts recur across speakers. What the
+encoder was chosen by is in its card.
 """
 
 from __future__ import annotations

@@ -89,14 +89,14 @@ def test_pretrained_latents_beat_random_ones_and_log_mel_statistics(encoder):
     words, voices = np.arange(60) % 10, np.arange(60) // 10
 
     def word(z):
-        """Which number it is, by voices that the probe was not fitted on."""
-        parts = [voices % 3 == fold for fold in range(3)]
-        return np.mean([LinearProbe(z[~p], words[~p]).accuracy(z[p], words[p]) for p in parts])
+        """Which number the other voices say, by a probe of one voice."""
+        fits = [voices == voice for voice in range(6)]
+        return np.mean([LinearProbe(z[fit], words[fit]).accuracy(z[~fit], words[~fit]) for fit in fits])
 
     found = speech_probe.arms(encoder, speech.random(), sounds)
-    trained = word(found["pre-trained", "pooled", "mean+std"])
-    assert trained > word(found["random weights", "pooled", "mean+std"]) + 5
-    assert trained > word(found[speech_probe.STATISTICS, "", "mean+std"])
+    trained = word(found["pre-trained", "block3", "mean+std"])
+    assert trained > word(found["random weights", "block3", "mean+std"]) + 20
+    assert trained > word(found[speech_probe.STATISTICS, "", "mean+std"]) + 10
 
 
 def test_masks_are_stretches_inside_the_sound():

@@ -38,8 +38,9 @@ Distortion: {data[distortion]}
 
 Targets, all read from the last layer, with the weights of their losses:
 
-- `spectrum` {training[losses][spectrum]}: the log-mel values of masked stretches
-  (about {masked:.0f} % of the positions, {training[masked][positions]} or more together);
+- `masked` {training[losses][masked]}: the log-mel values of masked stretches (about {masked:.0f} % of the
+  positions, {training[masked][positions]} or more together), `heard` {training[losses][heard]}: those of the
+  others;
 - `phoneme` {training[losses][phoneme]}: which of {phonemes} phonemes or silence espeak-ng speaks at each
   position, masked or not;
 - `voice` {training[losses][voice]} and `language` {training[losses][language]}: of the utterance.
@@ -58,9 +59,9 @@ Phonemes at the positions of new utterances, right in %, nothing masked: {check}
 ## Probes (reported, not chosen by)
 
 Numbers from zero to nine in six languages by the six voices held out, {clips} clips of one word. Accuracy in
-%: the *word* (of ten; other voices than the probe was fitted on), the *voice* (of six; other words), the
-*language* (of six; other voices and words). R² in %: the *rate* and *pitch* that were set (other words).
-Linear probes, by layer and pooling.
+%: the *word* (of ten; by two voices where the probe was fitted on four, *by one*: by five where it was fitted
+on one), the *voice* (of six; other words), the *language* (of six; other voices and words). R² in %: the
+*rate* and the *pitch* that were set. Linear probes, by layer and pooling.
 
 {table}"""
 

@@ -5,8 +5,9 @@ Reported in the card and on real speech by `benchmarks/mini_speech.py`; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,9 @@ class Labels:
         )
 
 
-def _folds(*halves: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _folds(*groups: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(fit, test) masks: a test row's group is in no fit row, in any of the groupings."""
-    pairs = np.stack(halves, 1)
+    pairs = np.stack(groups, 1)
     for pair in np.unique(pairs, axis=0):
         yield (pairs != pair).all(1), (pairs == pair).all(1)
 
@@ -83,39 +84,39 @@ def _folds(*halves: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def judge(z: np.ndarray, labels: Labels) -> dict[str, float]:
     """Of latents [N, D]: accuracies in %, R² in % of the rate and the pitch that were set.
 
-    word: which of ten, in each language, by voices that the probe was not fitted on; voice: by words it was
-    not fitted on; language: by other voices and words; rate, pitch: ridge regression, by other words.
+    word: which of ten, in each language, by voices that the probe was not fitted on; word by one: the same,
+    fitted on one voice; voice: by words it was not fitted on; language: by other voices and words; rate,
+    pitch: ridge regression in five folds of clips.
     """
     voices, words = labels.voice % 3, labels.word % 2
+    by_language = [labels.language == n for n in range(len(LANGUAGES))]
 
-    def mean(name: str, rows: np.ndarray, *groups: np.ndarray) -> float:
-        target, scores = getattr(labels, name)[rows], []
-        for fit, test in _folds(*(group[rows] for group in groups)):
-            scores.append(LinearProbe(z[rows][fit], target[fit]).accuracy(z[rows][test], target[test]))
-        return float(np.mean(scores))
+    def told(target: np.ndarray, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+        return mean(LinearProbe(z[fit], target[fit]).accuracy(z[test], target[test]) for fit, test in pairs)
 
-    everything = np.ones(len(z), bool)
-    spoken = [mean("word", labels.language == n, voices) for n in range(len(LANGUAGES))]
+    apart = [(fit & mine, test & mine) for mine in by_language for fit, test in _folds(voices)]
+    alone = [(test & mine, fit & mine) for mine in by_language for fit, test in _folds(labels.voice)]
     return {
-        "word": float(np.mean(spoken)),
-        "voice": mean("voice", everything, words),
-        "language": mean("language", everything, voices, words),
-        "rate": _explained(z, labels.rate, words),
-        "pitch": _explained(z, labels.pitch, words),
+        "word": told(labels.word, apart),
+        "word by one": told(labels.word, alone),
+        "voice": told(labels.voice, _folds(words)),
+        "language": told(labels.language, _folds(voices, words)),
+        "rate": _explained(z, labels.rate),
+        "pitch": _explained(z, labels.pitch),
     }
 
 
-def _explained(z: np.ndarray, target: np.ndarray, groups: np.ndarray) -> float:
+def _explained(z: np.ndarray, target: np.ndarray) -> float:
     from sklearn.linear_model import RidgeCV
     from sklearn.metrics import r2_score
+    from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    predicted = np.zeros(len(z))
-    for fit, test in _folds(groups):
-        model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 4, 9))).fit(z[fit], target[fit])
-        predicted[test] = model.predict(z[test])
-    return 100 * float(r2_score(target, predicted))
+    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 4, 9)))
+    return 100 * float(
+        r2_score(target, cross_val_predict(model, z, target, cv=KFold(5, shuffle=True, random_state=0)))
+    )
 
 
 def arms(
