@@ -39,8 +39,8 @@ Distortion: {data[distortion]}
 Targets, all read from the last layer, with the weights of their losses:
 
 - `masked` {training[losses][masked]}: the log-mel values of masked stretches (about {masked:.0f} % of the
-  positions, {training[masked][positions]} or more together), `heard` {training[losses][heard]}: those of the
-  others;
+  positions, {training[masked][positions]} or more together);
+- `heard` {training[losses][heard]}: the log-mel values of the other positions;
 - `phoneme` {training[losses][phoneme]}: which of {phonemes} phonemes or silence espeak-ng speaks at each
   position, masked or not;
 - `voice` {training[losses][voice]} and `language` {training[losses][language]}: of the utterance.
@@ -56,12 +56,13 @@ Versions: {versions}.
 
 Phonemes at the positions of new utterances, right in %, nothing masked: {check}.
 
-## Probes (reported, not chosen by)
+## Probes
 
 Numbers from zero to nine in six languages by the six voices held out, {clips} clips of one word. Accuracy in
 %: the *word* (of ten; by two voices where the probe was fitted on four, *by one*: by five where it was fitted
 on one), the *voice* (of six; other words), the *language* (of six; other voices and words). R² in %: the
-*rate* and the *pitch* that were set. Linear probes, by layer and pooling.
+*rate* and the *pitch* that were set. Linear probes, by layer and pooling; log-mel statistics are the mean and
+deviation over time of what the encoder reads.
 
 {table}"""
 
