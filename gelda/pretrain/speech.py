@@ -53,10 +53,10 @@ CHOICE = (
     "120 of 16, each in 57 s of one core; one short run of each, one seed. The steps by the time that a "
     "rebuild may take, the distortions by judgement. The weights of the losses were changed once. A first "
     "training (1000 steps; masked 3, phoneme 1, voice and language 0.5 each, the rest of the spectrum not "
-    "repeated) told words as well as this one, but lost the rate and pitch that were set: by the probes below "
-    "(block4, mean+std) 62 and 19 %, where random weights have 78 and 39. Its figures on emotions, of EmoDB, "
-    "nEMO and the demo's clips, were known by then and said the same (behind random weights). This training "
-    "was run once after it and kept for its rate and pitch."
+    "repeated) told words as well as this one, but lost the rate and pitch that were set: by the probes "
+    "below (block4, mean+std) 62 and 19 %, where random weights have 78 and 39. Its figures on emotions were "
+    "known by then and said the same (EmoDB and the demo's clips behind random weights, nEMO no different). "
+    "This training was run once after it and kept for its rate and pitch."
 )
 WEIGHTS = {"masked": 5.0, "heard": 5.0, "phoneme": 0.5, "voice": 0.1, "language": 0.1}  # of the losses
 
