@@ -11,8 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from app import explore_filters as filters
-from app import items, loading, selection_view, state, widgets, words
+from app import explore_panels, items, loading, state, widgets, words
 from app import map as latent_map
+from app.explored import Explored
 from app.palette import LIMIT, theme
 from gelda import jobs, projection, report, runs
 
@@ -26,7 +27,6 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     with head:
         st.title(_headline(meta))
     points = loading.points(run.path)
-    classes, subdomains = meta["class_names"], meta["subdomain_names"]
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run)
     filters.bind(meta, layers, maps, points)
@@ -36,14 +36,13 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
         visible = filters.view(meta, points, axis)
     info = _chosen_map(maps)
     rows = np.asarray(state.selection(run.id).rows, dtype=np.int64)
+    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]])
     with left:
         if info is None:
             _offer(run, layers)
         else:
-            rows = rows[visible[rows]]
-            _map(run, info, points, visible, rows, meta)
-    if info is not None:
-        selection_view.view(run, points, rows, (classes, subdomains), meta)
+            _map(explored)
+    explore_panels.view(explored)
     state.publish()
 
 
@@ -112,9 +111,10 @@ def _follow(found: Any) -> None:
     )
 
 
-def _map(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.ndarray, rows: np.ndarray,
-         meta: dict[str, Any]) -> None:  # fmt: skip
-    layout = layout_of(run, info, points, visible, rows, meta, state.value("colour"))
+def _map(explored: Explored) -> None:
+    run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
+    visible = explored.visible
+    layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"))
     names = (meta["class_names"], meta["subdomain_names"])
 
     def on_pick(event: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, items, loading, state, widgets, words
+from app.explored import Explored
 from gelda import report, runs
 
 STRIP = 14  # items shown
@@ -46,9 +47,10 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
     )
 
 
-def view(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray,
-         names: tuple[Sequence[str], Sequence[str]], meta: dict[str, Any]) -> None:  # fmt: skip
+def view(explored: Explored) -> None:
     """The selection in words and figures, or how to select where nothing is."""
+    run, points, rows, meta = explored.run, explored.points, explored.rows, explored.meta
+    names = explored.classes, explored.subdomains
     things = items.thing(meta)
     if not len(rows):
         st.subheader("Select points to read them")
