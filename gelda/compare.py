@@ -189,8 +189,12 @@ class Comparison(Choosing):
         if not self.state.mapped or projection.points_key(run) != key:
             self.recorder.advance(stage, 0, "making the synthetic latents again")
             candidates = self._candidates(episode, choice.layer, choice.tau, pairs, at)
-            made = {c.arm: c.made for c in candidates if c.made is not None}
-            compare_points.write(run, self, episode, choice, made, key)
+            # each arm's head once more, asked what it says of the very latents it learns from
+            asked = [replace(c, test=c.data.latents) for c in candidates if c.made is not None]
+            self._fit(asked, episode.seed)
+            made = {c.arm: c.made for c in asked if c.made is not None}
+            said = {c.arm: c.logits.softmax(-1).numpy() for c in asked if c.logits is not None}
+            compare_points.write(run, self, episode, choice, made, said, key)
         if self.config.map:
             self.recorder.advance(stage, 0, projection.WAIT)
             try:

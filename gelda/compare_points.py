@@ -16,7 +16,7 @@ from gelda.augmenters.base import Synthetic
 from gelda.choices import Choice
 from gelda.compare_report import class_groups
 from gelda.layer_weights import WEIGHTED
-from gelda.points import layer_stack, point_table, write_points
+from gelda.points import head_scores, layer_stack, point_table, write_points
 from gelda.projection import thinned
 from gelda.protocols import Episode
 from gelda.seeds import numpy_generator
@@ -31,12 +31,20 @@ KINDS = {"train": "training items", "test": "held-out items", "synthetic": "synt
 
 
 def write(
-    run: Path, bench: Workbench, episode: Episode, choice: Choice, made: Mapping[str, Synthetic], key: str
+    run: Path,
+    bench: Workbench,
+    episode: Episode,
+    choice: Choice,
+    made: Mapping[str, Synthetic],
+    said: Mapping[str, NDArray[np.floating]],
+    key: str,
 ) -> None:
     """Points, latents per layer, neighbours and meta.json of one episode; `key` names their content.
 
     Real: the episode's training items, and its test items as split "test". made: by arm, in the space of
-    `choice`. Classes and subdomains are numbered by those in play.
+    `choice`. said: by arm, what its own head says of the training items and then of its synthetic latents,
+    probabilities [N + M, C']; training items are scored by the first arm's, test items by none.
+    Classes and subdomains are numbered by those in play.
     """
     bank, items = bench.bank, bench.items
     widths = sum(bank.layers.values()) + bank.layers.get(choice.layer, max(bank.layers.values()))
@@ -46,16 +54,20 @@ def write(
     label = np.searchsorted(classes, items.label)
     subdomain = np.searchsorted(played, items.subdomain)
     rng = numpy_generator(protocol_seed(episode), "points")
-    notes, parts = [], {}
+    notes, parts, scores = [], {}, []
     for kind, rows in (("train", episode.train), ("test", episode.test)):
-        parts[kind] = rows[thinned(label[rows] * len(played) + subdomain[rows], limits[kind], rng)]
-        notes += _note(kind, len(parts[kind]), len(rows))
+        few = thinned(label[rows] * len(played) + subdomain[rows], limits[kind], rng)
+        parts[kind] = rows[few]
+        notes += _note(kind, len(few), len(rows))
+        asked = kind == "train" and len(said) > 0
+        scores.append(said[next(iter(said))][few] if asked else np.full((len(few), len(classes)), np.nan))
     drawn = []
     for method, synthetic in _distinct(made).items():
         cell = (synthetic.label * len(played) + synthetic.subdomain).numpy()
         few = thinned(cell, limits["synthetic"], rng)
         notes += _note("synthetic", len(few), len(synthetic), method)
         drawn.append((method, synthetic.select(torch.from_numpy(few)), np.ones(len(few), bool)))
+        scores.append(said[method][len(episode.train) :][few])
     rows = np.concatenate([parts["train"], parts["test"]])
     require_space(run, 2 * (len(rows) + sum(len(s) for _, s, _ in drawn)) * widths)
     real = pd.DataFrame(
@@ -78,7 +90,10 @@ def write(
         run / "meta.json", {"format": FORMAT, **_meta(bench, episode, choice, counts, made, notes, played)}
     )
     layers = layer_stack(encoder, choice.layer, space, episode.train, rows, generated_at)
-    write_points(run, point_table(real, drawn), layers, generated_at, key)
+    points = point_table(real, drawn)
+    if said:
+        points = points.assign(**head_scores(np.concatenate(scores), points["label"].to_numpy()))
+    write_points(run, points, layers, generated_at, key, next(iter(said), ""))
 
 
 def _distinct(made: Mapping[str, Synthetic]) -> dict[str, Synthetic]:

@@ -70,7 +70,7 @@ class Pipeline(Adapting):
             "finetune", seeds, lambda s, tick: self._finetune(s, adapted[at[s]], made[at[s]], tick)
         )
         result = self._stage("report", 1, lambda stage: self._report(seeds, adapted, made, heads))
-        self._stage("project", 1, lambda stage: self._project(stage, adapted[0], made[0]))
+        self._stage("project", 1, lambda stage: self._project(stage, adapted[0], made[0], heads[0]))
         result["seconds"] = self.seconds
         write_json(self.state.path / "report.json", result)
         self.state.headline = result["headline"]
@@ -186,6 +186,7 @@ class Pipeline(Adapting):
             return {
                 **read_json(folder / "done.json"),
                 "arrays": read_tensors(folder / "predictions.safetensors"),
+                "folder": folder,
             }
         task = self.exp.task(seed, adapted, "sampling")
         arms = {m: (arm, synthetic.select(kept)) for m, (arm, synthetic, kept) in made.items()}
@@ -216,7 +217,7 @@ class Pipeline(Adapting):
         write_tensors(folder / "predictions.safetensors", arrays)
         write_tensors(folder / "heads.safetensors", heads.state_dict())
         write_json(folder / "done.json", {"format": FORMAT, "health": health})
-        return {"health": health, "arrays": arrays}
+        return {"health": health, "arrays": arrays, "folder": folder}
 
     def _health(self, seed: int, adapted: Adapted, made: dict[str, Any]) -> dict[str, float]:
         """Figures of the generator against held-out (dev) real latents."""
@@ -277,11 +278,30 @@ class Pipeline(Adapting):
             notes += compositions.remarks(lines, filled, augmenters.get(method).title)
         return notes
 
-    def _project(self, stage: StageState, adapted: Adapted, made: dict[str, Any]) -> None:
+    def _project(
+        self, stage: StageState, adapted: Adapted, made: dict[str, Any], heads: dict[str, Any]
+    ) -> None:
         """Points, latents of every layer, neighbours and the first map of the displayed seed."""
+        c, methods = self.config, self.config.methods
         _, synthetic, kept = made.get("gelda", (None, None, None))
-        key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)
-        points.write_run(self.state.path, self.exp, adapted, synthetic, kept, key)
+        key = content_key("points", self._generate_key(self.first_seed, adapted), c.sampling)
+        scored_by = "gelda" if "gelda" in methods else methods[-1]
+        weights = read_tensors(heads["folder"] / "heads.safetensors")
+        head = adapted.adapter.gather([0] * len(methods))
+        head.load_state_dict(weights)
+        arm, task = made[scored_by][0], self.exp.task(self.first_seed, adapted, "sampling")
+
+        def score(latents: torch.Tensor, subdomain: torch.Tensor) -> Any:
+            return predict(
+                head.gather([methods.index(scored_by)]),
+                latents,
+                c.generator.adapter_layer,
+                restore=adapted.scale.invert,
+                subdomain=subdomain,
+                transforms=[arm.transform(task)],
+            )[0]
+
+        points.write_run(self.state.path, self.exp, adapted, synthetic, kept, score, scored_by, key)
         self.recorder.advance(stage, 0, projection.WAIT)
         first = projection.generation_layer(self.state.path)
         projection.project(self.state.path, first, "all", "", self.config.projection)

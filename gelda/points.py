@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from gelda.projection import LayerInfo, find_neighbours
 from gelda.spaces import Space
 
 Layer = tuple[str, str, torch.Tensor, bool]  # name, title, latents [n, D], is it the generation layer?
+# z^(l) [N, D] and subdomains [N] -> class probabilities [N, C] of the head that points are scored by
+Score = Callable[[torch.Tensor, torch.Tensor], NDArray[np.floating]]
 
 
 def write_run(
@@ -27,9 +29,14 @@ def write_run(
     adapted: Adapted,
     synthetic: Synthetic | None,
     kept: torch.Tensor | None,
+    score: Score,
+    scored_by: str,
     key: str,
 ) -> None:
-    """Write the points of one seed of `gelda run`: train and dev, then GeLDA's synthetic latents."""
+    """Write the points of one seed of `gelda run`: train and dev, then GeLDA's synthetic latents.
+
+    scored_by: the method whose head `score` asks; test items are no points, so none of them is scored.
+    """
     cut = adapted.cut
     train = cut.rows("train")
     rows = np.concatenate([train, cut.rows("dev")])
@@ -39,7 +46,42 @@ def write_run(
     space = Space(experiment.layer, adapted.standardizer, adapted.adapter, adapted.scale)
     encoder = ((name, experiment.z(name, adapted.bank)) for name in experiment.latents)
     layers = layer_stack(encoder, adapted.fm_layer, space, train, rows, generated_at)
-    write_points(run, point_table(real, made), layers, generated_at, key)
+    points = point_table(real, made)
+    said = score(generated_at, torch.tensor(points["subdomain"].to_numpy(np.int64)))
+    points = points.assign(**head_scores(said, points["label"].to_numpy()))
+    write_points(run, points, layers, generated_at, key, scored_by)
+
+
+def head_scores(
+    probability: NDArray[np.floating], label: NDArray[np.integer]
+) -> dict[str, NDArray[np.generic]]:
+    """What a head says of points, from its probabilities [N, C] and their true classes [N].
+
+    predicted: class id, −1 where a row of `probability` is NaN (not scored); confidence: the probability of
+    the predicted class; loss: −log of the true class's probability. Both NaN where not scored.
+    """
+    scored = np.isfinite(probability).all(1)
+    known = np.where(scored[:, None], probability, 1.0)
+    own = known[np.arange(len(label)), label].clip(1e-12)
+    return {
+        "predicted": np.where(scored, known.argmax(1), -1).astype(np.int32),
+        "confidence": np.where(scored, known.max(1), np.nan).astype(np.float32),
+        "loss": np.where(scored, -np.log(own), np.nan).astype(np.float32),
+    }
+
+
+def memorisation(points: pd.DataFrame, distance: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Distance to the nearest real training latent in units of its class's usual one, [N].
+
+    distance [N]: to the nearest real training latent (another one, for a training item itself). The unit is
+    the median of that over the class's training items: near 0 is a copy, 1 as far as real ones are from one
+    another. NaN for test items and where a class has no training item.
+    """
+    train = (points["split"] == "train").to_numpy()
+    usual = pd.Series(distance[train]).groupby(points["label"].to_numpy()[train]).median()
+    unit = points["label"].map(usual).to_numpy(np.float64)
+    ratio = np.divide(distance, unit, out=np.full(len(points), np.nan), where=unit > 0)
+    return np.where((points["split"] == "test").to_numpy(), np.nan, ratio).astype(np.float32)
 
 
 def point_table(real: pd.DataFrame, made: Sequence[tuple[str, Synthetic, NDArray[np.bool_]]]) -> pd.DataFrame:
@@ -71,10 +113,16 @@ def point_table(real: pd.DataFrame, made: Sequence[tuple[str, Synthetic, NDArray
 
 
 def write_points(
-    run: Path, points: pd.DataFrame, layers: Iterable[Layer], generated_at: torch.Tensor, key: str
+    run: Path,
+    points: pd.DataFrame,
+    layers: Iterable[Layer],
+    generated_at: torch.Tensor,
+    key: str,
+    scored_by: str = "",
 ) -> None:
     """Write points, their latents [N, D] at the generation layer's neighbours, and latents per layer.
 
+    scored_by: the method whose head the columns of `head_scores` come from; memorisation is added here.
     A layer that synthetic latents do not reach has values for the real points alone; the rest is NaN.
     points.json, which says under which key all of it was made, comes last.
     """
@@ -84,9 +132,12 @@ def write_points(
         padded = torch.cat([z, torch.full((missing, z.shape[1]), float("nan"))])
         write_tensors(run / "points" / f"{name}.safetensors", {"z": padded.half()})
         infos.append(asdict(LayerInfo(name, title, z.shape[1], missing == 0, here)))
-    write_tensors(run / "neighbours.safetensors", find_neighbours(generated_at.numpy(), points))
-    write_table(run / "points.parquet", points)
-    write_json(run / "points.json", {"format": FORMAT, "key": key, "layers": infos})
+    near = find_neighbours(generated_at.numpy(), points)
+    write_tensors(run / "neighbours.safetensors", near)
+    write_table(
+        run / "points.parquet", points.assign(memorisation=memorisation(points, near["distance"][:, 0]))
+    )
+    write_json(run / "points.json", {"format": FORMAT, "key": key, "layers": infos, "scored_by": scored_by})
 
 
 def layer_stack(

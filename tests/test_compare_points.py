@@ -90,6 +90,20 @@ def test_points_carry_the_labels_and_latents_of_their_items(case):
     near, _ = projection.load_neighbours(run)
     assert set(points["split"].iloc[np.unique(near[near >= 0])]) == {"train"}, "never a test item"
 
+    test = points["split"] == "test"
+    assert points["memorisation"][test].isna().all() and points["memorisation"][~test].notna().any()
+    assert read_json(run / "points.json")["scored_by"] == ("gelda" if len(made) else "")
+    if len(made):
+        scored = points[~test]
+        assert (points["predicted"][test] == -1).all(), "test items are read by nobody before they are asked"
+        assert points[["confidence", "loss"]][test].isna().all(axis=None)
+        assert scored["confidence"].between(0, 1).all() and (scored["loss"] >= 0).all()
+        right = scored["predicted"] == scored["label"]
+        assert right.mean() > 1.5 / len(config.classes or bank.items.class_names), "better than chance"
+        np.testing.assert_allclose(scored["loss"][right], -np.log(scored["confidence"][right]), atol=1e-4)
+    else:
+        assert "loss" not in points
+
 
 def test_synthetic_latents_are_those_that_heads_were_trained_on(monkeypatch):
     seen = {}

@@ -10,7 +10,7 @@ import torch
 from conftest import CLASSES, PLANTED_DATASET, PLANTED_ENCODER, PlantedEncoder, planted_manifest, planted_read
 
 from gelda import projection, report, runs
-from gelda.artifacts import read_json, read_tensors
+from gelda.artifacts import read_arrays, read_json, read_tensors
 from gelda.augmenters import AUGMENTERS, AugmenterSpec
 from gelda.augmenters.base import Augmenter
 from gelda.config import resolve_config
@@ -209,6 +209,26 @@ def test_synthetic_points_lie_where_their_class_lies(finished):
     means = np.stack([z[train & (label == c)].mean(0) for c in range(CLASSES)])
     nearest = np.linalg.norm(z[made][:, None] - means[None], axis=-1).argmin(1)
     assert made.sum() > 50 and (nearest == label[made]).mean() > 0.6  # chance: 0.17
+
+
+@pytest.mark.slow
+def test_points_are_scored_by_the_head_that_the_report_judges(finished):
+    path, _ = finished
+    points, methods = projection.load_points(path), list(config().methods)
+    assert read_json(path / "points.json")["scored_by"] == "gelda"
+    (file,) = (path / "stages").glob("finetune-0-*/predictions.safetensors")
+    own = read_arrays(file)["dev"][methods.index("gelda")]
+    dev = points[points["split"] == "dev"]
+    np.testing.assert_array_equal(dev["predicted"], own.argmax(1))
+    np.testing.assert_allclose(dev["confidence"], own.max(1), atol=1e-4)
+    np.testing.assert_allclose(dev["loss"], -np.log(own[np.arange(len(dev)), dev["label"]]), atol=1e-3)
+    others = points[points["split"] != "dev"]
+    assert (others["predicted"] == others["label"]).mean() > 0.8, "what it was trained on"
+    near = projection.load_neighbours(path)[1][:, 0]
+    train = points["split"] == "train"
+    for label, part in points.groupby("label"):
+        unit = np.median(near[train & (points["label"] == label)])
+        np.testing.assert_allclose(part["memorisation"], near[part.index] / unit, rtol=1e-5)
 
 
 @pytest.mark.slow
