@@ -11,12 +11,21 @@ from gelda.cli_options import Device, JsonFile, Precision, Set, check_writable, 
 
 
 def extract(
-    source: Annotated[str, typer.Argument(help="A folder, a list or table, hf:org/name, or a demo's name.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            help="A folder, a list or table, hf:org/name, a demo's name; or several EmoBox manifests."
+        ),
+    ],
     encoder: Annotated[
         str, typer.Option(help="A registered name, timm/…, another Hub name, or a local folder.")
     ] = "mini-image",
     layers: Annotated[str, typer.Option(help="all, last4, numbers (6,9,12) or names.")] = "all",
     pooling: Annotated[str, typer.Option(help="auto, cls, mean or mean+std.")] = "auto",
+    emotions: Annotated[
+        str | None,
+        typer.Option(help="own names, joined (happy, joy … are one), or four (the common ones only)."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The bank folder to write; else one in the workspace.")
     ] = None,
@@ -39,7 +48,7 @@ def extract(
     if json_file:
         check_writable(json_file)
     values: dict[str, Any] = {
-        "path": source,
+        "path": source[0],
         "encoder": encoder,
         "layers": layers,
         "pooling": pooling,
@@ -52,6 +61,8 @@ def extract(
         "device": device,
         "precision": precision,
     }
+    read = {"beside": source[1:] or None, "emotions": emotions}
+    values["source"] = {name: value for name, value in read.items() if value is not None}
     config = extraction_runs.resolved(resolve_extract(merged(values, overrides(set_ or []))))
     extraction_runs.opened(config)  # a mistake is said before there is a run
     state = extraction_runs.prepared(config)

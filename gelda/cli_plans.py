@@ -12,7 +12,7 @@ from gelda.errors import UserError
 
 def run_plan(
     name: str,
-    data: Path | None,
+    data: list[Path],
     encoder: str,
     settings: dict[str, Any],
     dry_run: bool,
@@ -21,7 +21,7 @@ def run_plan(
     """Encode the data, then compare, each an ordinary run; the same command again goes on where it was."""
     from gelda import plan_jobs
 
-    if data is None:
+    if not data:
         raise UserError(f"The preset '{name}' needs --data DIR, the folder that holds the data.")
     made = plan_jobs.job(name, data, encoder, settings)
     if dry_run:

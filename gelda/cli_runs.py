@@ -22,7 +22,11 @@ def run(
         str, typer.Option(help="Where settings start: digits, tiny; or, of your own --data, a plan's name.")
     ] = "digits",
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data of a plan: imagenet-lt, emobox, pacs …")
+        list[Path] | None,
+        typer.Option(
+            help="Folder of the data of a plan: imagenet-lt, emobox, pacs …; of emobox also manifests, "
+            "repeatable."
+        ),
     ] = None,
     encoder: Annotated[str, typer.Option(help="Another encoder than the plan's own.")] = "",
     dry_run: Annotated[
@@ -44,7 +48,7 @@ def run(
     if preset in PLANS:
         if spec is not None:
             raise UserError(f"The preset '{preset}' takes --data DIR, not a spec: leave {spec} out.")
-        run_plan(preset, data, encoder, overrides(set_ or []), dry_run, json_file)
+        run_plan(preset, data or [], encoder, overrides(set_ or []), dry_run, json_file)
         return
     if data or encoder:
         raise UserError(f"--data and --encoder belong to a plan ({', '.join(PLANS)}): name it with --preset.")

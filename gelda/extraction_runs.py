@@ -58,9 +58,11 @@ def opened(config: ExtractConfig) -> tuple[Source, EncoderSpec]:
 def resolved(config: ExtractConfig) -> ExtractConfig:
     """With full paths and a bank folder, so that a run means the same from anywhere."""
     path, encoder = Path(config.path).expanduser(), Path(config.encoder).expanduser()
+    beside = tuple(str(Path(one).expanduser().resolve()) for one in config.source.beside)
     full = config.model_copy(
         update={
             "path": str(path.resolve()) if path.exists() else config.path,
+            "source": config.source.model_copy(update={"beside": beside}),
             "encoder": str(encoder.resolve()) if encoder.is_dir() else config.encoder,
         }
     )
@@ -70,12 +72,16 @@ def resolved(config: ExtractConfig) -> ExtractConfig:
 
 def _words(config: ExtractConfig) -> str:
     """ "pacs-vit_tiny-1a2b3c4d": data, encoder, and a key over what the bank's content depends on."""
-    said = re.sub(r"[^\w.-]+", "-", f"{Path(config.path).stem}-{Path(config.encoder).name}")
+    said = re.sub(r"[^\w.-]+", "-", "-".join([*_stems(config), Path(config.encoder).name]))
     own = config.model_dump(
         mode="json",
         include={"path", "source", "encoder", "layers", "pooling", "dtype", "precision", "shard_size"},
     )
     return f"{said[:120]}-{content_key('extract', own)[:8]}"
+
+
+def _stems(config: ExtractConfig) -> list[str]:
+    return [Path(path).stem for path in (config.path, *config.source.beside)]
 
 
 def run_id(config: ExtractConfig) -> str:
@@ -92,7 +98,7 @@ def prepared(config: ExtractConfig) -> RunState:
     """
     path = runs.home() / "runs" / run_id(config)
     if not path.is_dir():
-        what = DATASETS[config.path].title if config.path in DATASETS else Path(config.path).stem
+        what = DATASETS[config.path].title if config.path in DATASETS else " + ".join(_stems(config))
         name = f"{what} through {config.encoder}"
         return runs.create_run(config.model_dump(mode="json"), name[:120], runs.EXTRACTION, path.name)
     state = runs.read_state(path)

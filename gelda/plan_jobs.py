@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,25 +38,34 @@ class Job:
         return Path(self.extract.out)
 
 
-def job(name: str, data: Path, encoder: str = "", settings: Mapping[str, Any] | None = None) -> Job:
+def job(
+    name: str, data: Path | Sequence[Path], encoder: str = "", settings: Mapping[str, Any] | None = None
+) -> Job:
     """The plan of that name over a folder, with settings laid over it, checked as far as goes without data.
 
+    data: also a manifest, or several manifests and folders, where the plan's reader takes such.
     settings: CompareConfig's, for every comparison whose protocol reads them; `source.…` the reader's;
     `extract.…` ExtractConfig's. An encoder that is not the plan's own is read at its last four layers.
     """
     if name not in PLANS:
         raise unknown("preset", name, PLANS)
     plan, given = PLANS[name], dict(settings or {})
-    data = paths.permitted(data)
-    if not data.is_dir():
-        raise UserError(f"There is no folder {data}: give the folder of the data with --data.")
+    places = [paths.permitted(one) for one in ([data] if isinstance(data, Path | str) else data)]
+    reader = datasets.READERS[str(plan.options["reader"])]
+    several = "beside" in reader.own
+    for place in places:
+        if not (place.is_dir() or several and place.is_file()):
+            manifest = " or manifest" if several else ""
+            raise UserError(f"There is no folder{manifest} {place}: give the data with --data.")
+    if len(places) > 1 and not several:
+        raise UserError(f"The preset '{name}' reads one folder: give --data once.")
+    data, *beside = places
     read, encoding = given.pop("source", {}), given.pop("extract", {})
-    options = dict(plan.options)
-    if plan.without and next(data.glob(plan.without[0]), None) is None:
-        options |= plan.without[1]
+    options = {**plan.options, **({"beside": tuple(map(str, beside))} if beside else {})}
+    whole = data / plan.source if data.is_dir() and not beside else data
     own = encoder in ("", plan.encoder)
     values = {
-        "path": str(data / plan.source if (data / plan.source).exists() else data),
+        "path": str(whole if whole.exists() else data),
         "source": merged({"source": options}, {"source": read})["source"],
         "encoder": encoder or plan.encoder,
         "layers": plan.layers if own else "last4",
@@ -89,7 +98,9 @@ def config(values: Mapping[str, Any], bank: Path, target: str = "") -> CompareCo
 
 
 def missing(made: Job) -> list[str]:
-    """What of the data is not there, one line each."""
+    """What of the data is not there, one line each; of manifests that are named, the reader says it."""
+    if not made.data.is_dir() or made.extract.source.beside:
+        return []
     return [
         f"{pattern}: {what}"
         for pattern, what in made.plan.needs.items()

@@ -47,10 +47,9 @@ class Plan:
 
     needs: pattern under DIR → what it is; where one fits nothing, data are missing. lists: patterns of lists
     whose lines are the items, counted where the items themselves are not here. source: what of DIR is opened,
-    where it is there.
-    without: (pattern, options): reader options where no file of DIR fits the pattern. items: published counts
-    by split. subdomains: the published number of them. compare: CompareConfig's values, one comparison each;
-    a target `each` stands for every subdomain. text: the model whose text vectors start the heads.
+    where it is there. items: published counts by split. subdomains: the published number of them. compare:
+    CompareConfig's values, one comparison each; a target `each` stands for every subdomain. text: the model
+    whose text vectors start the heads.
     """
 
     title: str
@@ -64,7 +63,6 @@ class Plan:
     lists: tuple[str, ...] = ()
     source: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    without: tuple[str, Mapping[str, Any]] | None = None
     encoder: str = CLIP
     known: Known = Known({"pooled": 768, "projected": 512}, 2 * 86e6 * 197)
     layers: str = "pooled,projected"
@@ -124,15 +122,6 @@ def _long_tail(
         "generator": {"text_template": template, **generator},
     }
 
-
-# EmoBox's names for the four emotions that most sets have, and usual ones of sets without its label maps
-EMOTIONS = {
-    "Angry": ("anger", "ang"),
-    "Happy": ("happiness", "hap", "joy"),
-    "Neutral": ("neu",),
-    "Sad": ("sadness",),
-}
-EMOTION_MAP = {raw: name for name, raws in EMOTIONS.items() for raw in (name.lower(), *raws)}
 
 PLANS: dict[str, Plan] = {
     "imagenet-lt": Plan(
@@ -241,11 +230,10 @@ PLANS: dict[str, Plan] = {
         lists=("data/*/*.jsonl", "*/*.jsonl"),
         options={
             "reader": "emobox",
-            "classes": tuple(EMOTIONS),
+            "emotions": "four",
             "complete": True,
         },
         source="data",
-        without=("**/label_map.json", {"label_map": EMOTION_MAP}),
         items=(("", 262_020),),
         classes=4,
         subdomains=14,
@@ -254,7 +242,7 @@ PLANS: dict[str, Plan] = {
             {
                 "protocol": "zero-shot",
                 "target": "each",
-                "keep": "Neutral",
+                "keep": "neutral",
                 "methods": (*ARMS[:5], "mean-shift", "subdomain-norm", *ARMS[5:]),
                 "adapter": {"steps": 1000, "tune_steps": 1000, "batch_size": 256},
                 "generator": {"size": "small", "steps": 5000, "batch_size": 256},

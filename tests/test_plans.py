@@ -156,11 +156,33 @@ def test_settings_go_to_the_comparisons_that_read_them(tmp_path):
     assert job("pacs", tmp_path, "mini-image", {"seeds": 9}).bank == made.bank, "no part of what is encoded"
 
 
-def test_labels_are_mapped_where_the_data_bring_no_map(tmp_path):
-    assert job("emobox", tmp_path).extract.source.label_map["anger"] == "Angry"
-    (tmp_path / "emodb").mkdir()
-    (tmp_path / "emodb" / "label_map.json").write_text("{}")
-    assert job("emobox", tmp_path).extract.source.label_map is None
+def test_several_manifests_are_one_source(tmp_path):
+    """Folders of their own, other names for the four emotions, and one emotion more."""
+    sets = {
+        "one/emodb": ("german", "anger joy neutral sadness fear"),
+        "two/nemo": ("polish", "Ang hap neu Sad"),
+    }
+    files = []
+    for name, (language, emotions) in sets.items():
+        rows = []
+        for k, emotion in enumerate(emotions.split()):
+            recording(tmp_path / name / f"wav/{k}.wav", tone(0.1))
+            row = {"key": str(k), "dataset": name[4:], "wav": f"wav/{k}.wav", "type": "raw", "emo": emotion}
+            rows.append({**row, "speaker": "1", "language": language})
+        files.append(tmp_path / name / f"{name[4:]}.jsonl")
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = job("emobox", files, "random-whisper")
+    assert plan_jobs.missing(made) == []
+    source = plan_jobs.open_source(made)
+    assert source.manifest.class_names == ("anger", "happiness", "neutral", "sadness")
+    assert source.manifest.subdomain_names == ("german", "polish") and len(source.manifest) == 8
+    assert source.name == "emodb + nemo" and source.grouped and not source.problems
+    assert source.manifest.table["id"].is_unique and source.manifest.table["group"].nunique() == 2
+    assert any("'happiness' is called 'hap', 'joy'" in note for note in source.notes), source.notes
+    for place in files:
+        assert source.decode(next(u for u in source.manifest.table["uri"] if place.parent.name in u))
+    with pytest.raises(UserError, match="give --data once"):
+        job("pacs", [tmp_path / "one", tmp_path / "two"])
 
 
 def test_emobox_as_its_repository_has_it(tmp_path):
@@ -181,7 +203,7 @@ def test_emobox_as_its_repository_has_it(tmp_path):
     assert plan_jobs.missing(made) == [] and made.extract.path == str(tmp_path / "data")
     source = plan_jobs.open_source(made)
     assert source.manifest.subdomain_names == ("german", "urdu") and len(source.manifest) == 12
-    assert set(source.manifest.class_names) == set(names.values())
+    assert source.manifest.class_names == ("anger", "happiness", "neutral", "sadness")
     assert any("lack one of the classes: greek" in note for note in source.notes)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from gelda.datasets import READERS, Columns, SourceOptions, find_leaks, open_source, probe
 from gelda.datasets import hub as hub_reader
 from gelda.datasets.cifar import ROW, long_tail
+from gelda.datasets.emotions import ALIASES, FOUR
 from gelda.errors import UserError
 from gelda.media import Clip
 
@@ -644,3 +645,72 @@ def test_a_million_items_would_take_seconds(tmp_path):
         started = time.process_time()
         assert len(open_source(path).manifest) == 10_000
         assert time.process_time() - started < 2
+
+
+# -- several corpora, and their emotions' names ------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path) -> list[str]:
+    """Two corpora in folders apart that call happiness differently; the second also has a name of its own."""
+    labels = {"a": ["Happy", "sad", "neu"], "b": ["joy", "sadness", "neutral", "excited"]}
+    return [
+        str(
+            jsonl(
+                recordings(tmp_path / "sets" / name, *(f"wav/{k}.wav" for k in range(len(emotions))))
+                / f"{name}.jsonl",
+                [item(str(k), emotion, f"s{k}") | {"dataset": name} for k, emotion in enumerate(emotions)],
+            )
+        )
+        for name, emotions in labels.items()
+    ]
+
+
+def test_corpora_named_one_by_one_are_one_source(two, tmp_path):
+    source = open_source(two[0], SourceOptions(beside=(two[1], two[0])))
+    assert len(source.manifest) == 7 and source.name == "a + b", "a corpus named twice counts once"
+    assert source.root == str(tmp_path / "sets") and source.manifest.subdomain_names == ("a", "b")
+    assert any("'Happy' and 'joy' may be one emotion" in note for note in source.notes)
+    whole = open_source(str(tmp_path / "sets"))
+    assert whole.manifest.table.equals(source.manifest.table), "as a folder that holds both"
+
+
+@pytest.mark.parametrize(
+    "options, classes",
+    [
+        ({"emotions": "joined"}, ("excited", "happiness", "neutral", "sadness")),
+        ({"emotions": "joined", "classes": ("sadness", "neutral")}, ("sadness", "neutral")),
+        ({"emotions": "four", "classes": ("happiness", "neutral")}, ("happiness", "neutral")),
+        (
+            {"emotions": "joined", "label_map": {"excited": "joy", "Happy": "joy", "joy": "joy"}},
+            ("happiness",),
+        ),
+    ],
+)
+def test_names_of_one_emotion_are_joined(two, options, classes):
+    source = open_source(two[0], SourceOptions(beside=(two[1],), **options))
+    assert source.manifest.class_names == classes
+    assert any("'happiness' is called" in note for note in source.notes) and not any(
+        "may be one emotion" in note for note in source.notes
+    )
+
+
+def test_every_alias_of_an_emotion_belongs_to_one_name():
+    every = [alias for name, aliases in ALIASES.items() for alias in (name, *aliases)]
+    assert len(every) == len(set(every)) and every == [alias.casefold() for alias in every]
+    assert set(FOUR) <= set(ALIASES) and list(FOUR) == sorted(FOUR)
+
+
+@pytest.mark.parametrize("first, more, words", [
+    ("{a}", "{a}x", "is no EmoBox manifest"),
+    ("digits", "{a}", "Several sources are read as one where each is an EmoBox manifest, and digits is none"),
+    ("{a}", "digits", "digits is no EmoBox manifest"),
+])  # fmt: skip
+def test_what_cannot_be_read_as_one_is_a_sentence(two, first, more, words):
+    with pytest.raises(UserError, match=words):
+        open_source(first.format(a=two[0]), SourceOptions(beside=(more.format(a=two[0]),)))
+
+
+def test_the_four_common_emotions_are_all_asked_for(two):
+    with pytest.raises(UserError, match="no class called 'anger'"):
+        open_source(two[0], SourceOptions(beside=(two[1],), emotions="four"))

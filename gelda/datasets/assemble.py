@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from gelda.datasets import emotions
 from gelda.datasets.items import source_decoder
 from gelda.datasets.labels import class_names, kept_classes, label_map, mapped, unlike
 from gelda.datasets.options import SourceOptions
@@ -60,6 +61,10 @@ def assemble(raw: Raw, options: SourceOptions) -> Source:
     rows = without(rows, rows["label"] == "", rows["uri"], "has no label", problems)
     if options.label_map is not None:
         rows = mapped(rows, label_map(options.label_map), "the label map", problems, notes)
+    if options.emotions != "own":
+        rows = emotions.joined(rows, notes)
+        four = options.emotions == "four" and not options.classes
+        options = options.model_copy(update={"classes": emotions.FOUR}) if four else options
     rows = kept_classes(rows, options.classes, notes)
     rows = _named(rows, problems)
     if not len(rows):

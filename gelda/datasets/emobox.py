@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from gelda.artifacts import read_json
+from gelda.datasets import emotions
 from gelda.datasets.assemble import Raw
 from gelda.datasets.labels import label_map, mapped
 from gelda.datasets.lists import read_text
@@ -81,9 +82,12 @@ def recognises(path: str) -> bool:
 
 def read(path: str, options: SourceOptions) -> Raw:
     """All corpora that a path names; a corpus' language is the subdomain, its speakers are the groups."""
-    corpora = _corpora(permitted(path))
-    if not corpora:
-        raise UserError(f"{path} is no EmoBox manifest: its items need 'wav' and 'emo'.")
+    corpora: list[Corpus] = []
+    for one in (path, *options.beside):
+        found = _corpora(permitted(one)) if permitted(one).exists() else []
+        if not found:
+            raise UserError(f"{one} is no EmoBox manifest: its items need 'wav' and 'emo'.")
+        corpora += [corpus for corpus in found if corpus not in corpora]
     problems: list[Problem] = []
     notes: list[str] = []
     parts, bases = [], []
@@ -104,7 +108,14 @@ def read(path: str, options: SourceOptions) -> Raw:
     if keys[keys != ""].duplicated().any():  # two corpora number their items alike
         parts = [rows.assign(id=f"{c.title}/" + rows["id"]) for c, rows in zip(corpora, parts, strict=True)]
     rows = pd.concat(parts, ignore_index=True)
-    title = permitted(path).name if len(corpora) > 1 else corpora[0].title
+    if options.emotions == "own" and options.label_map is None and len(corpora) > 1:
+        notes += [
+            f"{names} may be one emotion and stay apart: emotions 'joined' reads them as one."
+            for names in emotions.alike(rows["label"])
+        ]
+    titles = list(dict.fromkeys(corpus.title for corpus in corpora))
+    title = permitted(path).name if len(titles) > 1 and not options.beside else " + ".join(titles[:4])
+    title += " …" if options.beside and len(titles) > 4 else ""
     return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes))
 
 

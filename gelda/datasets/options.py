@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -29,6 +31,9 @@ class SourceOptions(Options):
     """How a source is read."""
 
     reader: str = Field("auto", title="Kind of data", description="auto, or the name of a reader.")
+    beside: tuple[str, ...] = Field(
+        (), title="Further corpora", description="EmoBox manifests or folders that are read as one with this."
+    )
     root: str | None = Field(
         None, title="Root folder", description="Folder that paths in a list start from; empty: found."
     )
@@ -42,6 +47,12 @@ class SourceOptions(Options):
         None,
         title="Label map",
         description="Raw label → class, as a JSON file or a table; null leaves the label's items out.",
+    )
+    emotions: Literal["own", "joined", "four"] = Field(
+        "own",
+        title="Emotions' names",
+        description="joined: 'happy', 'Happiness' and 'joy' are one; four: anger, happiness, neutral and "
+        "sadness only.",
     )
     classes: tuple[str, ...] = Field((), title="Classes", description="Keep these only; empty keeps all.")
     complete: bool = Field(

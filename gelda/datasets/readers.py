@@ -94,6 +94,7 @@ READERS: dict[str, Reader] = {
         (
             "root",
             "fold",
+            "beside",
         ),
     ),
     "table": Reader(
@@ -136,10 +137,15 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Sourc
     if options.reader != "auto":
         if options.reader not in READERS:
             raise unknown("reader", options.reader, READERS)
-        _there(path, options.reader)
-        return READERS[options.reader].open(path, options)
-    name = recognised(path)
+        name = options.reader
+    else:
+        name = recognised(path)
     _there(path, name)
+    if options.beside and "beside" not in (READERS[name].own if name in READERS else ()):
+        raise UserError(
+            f"Several sources are read as one where each is an EmoBox manifest, and {path} is none: give one "
+            "source, or a folder that holds them all."
+        )
     if name != "auto":
         return READERS[name].open(path, options)
     if path.endswith(LATENTS):
