@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app import words
-from app.palette import LIMIT, Theme, theme
+from app.palette import LIMIT, Theme, entries, theme
 from gelda.projection import thinned
 
 BODY = "IBM Plex Sans, Helvetica Neue, Arial, sans-serif"
@@ -259,7 +259,7 @@ def seconds(frame: pd.DataFrame, theme_name: str | None) -> go.Figure:
 def plain_map(xy: np.ndarray, points: pd.DataFrame, colours: np.ndarray, theme_name: str | None) -> go.Figure:
     """The map without WebGL2: discs for real points, open diamonds for synthetic ones."""
     look = theme(theme_name)
-    hues = [*look.hues, look.quiet, look.accent]
+    hues = entries(look)
     synthetic = (points["origin"] == "synthetic").to_numpy()
     figure = go.Figure(
         go.Scatter(

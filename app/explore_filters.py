@@ -9,21 +9,25 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import selection_view, state, widgets, words
+from app import colouring, selection_view, state, widgets, words
+from app.palette import LIMIT
 
 SOURCES = ("real", "synthetic")
-COLOURS = ("class", "condition", "source")
 HELD = "test"  # a comparison's tested items
 HELD_WORDS = "Held-out items are what the figures were measured on: for looking only, choose nothing by them."
 
 
-def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame) -> None:
+def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame,
+         colours: Sequence[str]) -> None:  # fmt: skip
     """Seed every setting of the view from the URL or what it was on the last page."""
     first = next((m for m in maps if m.scope_kind == "all" and m.has_synthetic), maps[0] if maps else None)
     own = next((layer.name for layer in layers if layer.generation_layer), layers[0].name)
     state.bind("layer", first.layer if first else own, [layer.name for layer in layers])
     state.bind("scope", "all", _scopes(meta))
-    state.bind("colour", "class", COLOURS)
+    state.bind("colour", "class", colours)
+    if many(state.value("colour"), meta):
+        known = colouring.scarcest(state.value("colour"), meta)
+        state.bind("highlight", known[:LIMIT], known)
     state.bind("classes", [], list(meta["class_names"]))
     state.bind("conditions", [], list(meta["subdomain_names"]))
     state.bind("show", list(SOURCES), SOURCES)
@@ -32,6 +36,12 @@ def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], point
     state.bind("made", made[:1] if len(made) > 1 else [], made)  # several at once would hide each other
     state.bind("rejected", True)
     state.bind("held", False)
+
+
+def many(colour: str, meta: dict[str, Any]) -> bool:
+    """Are there more groups than hues, so that a person chooses which are in colour?"""
+    names = {"class": meta["class_names"], "condition": meta["subdomain_names"]}
+    return len(names.get(colour, ())) > LIMIT
 
 
 def _splits(points: pd.DataFrame) -> list[str]:
@@ -52,7 +62,8 @@ def scope_title(scope: str, axis: str) -> str:
     return {"all": "Everything", "class": f"Class {name}", "subdomain": f"{axis.capitalize()} {name}"}[kind]
 
 
-def controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any], axis: str) -> None:
+def controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any], axis: str,
+             colours: dict[str, str]) -> None:  # fmt: skip
     titles = {layer.name: layer.title for layer in layers}
     layer, scope, colour = places
     layer.selectbox(
@@ -60,10 +71,7 @@ def controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any],
         help=words.safe(meta.get("layer_reason", "")) or None,
     )  # fmt: skip
     scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=lambda s: scope_title(s, axis))
-    colour.segmented_control(
-        "Colour by", COLOURS, key="colour", required=True,
-        format_func=lambda c: (axis if c == "condition" else c).capitalize(),
-    )  # fmt: skip
+    colour.selectbox("Colour by", list(colours), key="colour", format_func=colours.get)
 
 
 def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
@@ -87,6 +95,8 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
         f"{axis} to see it alone; click again for everything."
     )
     st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
+    if many(state.value("colour"), meta):
+        _highlight(meta, axis)
     splits, made = _splits(points), _methods(points)
     if len(made) > 1:
         st.pills("Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title)
@@ -103,6 +113,19 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
             st.toggle("Held-out items (test)", key="held")
             widgets.note(HELD_WORDS)
     return _visible(points, on["classes"], on["conditions"])
+
+
+def _highlight(meta: dict[str, Any], axis: str) -> None:
+    """Which groups are in colour where there are more than hues; all others are grey."""
+    colour = state.value("colour")
+    known = colouring.scarcest(colour, meta)
+    kind = "classes" if colour == "class" else f"{axis}s"
+    st.multiselect(
+        f"In colour, {words.thousands(len(known))} {kind} in all", known, key="highlight",
+        max_selections=LIMIT, placeholder="Search by name",
+    )  # fmt: skip
+    if list(state.value("highlight")) != known[:LIMIT]:
+        st.button("The ten scarcest", on_click=state.put, args=("highlight", known[:LIMIT]))
 
 
 def _visible(points: pd.DataFrame, classes: Sequence[int], conditions: Sequence[int]) -> np.ndarray:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import colouring, explore_panels, items, loading, state, widgets, words
 from app import explore_filters as filters
-from app import explore_panels, items, loading, state, widgets, words
 from app import map as latent_map
 from app.explored import Explored
-from app.palette import LIMIT, theme
+from app.palette import entries, theme
 from gelda import jobs, projection, report, runs
 
 CONTROLS = (0.21, 0.19, 0.3)  # widths of layer, scope and colour beside the run picker
@@ -29,8 +29,9 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     points = loading.points(run.path)
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run)
-    filters.bind(meta, layers, maps, points)
-    filters.controls(layers, meta, places, axis)
+    colours = colouring.offered(points, axis)
+    filters.bind(meta, layers, maps, points, list(colours))
+    filters.controls(layers, meta, places, axis, colours)
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
         visible = filters.view(meta, points, axis)
@@ -114,8 +115,8 @@ def _follow(found: Any) -> None:
 def _map(explored: Explored) -> None:
     run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
     visible = explored.visible
-    layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"))
-    names = (meta["class_names"], meta["subdomain_names"])
+    chosen = state.value("highlight") if filters.many(state.value("colour"), meta) else None
+    layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"), chosen)
 
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
@@ -126,7 +127,7 @@ def _map(explored: Explored) -> None:
         else:
             state.select(run.id, [], "")
 
-    _legend(names, state.value("colour"))
+    _legend(layout.colouring, visible)
     latent_map.draw(layout, key="map", height=570, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
     drawn = int((visible & on_map).sum())
@@ -138,52 +139,68 @@ def _map(explored: Explored) -> None:
     widgets.note(f"{said} {words.trust(info.trustworthiness, info.n_neighbors)}")
 
 
-def layout_of(run: runs.RunState, info: Any, points: pd.DataFrame, visible: np.ndarray, rows: np.ndarray,
-              meta: dict[str, Any], colour: str) -> latent_map.Layout:  # fmt: skip
-    """What the map component draws, for this page and for Home's picture."""
+def layout_of(
+    run: runs.RunState,
+    info: Any,
+    points: pd.DataFrame,
+    visible: np.ndarray,
+    rows: np.ndarray,
+    meta: dict[str, Any],
+    colour: str,
+    chosen: Sequence[str] | None = None,
+) -> latent_map.Layout:
+    """What the map component draws, for this page and for Home's picture; chosen: see `colouring.make`."""
     xy = loading.coordinates(run.path, info)
     near, distance = loading.neighbours(run.path)
-    label, subdomain = points["label"].to_numpy(), points["subdomain"].to_numpy()
-    classes, subdomains = meta["class_names"], meta["subdomain_names"]
-    synthetic = (points["origin"] == "synthetic").to_numpy()
-    if colour == "condition":
-        colours = latent_map.colour_numbers(subdomain, len(subdomains))
-        labels = latent_map.labels_at_modes(xy, subdomain, subdomains, visible)
-    else:
-        colours = latent_map.colour_numbers(label, len(classes))
-        labels = latent_map.labels_at_modes(xy, label, classes, visible)
-    if colour == "source":
-        colours = np.where(synthetic, latent_map.ACCENT, latent_map.GREY)
-        labels = [{**entry, "colour": latent_map.GREY} for entry in labels]
-    made, shade = int((synthetic & visible).sum()), words.axis(run) if colour == "condition" else colour
+    axis = words.axis(run)
+    made = colouring.make(colour, points, meta, axis, loading.scored_by(run.path), chosen)
+    synthetic = int(((points["origin"] == "synthetic").to_numpy() & visible).sum())
     return latent_map.Layout(
         view=f"{run.id}/{info.key}",
         xy=xy,
         points=points,
-        colours=colours,
+        colouring=made,
         visible=visible,
         selected=rows,
-        labels=labels,
-        class_names=classes,
-        subdomain_names=subdomains,
+        labels=latent_map.labels_at_modes(xy, made, visible),
+        class_names=meta["class_names"],
+        subdomain_names=meta["subdomain_names"],
         sources=report.METHOD_TITLES,
         near=near,
         distance=distance,
         things=items.thing(meta),
-        alt=f"Map of {int(visible.sum()) - made} real and {made} synthetic latents, coloured by {shade}.",
+        alt=f"Map of {int(visible.sum()) - synthetic} real and {synthetic} synthetic latents, coloured by "
+        f"{made.title}.",
     )
 
 
-def _legend(names: tuple[Sequence[str], Sequence[str]], colour: str) -> None:
+def _legend(made: colouring.Colouring, visible: np.ndarray) -> None:
+    """What shapes and colours mean; how many points in view have no colour."""
     look = theme(st.context.theme.type)
-    real, made = (look.quiet, look.accent) if colour == "source" else (look.muted, look.muted)
+    hues = entries(look)
+    real, synthetic = (look.quiet, look.accent) if made.title == "source" else (look.muted, look.muted)
     parts = [
         f'<span><i style="--hue:{real}"></i>real</span>',
-        f'<span><i class="open" style="--hue:{made}"></i>synthetic</span>',
+        f'<span><i class="open" style="--hue:{synthetic}"></i>synthetic</span>',
     ]
-    shown = {"class": names[0], "condition": names[1]}.get(colour, [])
-    for number, name in enumerate(shown[:LIMIT]):
-        parts.append(f'<span><i style="--hue:{look.hues[number]}"></i>{words.safe(name)}</span>')
-    if len(shown) > LIMIT:
-        parts.append(f'<span><i style="--hue:{look.quiet}"></i>{len(shown) - LIMIT} more</span>')
+    parts += [f'<span><i style="--hue:{hues[k]}"></i>{words.safe(name)}</span>' for k, name in made.legend]
+    if made.ramp is not None:
+        parts.append(_ramp(made.title, made.ramp, look))
+    grey = 0 if made.without is None else int((made.without & visible).sum())
+    if grey:
+        parts.append(f'<span><i style="--hue:{look.quiet}"></i>{words.thousands(grey)} {made.lack}</span>')
     st.html(f'<div class="legend">{"".join(parts)}</div>')
+    if made.meaning:
+        widgets.note(words.safe(made.meaning))
+
+
+def _ramp(title: str, ramp: colouring.Ramp, look: Any) -> str:
+    """The ramp with its ends and its middle; both ends stand for what lies beyond them, too."""
+    low, middle, high = (words.figure(value) for value in (ramp.low, ramp.middle, ramp.high))
+    scale = " (logarithmic)" if ramp.logarithmic else ""
+    shades = ", ".join(look.ramp)
+    return (
+        f'<span class="ramp">{words.safe(title)}{scale}: {low} or less '
+        f'<b style="background:linear-gradient(to right, {shades})"></b> {high} or more, '
+        f"half below {middle}</span>"
+    )

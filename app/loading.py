@@ -14,6 +14,7 @@ import streamlit as st
 
 from app import items
 from gelda import jobs, projection, report, runs
+from gelda.artifacts import read_json
 
 # pictures in one sheet, by what they are decoded from: some 10 s in the background at most
 MOST_SPRITES = {"image": 4_096, "audio": 600}
@@ -63,6 +64,16 @@ def points(run: Path) -> pd.DataFrame:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _points(run: Path, stamp: int) -> pd.DataFrame:
     return projection.load_points(run)
+
+
+def scored_by(run: Path) -> str:
+    """The method whose head the scores of a run's points come from; "" where they have none."""
+    return _scored_by(run, _stamp(run / "points.json"))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _scored_by(run: Path, stamp: int) -> str:
+    return read_json(run / "points.json").get("scored_by", "")
 
 
 def neighbours(run: Path) -> tuple[np.ndarray, np.ndarray]:

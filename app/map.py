@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loading
-from app.palette import DARK, LIGHT, LIMIT, THEMES
+from app import loading, palette
+from app.colouring import Colouring
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 SYNTHETIC, VISIBLE, SELECTED, REJECTED = 1, 2, 4, 8  # bits of a point's kind, as in points.js
-GREY, ACCENT = LIMIT, LIMIT + 1  # palette entries after the ten hues
 LASSO_CHUNK = 50_000  # points tested at once: bounds the memory of the crossing test
 HELP = (
     "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag to select, "
@@ -42,7 +41,7 @@ class Layout:
     view: str
     xy: np.ndarray  # [N, 2] float32, NaN off the map
     points: pd.DataFrame  # the run's points
-    colours: np.ndarray  # [N] palette entries
+    colouring: Colouring
     visible: np.ndarray  # [N] bool
     selected: np.ndarray  # row numbers
     labels: list[dict[str, Any]]
@@ -74,7 +73,7 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
         "sprite": (np.full(count, -1) if slots is None else slots).astype("<i4"),
         "label": points["label"].to_numpy().astype("<u2"),
         "subdomain": points["subdomain"].to_numpy().astype("<u2"),
-        "colour": layout.colours.astype("u1"),
+        "colour": layout.colouring.numbers.astype("u1"),
         "kind": kind,
         "split": splits.astype("u1"),
         "source": sources.astype("u1"),
@@ -88,10 +87,8 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
         "subdomains": list(layout.subdomain_names),
         "splits": [str(name) for name in split_names],
         "sources": [layout.sources.get(name, name) for name in source_names],
-        "palette": {
-            name: [*hues, THEMES[name].quiet, THEMES[name].accent]
-            for name, hues in (("light", LIGHT), ("dark", DARK))
-        },
+        "palette": {name: palette.entries(look) for name, look in palette.THEMES.items()},
+        "grey": palette.GREY,
         "atlas": atlas,
         "alt": layout.alt,
         "things": layout.things,
@@ -164,7 +161,7 @@ def _draw_plain(layout: Layout, height: int) -> None:
         "every class and subdomain; selecting needs a browser with WebGL2."
     )
     figure = charts.plain_map(
-        layout.xy[rows], layout.points.iloc[rows], layout.colours[rows], st.context.theme.type
+        layout.xy[rows], layout.points.iloc[rows], layout.colouring.numbers[rows], st.context.theme.type
     )
     st.plotly_chart(figure, height=height, theme=None, alt=layout.alt)
 
@@ -198,30 +195,28 @@ def inside(polygon: Sequence[Sequence[float]], xy: np.ndarray) -> np.ndarray:
     return near[odd]
 
 
-def colour_numbers(groups: np.ndarray, count: int) -> np.ndarray:
-    """Palette entry of each point: one of ten hues, grey where there are more groups than hues."""
-    return np.where(groups < LIMIT, groups, GREY) if count > LIMIT else groups
+def labels_at_modes(xy: np.ndarray, colouring: Colouring, shown: np.ndarray) -> list[dict[str, Any]]:
+    """Each named group's name where its points are densest: a scattered group's mean may lie on none of them.
 
-
-def labels_at_modes(
-    xy: np.ndarray, groups: np.ndarray, names: Sequence[str], shown: np.ndarray
-) -> list[dict[str, Any]]:
-    """Each group's name where its points are densest: a scattered group's mean may lie on none of them."""
+    In the order of `labelled`: where two names would lie over one another, the map keeps the first.
+    """
+    if colouring.groups is None:
+        return []
     found = []
-    finite = shown & np.isfinite(xy[:, 0])
-    for number, name in enumerate(names):
-        own = xy[finite & (groups == number)]
+    rows = np.flatnonzero(shown & np.isfinite(xy[:, 0]))
+    groups = colouring.groups[rows]
+    for number, colour in colouring.labelled:
+        own = xy[rows[groups == number]]
         if len(own) == 0:
             continue
-        counts, columns, rows = np.histogram2d(own[:, 0], own[:, 1], bins=12)
+        counts, columns, lines = np.histogram2d(own[:, 0], own[:, 1], bins=12)
         smooth = np.pad(counts, 1)
         smooth = sum(smooth[i : i + 12, j : j + 12] for i in range(3) for j in range(3))
         i, j = np.unravel_index(int(smooth.argmax()), smooth.shape)
         near = (
             (own[:, 0] >= columns[max(i - 1, 0)]) & (own[:, 0] <= columns[min(i + 2, 12)])
-            & (own[:, 1] >= rows[max(j - 1, 0)]) & (own[:, 1] <= rows[min(j + 2, 12)])
+            & (own[:, 1] >= lines[max(j - 1, 0)]) & (own[:, 1] <= lines[min(j + 2, 12)])
         )  # fmt: skip
         x, y = own[near].mean(axis=0)
-        colour = number if number < LIMIT or len(names) <= LIMIT else GREY
-        found.append({"text": str(name), "x": float(x), "y": float(y), "colour": int(colour)})
+        found.append({"text": str(colouring.names[number]), "x": float(x), "y": float(y), "colour": colour})
     return found

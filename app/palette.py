@@ -32,6 +32,34 @@ DARK = (
 )
 LIMIT = len(LIGHT)  # more groups than this are grey: no palette keeps twenty apart
 
+# Low to high in nine steps of equal OKLab distance along blue to yellow, with lightness rising or falling all
+# the way, so that every kind of colour blindness keeps the order; high is what stands out from the paper.
+RAMP_LIGHT = (
+    "#dac963",
+    "#a3c05f",
+    "#69b26e",
+    "#27a07e",
+    "#008a88",
+    "#00718c",
+    "#00568b",
+    "#153981",
+    "#2b1c68",
+)
+RAMP_DARK = (
+    "#48408b",
+    "#3a5c9e",
+    "#2278a9",
+    "#0e92ac",
+    "#2eaba8",
+    "#5dc09f",
+    "#91d294",
+    "#c6e08a",
+    "#faea89",
+)
+STEPS = 64  # shades of a ramp on the map
+# Entries of `entries`: the ten hues, then these
+GREY, ACCENT, WRONG, RIGHT, RAMP = range(LIMIT, LIMIT + 5)
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -47,16 +75,17 @@ class Theme:
     hues: tuple[str, ...]
     scale: tuple[str, str]  # of a heat map, low to high
     diverging: tuple[str, str, str]  # loss, nothing, gain
+    ramp: tuple[str, ...]  # of a number on the map, low to high
 
 
 THEMES = {
     "light": Theme(
         "light", "#ffffff", "#1c2024", "#5c636b", "#dcdcd6", "#1f5fa8", "#a9aeb4", LIGHT,
-        ("#f4f4f1", "#1f5fa8"), ("#bd5a00", "#f4f4f1", "#1f5fa8"),
+        ("#f4f4f1", "#1f5fa8"), ("#bd5a00", "#f4f4f1", "#1f5fa8"), RAMP_LIGHT,
     ),
     "dark": Theme(
         "dark", "#15181c", "#e8e8e4", "#a4abb3", "#353a41", "#7db4ee", "#6b727a", DARK,
-        ("#1f2328", "#7db4ee"), ("#f0924a", "#1f2328", "#7db4ee"),
+        ("#1f2328", "#7db4ee"), ("#f0924a", "#1f2328", "#7db4ee"), RAMP_DARK,
     ),
 }  # fmt: skip
 
@@ -64,3 +93,16 @@ THEMES = {
 def theme(name: str | None) -> Theme:
     """The named theme; light where it is not known yet."""
     return THEMES.get(name or "light", THEMES["light"])
+
+
+def entries(look: Theme) -> list[str]:
+    """Every colour a point of the map can have, by its number: hues, grey, accent, wrong, right, ramp."""
+    channels = [[int(shade[i : i + 2], 16) for i in (1, 3, 5)] for shade in look.ramp]
+    last = len(channels) - 1
+    shades = []
+    for k in range(STEPS):
+        at, share = divmod(k * last / (STEPS - 1), 1)
+        low, high = channels[int(at)], channels[min(int(at) + 1, last)]
+        mixed = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
+        shades.append("#" + "".join(f"{value:02x}" for value in mixed))
+    return [*look.hues, look.quiet, look.accent, look.diverging[0], look.diverging[2], *shades]

@@ -43,6 +43,11 @@ def number(value: float | None, digits: int = 1, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
+def figure(value: float) -> str:
+    """A number of any size in three significant digits."""
+    return f"{value:.3g}".replace("-", "−") if 1e-4 <= abs(value) < 1e5 or value == 0 else f"{value:.1e}"
+
+
 def interval(ci95: Sequence[float] | None, signed: bool = False) -> str:
     """Both ends; an unsigned one is a share, so it is shown within 0 to 100."""
     if not ci95 or any(v is None for v in ci95):

@@ -16,6 +16,7 @@ from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.datasets import digits
 from gelda.pipeline import STAGES
+from gelda.points import head_scores, memorisation
 
 CLASSES, CONDITIONS = digits.CLASS_NAMES, digits.CONDITIONS
 GROUPS = {"head": [0, 1, 4], "medium": [2, 3, 7], "tail": [5, 6, 8, 9]}
@@ -90,7 +91,10 @@ def _points() -> tuple[pd.DataFrame, np.ndarray]:
                 rows.append((name, "", c, s, "", "synthetic", "gelda", bool(rng.random() > 0.2), ""))
                 places.append(6 * np.array([np.cos(0.63 * c), np.sin(0.63 * c)]) + rng.normal(size=2) * 0.8)
     columns = ["id", "uri", "label", "subdomain", "split", "origin", "method", "kept", "group"]
-    return pd.DataFrame(rows, columns=columns), np.asarray(places, dtype=np.float32)
+    points = pd.DataFrame(rows, columns=columns)
+    said = rng.dirichlet(np.full(len(CLASSES), 0.2), len(points))
+    points = points.assign(**head_scores(said, points["label"].to_numpy()))
+    return points, np.asarray(places, dtype=np.float32)
 
 
 def _write_points(path: Path, points: pd.DataFrame, xy: np.ndarray) -> None:
@@ -152,10 +156,17 @@ def _write_mapped(
             made[row.label, row.subdomain] += 1
     write_json(
         path / "points.json",
-        {"format": FORMAT, "key": "made-up", "layers": [layer.__dict__ for layer in layers]},
+        {
+            "format": FORMAT,
+            "key": "made-up",
+            "layers": [layer.__dict__ for layer in layers],
+            "scored_by": "gelda" if "loss" in points else "",
+        },
     )
-    write_table(path / "points.parquet", points)
-    write_tensors(path / "neighbours.safetensors", projection.find_neighbours(xy, points))
+    near = projection.find_neighbours(xy, points)
+    write_tensors(path / "neighbours.safetensors", near)
+    memorised = memorisation(points, near["distance"][:, 0])
+    write_table(path / "points.parquet", points.assign(memorisation=memorised))
     for layer in layers:
         write_tensors(path / "points" / f"{layer.name}.safetensors", {"z": torch.from_numpy(xy).half()})
     counts = {"real": real, "synthetic": made, "display_seed": 0}

@@ -185,7 +185,8 @@ def test_selection_stays_and_the_url_holds_the_view(
         heading.wait_for()
         said = heading.inner_text()
         chosen = page.locator(".map").get_attribute("data-selected")
-        page.locator("[data-testid=stMain]").get_by_text("Source", exact=True).click()
+        page.get_by_role("combobox", name="Colour by").click()
+        page.get_by_role("option", name="Source").click()
         page.wait_for_url("**colour=source**")
         assert heading.inner_text() == said
         assert page.locator(".map").get_attribute("data-selected") == chosen

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from app import charts, semantic_charts, words
-from app import map as latent_map
 from app.palette import THEMES
 
 LA = "logit adjustment"
@@ -96,37 +95,6 @@ def test_the_plain_map_keeps_small_cells_whole() -> None:
     rows = charts.stratified(points, np.arange(len(points)), limit=100)
     assert len(rows) == 100
     assert (points["label"].iloc[rows] == 1).sum() == 7
-
-
-def test_lasso_is_even_odd_and_leaves_out_what_is_not_on_the_map() -> None:
-    square = [[0, 0], [4, 0], [4, 4], [0, 4]]
-    xy = np.array([[1, 1], [5, 1], [np.nan, np.nan], [3.9, 3.9], [-0.1, 2]], dtype=np.float32)
-    assert latent_map.inside(square, xy).tolist() == [0, 3]
-    notched = [[0, 0], [4, 0], [2, 2], [4, 4], [0, 4]]
-    assert latent_map.inside(notched, np.array([[3.5, 2.0], [1, 2]], dtype=np.float32)).tolist() == [1]
-    assert latent_map.inside([[0, 0], [1, 1]], xy).size == 0
-
-
-def test_lasso_agrees_with_an_independent_test() -> None:
-    path = pytest.importorskip("matplotlib.path")
-    rng = np.random.default_rng(0)
-    xy = rng.normal(size=(2000, 2)).astype(np.float32)
-    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    polygon = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(0.5, 1.5, 40)[:, None]
-    expected = np.flatnonzero(path.Path(np.vstack([polygon, polygon[:1]])).contains_points(xy))
-    assert latent_map.inside(polygon.tolist(), xy).tolist() == expected.tolist()
-
-
-def test_names_stand_on_their_points() -> None:
-    rng = np.random.default_rng(0)
-    clusters = np.concatenate([rng.normal(size=(50, 2)), rng.normal(size=(30, 2)) + 40]).astype(np.float32)
-    label = latent_map.labels_at_modes(clusters, np.zeros(80, int), ["a"], np.ones(80, bool))[0]
-    assert np.hypot(label["x"], label["y"]) < 3  # on the larger cluster, not between the two
-
-
-def test_more_groups_than_hues_turn_grey() -> None:
-    numbers = latent_map.colour_numbers(np.array([0, 9, 10, 57]), 58)
-    assert numbers.tolist() == [0, 9, latent_map.GREY, latent_map.GREY]
 
 
 @pytest.mark.parametrize("theme", list(THEMES))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import colouring
 from gelda import jobs, projection, runs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -242,9 +243,10 @@ def test_a_selection_becomes_a_table_and_survives_recolouring(workspace: Path) -
 
     page.session_state["_selection"] = Selection(fixtures.RUN, rows, "lasso")
     page.run()
-    for colour in ("class", "source"):
+    for colour in colouring.offered(points, "condition"):
         page.session_state["colour"] = colour
         page.run()
+        assert not warnings(page) and page.session_state["colour"] == colour
         assert "3 points selected: 2 real, 1 synthetic" in text(page)
         table = page.dataframe[0].value
         assert table["id"].tolist() == points["id"].iloc[rows].tolist()

@@ -114,13 +114,13 @@ class LatentMap {
       looks[2 * i] = colour[i];
       looks[2 * i + 1] = kind[i];
     }
-    this.layer.setLooks(looks);
+    this.layer.setLooks(looks, this.data.grey);
     this.dim = this.chosen() > 0;
     const style = getComputedStyle(this.root);
     this.paper = rgb(style.getPropertyValue("--st-background-color") || "#ffffff");
     const dark = this.paper[0] + this.paper[1] + this.paper[2] < 1.5;
     this.colours = dark ? this.data.palette.dark : this.data.palette.light;
-    this.palette = new Float32Array(32 * 3);
+    this.palette = new Float32Array(96 * 3);
     this.colours.forEach((c, i) => this.palette.set(rgb(c), 3 * i));
     this.writeNames();
   }

@@ -9,7 +9,7 @@ in uvec2 look;             // colour number, kind bits
 uniform vec2 centre, scale; // data units; clip units a data unit
 uniform float size;        // px of a real point
 uniform bool dim;          // something is selected
-uniform vec3 palette[32], paper;
+uniform vec3 palette[96], paper;
 flat out vec3 colour;
 flat out float alpha, side;
 flat out int open;
@@ -83,16 +83,26 @@ class PointLayer {
     gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
   }
 
-  // looks: one pair (colour number, kind bits) a point. Hidden points are left out of the order of drawing;
-  // synthetic ones lie over real ones, selected ones over all.
-  setLooks(looks) {
+  // looks: one pair (colour number, kind bits) a point. Hidden points are left out of the order of drawing: grey
+  // ones lie at the bottom, synthetic ones over real ones, selected ones over all.
+  setLooks(looks, grey) {
     const gl = this.gl;
-    const layers = [[], [], []];
-    for (let i = 0; 2 * i < looks.length; i++) {
+    const rank = (i) => {
       const kind = looks[2 * i + 1];
-      if (kind & KIND.visible) layers[kind & KIND.selected ? 2 : kind & KIND.synthetic ? 1 : 0].push(i);
+      if (!(kind & KIND.visible)) return -1;
+      if (kind & KIND.selected) return 4;
+      return (looks[2 * i] === grey ? 0 : 2) + (kind & KIND.synthetic ? 1 : 0);
+    };
+    const ends = new Uint32Array(6);
+    const count = looks.length / 2;
+    for (let i = 0; i < count; i++) ends[rank(i) + 1]++;
+    ends[0] = 0;
+    for (let k = 1; k < 6; k++) ends[k] += ends[k - 1];
+    const order = new Uint32Array(ends[5]);
+    for (let i = 0; i < count; i++) {
+      const k = rank(i);
+      if (k >= 0) order[ends[k]++] = i;
     }
-    const order = Uint32Array.from(layers.flat());
     this.count = order.length;
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.order);
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, order, gl.DYNAMIC_DRAW);

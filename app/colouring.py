@@ -1,0 +1,167 @@
+"""What the map's colours say: classes, subdomains, sources, scores, or any other column of the points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app import words
+from app.palette import ACCENT, GREY, LIMIT, RAMP, RIGHT, STEPS, WRONG
+from gelda import report
+
+GROUPED = ("class", "condition")  # colourings whose groups a person can choose among where there are many
+ROBUST = (0.02, 0.98)  # quantiles at the ends of a ramp: one outlier must not make all others alike
+WIDE = 50.0  # ends further apart than this, both above 0: the ramp is logarithmic
+HIDDEN = ("id", "uri", "label", "subdomain", "origin", "predicted", "kept")  # or coloured under another name
+SCORES = {
+    "correctness": ("Right or wrong", "predicted"),
+    "confidence": ("Confidence", "confidence"),
+    "loss": ("Loss", "loss"),
+    "memorisation": ("Distance to real", "memorisation"),
+}
+NAMED = {"split": "Split", "group": "Group", "method": "Made by"}
+FITTED = "Training items were fitted, so a head is surer of them than of others."
+MEANINGS = {
+    "correctness": f"What {{head}} takes each point for. {FITTED}",
+    "confidence": f"Probability that {{head}} gives to the class it takes a point for. {FITTED}",
+    "loss": f"−log of the probability that {{head}} gives to the point's own class. {FITTED}",
+    "memorisation": "Distance to the nearest real training latent, in units of the usual one between the "
+    "training latents of that class: near 0 a copy, 1 as far as real ones are from one another.",
+}
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Ends and middle of a ramp in the column's own units."""
+
+    low: float
+    middle: float
+    high: float
+    logarithmic: bool
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """One way to colour N points; the numbers are entries of `palette.entries`."""
+
+    title: str  # "class", "loss": what the picture is coloured by
+    numbers: np.ndarray  # [N] uint8
+    legend: Sequence[tuple[int, str]] = ()  # (palette entry, name)
+    ramp: Ramp | None = None
+    meaning: str = ""  # what a reader must know
+    without: np.ndarray | None = None  # [N] bool: points that have no value, drawn in grey
+    lack: str = "no value"  # why they have none
+    groups: np.ndarray | None = None  # [N] the group of each point whose names stand on the map
+    names: Sequence[str] = ()  # of those groups
+    labelled: Sequence[tuple[int, int]] = ()  # (group, palette entry) whose names are drawn, scarcest first
+    values: np.ndarray | None = (
+        None  # [N] what hovering tells beside the class: a number, or which value_name
+    )
+    value_names: Sequence[str] = ()
+
+
+def offered(points: pd.DataFrame, axis: str) -> dict[str, str]:
+    """Names of the colourings that say something about these points, with their titles."""
+    found = {"class": "Class", "condition": axis.capitalize(), "source": "Source"}
+    found |= {name: title for name, (title, column) in SCORES.items() if column in points}
+    taken = {column for _, column in SCORES.values()}
+    for name in points.columns.difference([*HIDDEN, *taken], sort=False):
+        if name not in found and _tells(points[name]):
+            found[name] = NAMED.get(name, name)
+    return found
+
+
+def _tells(column: pd.Series) -> bool:
+    """Does a column set points apart, and is it no mere name of each?"""
+    some = column[column.notna() & (column != "")]
+    different = some.nunique()
+    return different > 1 and (_numeric(column) or different <= len(some) / 2)
+
+
+def _numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def scarcest(name: str, meta: Mapping[str, Any]) -> list[str]:
+    """Names of all classes (subdomains), the fewest training items first."""
+    counts = np.asarray(meta["real"]).sum(axis=1 if name == "class" else 0)
+    names = meta["class_names"] if name == "class" else meta["subdomain_names"]
+    return [names[k] for k in np.argsort(counts, kind="stable")]
+
+
+def make(
+    name: str, points: pd.DataFrame, meta: Mapping[str, Any], axis: str, head: str = "",
+    chosen: Sequence[str] | None = None,
+) -> Colouring:  # fmt: skip
+    """The colouring `name` of a run's points; chosen: the classes (subdomains) in colour where there are more
+    than ten, the scarcest where None. head: the method whose head gave the scores."""
+    if name in GROUPED:
+        column = "label" if name == "class" else "subdomain"
+        names = meta["class_names"] if name == "class" else meta["subdomain_names"]
+        order = scarcest(name, meta)
+        shown = order[:LIMIT] if chosen is None else chosen
+        title = "class" if name == "class" else axis
+        return _of_groups(title, points[column].to_numpy(), names, [names.index(n) for n in shown], order)
+    names, real = meta["class_names"], (points["origin"] == "real").to_numpy()
+    # class names stay on the map in grey, so that one knows where one is; beyond ten they would hide it
+    order = scarcest("class", meta) if len(names) <= LIMIT else []
+    where = {
+        "groups": points["label"].to_numpy(),
+        "names": names,
+        "labelled": [(names.index(n), GREY) for n in order],
+    }
+    if name in MEANINGS:
+        by = f"the head of {report.METHOD_TITLES.get(head, head)}" if head else "the head"
+        where |= {"meaning": MEANINGS[name].format(head=by), "lack": "not scored"}
+    if name == "source":
+        return Colouring("source", np.where(real, GREY, ACCENT).astype(np.uint8), **where)
+    if name == "correctness":
+        said, label = points["predicted"].to_numpy(), points["label"].to_numpy()
+        numbers = np.where(said < 0, GREY, np.where(said == label, RIGHT, WRONG)).astype(np.uint8)
+        legend = [(RIGHT, "taken for its class"), (WRONG, "taken for another")]
+        told = {"values": said.astype(np.float32), "value_names": names, "without": said < 0}
+        return Colouring("right or wrong", numbers, legend, **told, **where)
+    if _numeric(points[name]):
+        return _of_numbers(name, points[name].to_numpy(np.float64), where)
+    codes, found = pd.factorize(points[name].where(points[name] != ""))
+    size = np.bincount(codes[codes >= 0], minlength=len(found))
+    most = np.argsort(-size, kind="stable")[:LIMIT].tolist()
+    titles = [report.METHOD_TITLES.get(str(f), str(f)) for f in found]
+    made = _of_groups(NAMED.get(name, name).lower(), codes, titles, most, [])
+    told = {"values": codes.astype(np.float32), "value_names": titles, "without": codes < 0}
+    return Colouring(made.title, made.numbers, made.legend, **told, **where)
+
+
+def _of_groups(
+    title: str, codes: np.ndarray, names: Sequence[str], chosen: Sequence[int], order: Sequence[str]
+) -> Colouring:
+    """Ten hues at most: every group's own where they suffice, else the chosen ones' against grey."""
+    many = len(names) > LIMIT
+    coloured = list(chosen)[:LIMIT] if many else list(range(len(names)))
+    lookup = np.full(len(names) + 1, GREY, dtype=np.uint8)  # the last entry is that of -1
+    lookup[coloured] = np.arange(len(coloured))
+    legend = [(k, names[group]) for k, group in enumerate(coloured)]
+    if many:
+        legend.append((GREY, f"{words.thousands(len(names) - len(coloured))} others"))
+    place = {name: k for k, name in enumerate(names)}
+    labelled = [(place[n], int(lookup[place[n]])) for n in order if place[n] in coloured]
+    return Colouring(title, lookup[codes], legend, groups=codes, names=names, labelled=labelled)
+
+
+def _of_numbers(name: str, values: np.ndarray, where: dict[str, Any]) -> Colouring:
+    """A ramp between two quantiles, logarithmic where they lie far apart; grey where there is no value."""
+    scored = np.isfinite(values)
+    title = SCORES[name][0].lower() if name in SCORES else name
+    told = {"values": values.astype(np.float32), "without": ~scored, **where}
+    if not scored.any():
+        return Colouring(title, np.full(len(values), GREY, np.uint8), **told)
+    low, middle, high = np.quantile(values[scored], [ROBUST[0], 0.5, ROBUST[1]])
+    wide = bool(low > 0 and high / low > WIDE)
+    shown = np.clip(np.where(scored, values, low), low, high)
+    share = (np.log(shown / low) / np.log(high / low)) if wide else (shown - low) / max(high - low, 1e-12)
+    numbers = np.where(scored, RAMP + np.rint(share * (STEPS - 1)), GREY).astype(np.uint8)
+    return Colouring(title, numbers, ramp=Ramp(float(low), float(middle), float(high), wide), **told)
