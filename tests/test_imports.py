@@ -85,6 +85,7 @@ compare_report
 compare_points
 compare
 compare_runs
+selections
 layer_study
 extraction_runs
 layer_probe
