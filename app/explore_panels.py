@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import selecting, selection_view, state, words
+from app import neighbours_view, selecting, selection_view, state, words
 from app.explored import Explored
 from gelda import runs
 
@@ -24,6 +24,7 @@ class Panel:
 
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
+    "neighbours": Panel("Nearest neighbours", neighbours_view.view, without_map=True),
 }
 
 

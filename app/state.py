@@ -109,7 +109,7 @@ def selection(run: str) -> Selection:
 
 def select(run: str, rows: Iterable[int], how: str, name: str = "", problem: str = "") -> None:
     """Keep row numbers in the session: a figure that changes must not lose them."""
-    drop("sel")  # the address of the selection before
+    drop("sel", "point")  # what was said of the selection before
     st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, problem)
 
 

@@ -64,6 +64,7 @@ finetune
 splits
 protocols
 projection
+nearby
 report
 report_text
 verdicts
