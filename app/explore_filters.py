@@ -74,10 +74,16 @@ def controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any],
     colour.selectbox("Colour by", list(colours), key="colour", format_func=colours.get)
 
 
-def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
-    """The grid and the filters; returns which points are visible, ``[N]``."""
+def chosen(meta: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Numbers of the classes and of the subdomains that the filters name; empty is all of them."""
+    fields = (("classes", meta["class_names"]), ("conditions", meta["subdomain_names"]))
+    first, second = ([names.index(n) for n in state.value(field)] for field, names in fields)
+    return first, second
+
+
+def grid(meta: dict[str, Any], axis: str) -> None:
+    """Counts by class and subdomain; a click filters."""
     names = {"classes": meta["class_names"], "conditions": meta["subdomain_names"]}
-    on = {field: [names[field].index(n) for n in state.value(field)] for field in names}
 
     def to_cell(label: int, subdomain: int) -> None:
         wanted = {
@@ -89,11 +95,15 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
             state.put(field, [] if same else value)  # a second click shows everything again
 
     st.markdown("**Training samples and synthetic latents**")
-    widgets.cell_grid(meta, on["classes"], on["conditions"], to_cell)
+    widgets.cell_grid(meta, *chosen(meta), to_cell)
     widgets.note(
         "Real samples in training, +synthetic. Dashed: none in training. Click a cell, a class or a "
         f"{axis} to see it alone; click again for everything."
     )
+
+
+def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
+    """The filters; returns which points are visible, ``[N]``."""
     st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
     if many(state.value("colour"), meta):
         _highlight(meta, axis)
@@ -101,9 +111,9 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
     if len(made) > 1:
         st.pills("Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title)
     with st.expander("More filters", expanded=bool(state.value("split") or state.value("held"))):
-        st.multiselect("Classes", names["classes"], key="classes", placeholder="All classes")
+        st.multiselect("Classes", meta["class_names"], key="classes", placeholder="All classes")
         st.multiselect(
-            f"{axis.capitalize()}s", names["conditions"], key="conditions", placeholder=f"All {axis}s"
+            f"{axis.capitalize()}s", meta["subdomain_names"], key="conditions", placeholder=f"All {axis}s"
         )
         if len(splits) > 1:
             st.pills("Split of real points", splits, key="split", selection_mode="multi")
@@ -112,7 +122,7 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
         if (points["split"] == HELD).any():
             st.toggle("Held-out items (test)", key="held")
             widgets.note(HELD_WORDS)
-    return _visible(points, on["classes"], on["conditions"])
+    return _visible(points, *chosen(meta))
 
 
 def _highlight(meta: dict[str, Any], axis: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
 
-from app import selection_view, state
+from app import neighbours_view, selecting, selection_view, state, words
 from app.explored import Explored
+from gelda import runs
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Panel:
 
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
+    "neighbours": Panel("Nearest neighbours", neighbours_view.view, without_map=True),
 }
 
 
@@ -37,3 +40,26 @@ def view(explored: Explored) -> None:
             format_func=lambda name: offered[name].title,
         )  # fmt: skip
     offered[state.value("panel")].view(explored)
+
+
+def for_cell(explored: Explored, classes: Sequence[int], subdomains: Sequence[int]) -> None:
+    """What can be done with what the grid was clicked for: select it, and generate into one cell."""
+    if not (classes or subdomains):
+        return
+    rows = np.flatnonzero(explored.visible)
+    cell = len(classes) == 1 and (len(subdomains) == 1 or len(explored.subdomains) == 1)
+    what = "this cell" if cell else f"these {words.count(len(rows), 'point')}"
+    st.button(
+        f"Select {what}",
+        on_click=selecting.pick,
+        args=(explored.run.id, rows, "grid"),
+        disabled=not len(rows),
+    )
+    if cell and "edit" in PANELS and not runs.readonly():
+        names = explored.classes[classes[0]], explored.subdomains[subdomains[0] if subdomains else 0]
+        st.button("Generate into this cell", on_click=_generate, args=("|".join(names),))
+
+
+def _generate(cell: str) -> None:
+    state.put("panel", "edit")
+    state.put("edit_cell", cell)

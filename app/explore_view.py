@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, explore_panels, items, loading, state, widgets, words
+from app import colouring, explore_panels, items, loading, selecting, selection_bar, state, widgets, words
 from app import explore_filters as filters
 from app import map as latent_map
 from app.explored import Explored
@@ -34,15 +34,20 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     filters.controls(layers, meta, places, axis, colours)
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
+        filters.grid(meta, axis)
+        actions = st.container(horizontal=True)
         visible = filters.view(meta, points, axis)
     info = _chosen_map(maps)
-    rows = np.asarray(state.selection(run.id).rows, dtype=np.int64)
-    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]])
+    rows = selecting.opened(run, points)
+    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows)
+    with actions:
+        explore_panels.for_cell(explored, *filters.chosen(meta))
     with left:
         if info is None:
             _offer(run, layers)
         else:
             _map(explored)
+    selection_bar.view(explored)
     explore_panels.view(explored)
     state.publish()
 
@@ -121,9 +126,9 @@ def _map(explored: Explored) -> None:
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
             inside = latent_map.inside(event["polygon"], layout.xy)
-            state.select(run.id, inside[visible[inside]], "lasso")
+            selecting.pick(run.id, inside[visible[inside]], "lasso")
         elif event.get("row") is not None:
-            state.select(run.id, [event["row"]], "click")
+            selecting.pick(run.id, [event["row"]], "click", "toggle" if event.get("more") else "")
         else:
             state.select(run.id, [], "")
 
@@ -169,6 +174,7 @@ def layout_of(
         near=near,
         distance=distance,
         things=items.thing(meta),
+        mode=selecting.mode(),
         alt=f"Map of {int(visible.sum()) - synthetic} real and {synthetic} synthetic latents, coloured by "
         f"{made.title}.",
     )

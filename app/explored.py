@@ -26,6 +26,7 @@ class Explored:
     info: MapInfo | None  # the map in view, None where it has not been made
     visible: np.ndarray  # [N] bool: what the filters let through
     rows: np.ndarray  # the selection, as row numbers, those in view only
+    selected: np.ndarray  # all of the selection: rows that a filter hides stay selected
 
     @property
     def classes(self) -> Sequence[str]:

@@ -86,6 +86,18 @@ def _neighbours(run: Path, stamp: int) -> tuple[np.ndarray, np.ndarray]:
     return projection.load_neighbours(run)
 
 
+def latents(run: Path, layer: str) -> np.ndarray:
+    """Standardised latents of a layer ``[N, D]``, NaN where it has none; callers must not write to them."""
+    return _latents(run, layer, _stamp(run / "points" / f"{layer}.safetensors"))
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _latents(run: Path, layer: str, stamp: int) -> np.ndarray:
+    found = projection.load_latents(run, layer)
+    found.setflags(write=False)
+    return found
+
+
 def maps(run: Path) -> list[projection.MapInfo]:
     """Maps of a run, finished or being made; those of a shipped run lie in the workspace."""
     return projection.list_maps(run, jobs.map_workspace(run))

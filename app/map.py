@@ -24,8 +24,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 SYNTHETIC, VISIBLE, SELECTED, REJECTED = 1, 2, 4, 8  # bits of a point's kind, as in points.js
 LASSO_CHUNK = 50_000  # points tested at once: bounds the memory of the crossing test
 HELP = (
-    "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag to select, "
-    "click for one point, Escape to clear, 0 to show all."
+    "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag or L for a lasso, B for a "
+    "box, click for one point, shift and click for one more, Escape to clear, 0 to show all."
 )
 
 _read = lambda name: (FOLDER / name).read_text(encoding="utf-8")  # noqa: E731
@@ -52,6 +52,7 @@ class Layout:
     distance: np.ndarray  # [N, 8]
     alt: str
     things: str = "images"  # what its real items are
+    mode: str = "replace"  # how a pick joins what is selected: selecting.MODES
 
 
 def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | None, height: int,
@@ -92,6 +93,7 @@ def pack(layout: Layout, *, atlas: dict[str, Any] | None, slots: np.ndarray | No
         "atlas": atlas,
         "alt": layout.alt,
         "things": layout.things,
+        "mode": layout.mode,
         "help": HELP,
     }
     return _frame(head, arrays)
@@ -118,7 +120,7 @@ def draw(
     run: Path,
     on_pick: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Show the map; `on_pick` receives ``{"polygon": ...}``, ``{"row": ...}`` or ``{"clear": True}``."""
+    """Show the map; `on_pick` receives ``{"polygon"}``, ``{"row", "more"}`` or ``{"clear"}``."""
     held = st.session_state.get(key)
     fallback = bool(held and held.get("fallback"))
     if fallback:

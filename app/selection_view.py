@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, items, loading, state, widgets, words
+from app import charts, items, loading, widgets, words
 from app.explored import Explored
 from gelda import report, runs
 
@@ -49,13 +49,14 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
 
 def view(explored: Explored) -> None:
     """The selection in words and figures, or how to select where nothing is."""
-    run, points, rows, meta = explored.run, explored.points, explored.rows, explored.meta
+    run, points, rows, meta = explored.run, explored.points, explored.selected, explored.meta
     names = explored.classes, explored.subdomains
     things = items.thing(meta)
     if not len(rows):
         st.subheader("Select points to read them")
         widgets.note(
-            "Press <b>Lasso</b> and draw around points (or hold shift and drag), or click one. A synthetic "
+            "Press <b>Lasso</b> or <b>Box</b> and draw around points (or hold shift and drag), click one, or "
+            "search above. A synthetic "
             f"latent cannot be turned back into {words.article(items.thing(meta, 1))}; its nearest real "
             f"{things} stand in."
         )
@@ -63,12 +64,12 @@ def view(explored: Explored) -> None:
     near, distance = loading.neighbours(run.path)
     table = table_of(points, rows, near, distance, names, words.axis(run))
     made = int((table["origin"] == "synthetic").sum())
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(
-            f"{words.count(len(rows), 'point')} selected: {len(rows) - made} real, {made} synthetic",
-            width="content",
+    st.subheader(f"{words.count(len(rows), 'point')} selected: {len(rows) - made} real, {made} synthetic")
+    hidden = len(rows) - len(explored.rows)
+    if hidden:
+        widgets.note(
+            f"{words.thousands(hidden)} of them {'is' if hidden == 1 else 'are'} hidden by the filters."
         )
-        st.button("Clear", on_click=state.select, args=(run.id, [], ""))
     if items.kind(meta):
         _show(points, rows, (near, distance), names, meta)
     st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))

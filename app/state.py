@@ -25,6 +25,8 @@ class Selection:
     run: str = ""
     rows: list[int] = field(default_factory=list)
     how: str = ""
+    name: str = ""  # under which it is kept, "" where it is not
+    problem: str = ""  # why the one that was asked for is not here
 
 
 def begin(page: str) -> None:
@@ -105,9 +107,10 @@ def selection(run: str) -> Selection:
     return held if held is not None and held.run == run else Selection(run)
 
 
-def select(run: str, rows: Iterable[int], how: str) -> None:
+def select(run: str, rows: Iterable[int], how: str, name: str = "", problem: str = "") -> None:
     """Keep row numbers in the session: a figure that changes must not lose them."""
-    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how)
+    drop("sel", "point")  # what was said of the selection before
+    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, problem)
 
 
 def _parse(text: str, many: bool) -> Any:

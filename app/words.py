@@ -173,6 +173,11 @@ def plain(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", text))
 
 
+def escaped(text: object) -> str:
+    """Text for Markdown: names come from files."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|<>$~:-])", r"\\\1", str(text))
+
+
 def safe(text: object) -> str:
     """Text for HTML: names come from files."""
     return html.escape(str(text))

@@ -64,6 +64,7 @@ finetune
 splits
 protocols
 projection
+nearby
 report
 report_text
 verdicts
@@ -85,6 +86,7 @@ compare_report
 compare_points
 compare
 compare_runs
+selections
 layer_study
 extraction_runs
 layer_probe

@@ -22,6 +22,7 @@ function element(tag, name, text) {
 class LatentMap {
   constructor(root) {
     this.root = root;
+    this.tool = "";
     this.canvas = element("canvas");
     this.canvas.setAttribute("role", "img");
     this.names = element("div", "names");
@@ -292,16 +293,19 @@ class LatentMap {
       this.tools.append(button);
       return button;
     };
-    this.lassoButton = make("Lasso", "Draw around points to select them (shift and drag does the same)", () => this.mode(!this.lassoing));
+    this.drawing = {
+      lasso: make("Lasso", "Draw around points to select them (shift and drag does the same)", () => this.take("lasso")),
+      box: make("Box", "Drag a rectangle around points to select them", () => this.take("box")),
+    };
     make("+", "Zoom in", () => this.zoom(1.5));
     make("\u2212", "Zoom out", () => this.zoom(1 / 1.5));
     make("Fit", "Show all points", () => this.fit());
   }
 
-  mode(lasso) {
-    this.lassoing = lasso;
-    this.lassoButton.setAttribute("aria-pressed", String(lasso));
-    this.root.classList.toggle("lasso", lasso);
+  take(tool) {  // taking a tool again puts it away
+    this.tool = tool === this.tool ? "" : tool;
+    for (const [name, button] of Object.entries(this.drawing)) button.setAttribute("aria-pressed", String(name === this.tool));
+    this.root.classList.toggle("lasso", this.tool !== "");
   }
 
   listen() {
@@ -330,7 +334,7 @@ class LatentMap {
     if (!this.data?.interactive || e.button) return;
     this.root.focus({ preventScroll: true });
     this.canvas.setPointerCapture(e.pointerId);
-    this.held = { x: e.offsetX, y: e.offsetY, view: { ...this.view }, lasso: this.lassoing || e.shiftKey, far: false };
+    this.held = { x: e.offsetX, y: e.offsetY, view: { ...this.view }, tool: this.tool || (e.shiftKey ? "lasso" : ""), more: e.shiftKey || e.ctrlKey || e.metaKey, far: false };
     this.line = [[e.offsetX, e.offsetY]];
   }
 
@@ -345,9 +349,10 @@ class LatentMap {
     held.far ||= Math.hypot(x - held.x, y - held.y) > STILL;
     if (!held.far) return;
     this.hover(-1);
-    if (held.lasso) {
+    if (held.tool) {
       const [lx, ly] = this.line.at(-1);
-      if (Math.hypot(x - lx, y - ly) > 3) this.line.push([x, y]);
+      if (held.tool === "box") this.line = [[held.x, held.y], [x, held.y], [x, y], [held.x, y]];
+      else if (Math.hypot(x - lx, y - ly) > 3) this.line.push([x, y]);
       this.rope.firstChild.setAttribute("d", `M${this.line.map((p) => p.join(" ")).join("L")}Z`);
     } else {
       this.view.x = held.view.x - (x - held.x) / this.view.unit;
@@ -364,12 +369,12 @@ class LatentMap {
     if (!held.far) {
       const [x, y] = this.toData(e.offsetX, e.offsetY);
       const row = this.grid.nearest(x, y, REACH / this.view.unit, (r) => this.visible(r));
-      if (row >= 0) this.pick({ row }, (r) => r === row);
-      else if (this.dim) this.pick({ clear: true }, () => false);
-    } else if (held.lasso && this.line.length > 2) {
+      if (row >= 0) this.pick({ row, more: held.more }, (r) => r === row, held.more ? "toggle" : this.data.mode);
+      else if (this.dim && !held.more) this.pick({ clear: true }, () => false, "replace");
+    } else if (held.tool && this.line.length > 2) {
       const polygon = this.line.map(([px, py]) => this.toData(px, py));
-      this.mode(false);
-      this.pick({ polygon }, (r) => inside(polygon, this.data.xy[2 * r], this.data.xy[2 * r + 1]));
+      if (this.tool) this.take(this.tool);
+      this.pick({ polygon }, (r) => inside(polygon, this.data.xy[2 * r], this.data.xy[2 * r + 1]), this.data.mode);
     }
   }
 
@@ -378,11 +383,15 @@ class LatentMap {
     this.rope.firstChild.setAttribute("d", "");
   }
 
-  // Show the selection at once; the server finds the same points from the polygon.
-  pick(what, chosen) {
+  // Show the selection at once; the server finds the same points from the polygon, and combines them the same way.
+  pick(what, chosen, mode) {
     const kind = this.data.kind;
+    const join = {
+      replace: (was, picked) => picked, add: (was, picked) => was || picked, common: (was, picked) => was && picked,
+      remove: (was, picked) => was && !picked, toggle: (was, picked) => was !== picked,
+    }[mode];
     for (let i = 0; i < this.count; i++) {
-      const on = (kind[i] & KIND.visible) !== 0 && chosen(i);
+      const on = (kind[i] & KIND.visible) !== 0 && join((kind[i] & KIND.selected) !== 0, chosen(i));
       kind[i] = on ? kind[i] | KIND.selected : kind[i] & ~KIND.selected;
     }
     this.paint();
@@ -396,12 +405,13 @@ class LatentMap {
     const step = 60 / this.view.unit;
     const pan = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[e.key];
     if (e.key === "Escape") {
-      if (this.lassoing) this.mode(false);
-      else if (this.dim) this.pick({ clear: true }, () => false);
+      if (this.tool) this.take(this.tool);
+      else if (this.dim) this.pick({ clear: true }, () => false, "replace");
     } else if (e.key === "+" || e.key === "=") this.zoom(1.3);
     else if (e.key === "-") this.zoom(1 / 1.3);
     else if (e.key === "0") this.fit();
-    else if (e.key === "l") this.mode(!this.lassoing);
+    else if (e.key === "l") this.take("lasso");
+    else if (e.key === "b") this.take("box");
     else if (pan) {
       this.view.x += pan[0];
       this.view.y += pan[1];

@@ -1,0 +1,80 @@
+"""What lies nearest in latent space: to one point, and to the centre of a cell's synthetic latents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gelda.metrics import nearest
+
+POOLS = ("train", "real", "synthetic")  # training samples; these and held-out real items; synthetic latents
+Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Near:
+    """rows of the points table, from near to far, and their Euclidean distances in standardised latents."""
+
+    rows: Rows
+    distance: Array
+
+
+def pool(points: pd.DataFrame, name: str) -> Rows:
+    """Rows of one of POOLS; raises KeyError for another name."""
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    train = (points["split"] == "train").to_numpy()
+    return np.flatnonzero({"train": train & ~synthetic, "real": ~synthetic, "synthetic": synthetic}[name])
+
+
+def to_point(latents: Array, row: int, among: Rows, k: int) -> Near:
+    """The k rows of `among` nearest to the latent of `row` [N, D]; never the row itself."""
+    return _near(latents, latents[row], among[among != row], k)
+
+
+def to_centre(latents: Array, cell: Rows, among: Rows, k: int) -> Near:
+    """The k rows of `among` nearest to the mean latent of the rows `cell`."""
+    return _near(latents, latents[cell].mean(0), among, k)
+
+
+def _near(latents: Array, query: Array, among: Rows, k: int) -> Near:
+    among = among[np.isfinite(latents[among, 0])]
+    if not len(among):
+        return Near(among, np.empty(0))
+    found, far = nearest(query[None], latents[among], k)
+    return Near(among[found[0]], far[0])
+
+
+def made_for(points: pd.DataFrame, label: int, subdomain: int, method: str) -> Rows:
+    """Synthetic latents that a method kept for a cell."""
+    own = (points["origin"] == "synthetic") & (points["method"] == method) & points["kept"]
+    return np.flatnonzero(own & (points["label"] == label) & (points["subdomain"] == subdomain))
+
+
+def cells_made(points: pd.DataFrame, method: str) -> list[tuple[int, int]]:
+    """Cells with latents of a method: those without a training sample first, then by their number."""
+    made = points[(points["origin"] == "synthetic") & (points["method"] == method) & points["kept"]]
+    real = points[(points["origin"] == "real") & (points["split"] == "train")]
+    seen = set(zip(real["label"], real["subdomain"], strict=True))
+    number = Counter(zip(made["label"], made["subdomain"], strict=True))
+    ordered = sorted(number, key=lambda cell: (cell in seen, -number[cell], cell))
+    return [(int(label), int(subdomain)) for label, subdomain in ordered]
+
+
+def sources(points: pd.DataFrame, rows: Sequence[int] | Rows) -> list[tuple[int, int, int]]:
+    """Which cells rows come from: (class, subdomain, how many), the most first."""
+    part = points.iloc[rows]
+    found = Counter(zip(part["label"].astype(int), part["subdomain"].astype(int), strict=True))
+    return [(*cell, number) for cell, number in found.most_common()]
+
+
+def also_near(xy: Array, row: int, near: Near, among: Rows) -> int | None:
+    """How many neighbours of `row` are among as many nearest on a map [N, 2]; None off the map."""
+    if not len(near.rows) or not np.isfinite(xy[row, 0]):
+        return None
+    return len(set(near.rows) & set(to_point(xy, row, among, len(near.rows)).rows))

@@ -1,0 +1,125 @@
+"""Nearest neighbours in latent space: of a point, and of the centre of what was made for a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import app_fixtures as fixtures
+import numpy as np
+import pandas as pd
+import pytest
+from test_pages import open_page, text, warnings, workspace  # noqa: F401
+
+from app import neighbours_view
+from gelda import nearby, projection, runs
+
+LINE = np.arange(8, dtype=np.float32)[:, None] * [1.0, 0.0]
+
+
+def table() -> pd.DataFrame:
+    """Training samples at 0 to 2, held-out items at 3 and 4, synthetic latents at 5 to 7."""
+    return pd.DataFrame(
+        {
+            "origin": ["real"] * 5 + ["synthetic"] * 3,
+            "split": ["train"] * 3 + ["dev"] * 2 + [""] * 3,
+            "label": [0, 0, 1, 1, 1, 2, 2, 1],
+            "subdomain": [0, 1, 0, 0, 1, 0, 0, 1],
+            "method": [""] * 5 + ["a", "a", "b"],
+            "kept": [True] * 6 + [False, True],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "name, rows", zip(nearby.POOLS, ([0, 1, 2], [0, 1, 2, 3, 4], [5, 6, 7]), strict=True)
+)
+def test_pools(name: str, rows: list[int]) -> None:
+    assert nearby.pool(table(), name).tolist() == rows
+    assert name in neighbours_view.POOLS
+
+
+def test_nearest_to_a_point_leaves_it_out_and_says_how_far() -> None:
+    near = nearby.to_point(LINE, 2, nearby.pool(table(), "real"), 3)
+    assert near.rows[0] in (1, 3) and set(near.rows) <= {0, 1, 3, 4} and 2 not in near.rows
+    assert near.distance.tolist() == [1, 1, 2]
+    far = nearby.to_point(LINE, 7, nearby.pool(table(), "train"), 50)
+    assert far.rows.tolist() == [2, 1, 0] and far.distance.tolist() == [5, 6, 7]
+
+
+def test_a_layer_without_synthetic_latents_has_no_such_neighbours() -> None:
+    latents = LINE.copy()
+    latents[5:] = np.nan
+    assert not len(nearby.to_point(latents, 0, nearby.pool(table(), "synthetic"), 5).rows)
+
+
+def test_the_centre_of_a_cell() -> None:
+    points = table()
+    assert nearby.made_for(points, 2, 0, "a").tolist() == [5], "what the filter set aside is not meant"
+    near = nearby.to_centre(LINE, np.array([5, 7]), nearby.pool(points, "real"), 2)
+    assert near.rows.tolist() == [4, 3] and near.distance.tolist() == [2, 3]
+    assert nearby.sources(points, [0, 2, 3]) == [(1, 0, 2), (0, 0, 1)]
+
+
+def test_cells_without_a_sample_come_first() -> None:
+    points = pd.concat([table(), table().iloc[[5] * 3].assign(label=0, subdomain=0)], ignore_index=True)
+    assert nearby.cells_made(points, "a") == [(2, 0), (0, 0)]
+    assert nearby.cells_made(points, "b") == [(1, 1)]
+    assert nearby.cells_made(points, "nobody") == []
+
+
+def test_how_much_of_it_the_map_shows() -> None:
+    among = nearby.pool(table(), "train")
+    near = nearby.to_point(LINE, 7, among, 2)
+    turned = LINE * [-1, 1]
+    assert nearby.also_near(LINE, 7, near, among) == 2 == nearby.also_near(turned, 7, near, among)
+    folded = LINE.copy()
+    folded[0] = folded[7]
+    assert nearby.also_near(folded, 7, near, among) == 1
+    folded[7] = np.nan
+    assert nearby.also_near(folded, 7, near, among) is None
+
+
+@pytest.fixture
+def run(workspace: Path) -> runs.RunState:  # noqa: F811
+    return runs.read_state(fixtures.make_run(workspace))
+
+
+def test_the_panel_shows_the_neighbours_of_the_selected_point(run: runs.RunState) -> None:
+    points = projection.load_points(run.path)
+    row = int(np.flatnonzero(points["origin"] == "synthetic")[7])
+    page = open_page("explore", panel="neighbours", point=points["id"].iloc[row], k="5")
+    assert not warnings(page) and page.query_params["k"] == "5"
+    shown = next(t.value for t in page.dataframe)
+    latents = projection.load_latents(run.path, "adapter.1")
+    train = np.flatnonzero(points["split"] == "train")
+    far = np.linalg.norm(latents[train] - latents[row], axis=1)
+    assert shown["id"].tolist() == points["id"].iloc[train[np.argsort(far)[:5]]].tolist()
+    assert shown["distance"].tolist() == pytest.approx(np.sort(far)[:5], abs=2e-3)
+    assert "On the map, 5 of them are among its 5 nearest" in text(page), "here the map is the latent space"
+
+
+def test_a_link_to_a_cell_asks_what_it_would_look_like(run: runs.RunState) -> None:
+    page = open_page("explore", panel="neighbours", cell="eight|inverted", among="real")
+    assert "What would *eight* look like *inverted*?" in text(page)
+    assert "3 synthetic latents by GeLDA stand for" in text(page) or "synthetic latent" in text(page)
+    assert "of which training has no sample" in text(page) and "held-out" in text(page)
+
+
+def test_the_question_opens_on_a_cell_without_a_sample(run: runs.RunState) -> None:
+    page = open_page("explore", panel="neighbours")
+    label, subdomain = page.session_state["cell"].split("|")
+    assert (fixtures.CLASSES.index(label), fixtures.CONDITIONS.index(subdomain)) in fixtures.EMPTY
+    assert "cell" not in page.query_params
+
+
+def test_a_layer_without_synthetic_latents_is_said(run: runs.RunState) -> None:
+    page = open_page("explore", panel="neighbours", layer="stage2.1", cell="eight|inverted")
+    assert "holds no synthetic latents: measured in Adapter layer 1" in text(page)
+
+
+def test_clips_answer_for_speech(workspace: Path) -> None:  # noqa: F811
+    fixtures.make_comparison(workspace, points=True, media="audio")
+    page = open_page("explore", run=fixtures.COMPARISON, panel="neighbours", cell="bee|night", k="5")
+    assert "What would *bee* sound like in *night*?" in text(page)
+    assert len(page.get("audio")) == 5
+    assert "4 synthetic latents by GeLDA stand for" in text(page)
