@@ -13,6 +13,7 @@ from gelda import (
     compositions,
     device,
     encoders,
+    generator_kit,
     points,
     projection,
     report,
@@ -281,7 +282,7 @@ class Pipeline(Adapting):
     def _project(
         self, stage: StageState, adapted: Adapted, made: dict[str, Any], heads: dict[str, Any]
     ) -> None:
-        """Points, latents of every layer, neighbours and the first map of the displayed seed."""
+        """Points, latents of every layer, neighbours, generator and first map of the displayed seed."""
         c, methods = self.config, self.config.methods
         _, synthetic, kept = made.get("gelda", (None, None, None))
         key = content_key("points", self._generate_key(self.first_seed, adapted), c.sampling)
@@ -302,6 +303,11 @@ class Pipeline(Adapting):
             )[0]
 
         points.write_run(self.state.path, self.exp, adapted, synthetic, kept, score, scored_by, key)
+        if "gelda" in made:
+            own = head.gather([methods.index("gelda")])
+            generator_kit.write(
+                self.state.path, made["gelda"][0], task, own, self.exp.layer, adapted.scale, key
+            )
         self.recorder.advance(stage, 0, projection.WAIT)
         first = projection.generation_layer(self.state.path)
         projection.project(self.state.path, first, "all", "", self.config.projection)

@@ -108,6 +108,7 @@ def sample(
     batch_size: int | None = None,
     dtype: torch.dtype = torch.float32,
     on_step: Callable[[int, torch.Tensor], None] = lambda step, latent: None,
+    on_denoised: Callable[[int, torch.Tensor, torch.Tensor], None] = lambda step, noisy, denoised: None,
 ) -> torch.Tensor:
     """Latents [N, D] for label [N], subdomain [N] and extra condition features [N, E] from noise [N, D].
 
@@ -117,8 +118,9 @@ def sample(
     (label, subdomain, extra) in a batch. dtype is that of the matrix products: in fp32 results do not
     depend on the batch size (to 1e-5), in bf16 to about 1e-2 only. With `start` [N, D] the way begins at
     those latents, noised so far that the share `start_noise` of the steps is left (SDEdit, arXiv
-    2108.01073). Raises UserError for a scheduler that does not fit the prediction_type, or that looks back
-    further than one step where there is a start.
+    2108.01073). on_denoised is told, batch by batch, what each step was given and the guided clean estimate
+    made of it, [B, D] each. Raises UserError for a scheduler that does not fit the prediction_type, or that
+    looks back further than one step where there is a start.
     """
     schedulers.check(scheduler, prediction_type)
     table = solver_table(scheduler, num_inference_steps)
@@ -155,10 +157,12 @@ def sample(
                 modulation = model.denoiser.modulation(times, condition)
                 predictions = model.denoiser.denoise(stacked, modulation, rows).to(noisy.dtype)
             clean = to_clean(prediction_type, predictions, stacked, table.signal[i], table.spread[i])
-            if len(weights) == 1:
-                return clean
-            parts = clean.chunk(len(weights))
-            return sum((w * c for w, c in zip(weights[1:], parts[1:], strict=True)), weights[0] * parts[0])
+            if len(weights) > 1:
+                parts = clean.chunk(len(weights))
+                guided = zip(weights[1:], parts[1:], strict=True)
+                clean = sum((w * c for w, c in guided), weights[0] * parts[0])
+            on_denoised(i, noisy, clean)
+            return clean
 
         level = noise[part]
         if start is not None:

@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gelda import projection, runs
+from gelda import generator_kit, projection, runs
 from gelda.artifacts import read_json, write_json
 from gelda.config import RunConfig
 from gelda.encoders import assets
 from gelda.errors import UserError
 
-FILES = ("spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors")
+FILES = (
+    "spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors",
+    *generator_kit.FILES,
+)  # fmt: skip
 
 
 def ship(
@@ -32,6 +35,7 @@ def ship(
     if runs.read_state(run).status != "done":
         raise UserError(f"The run {run.name} is not finished: only a finished run can ship.")
     meta = read_json(run / "meta.json")
+    generator_kit.load(run)  # it goes along: said now where it is missing
     config = RunConfig.model_validate(runs.read_spec(run)).projection
     known = projection.layers(run)
     unknown = set(layers) - {info.name for info in known}

@@ -74,6 +74,7 @@ experiment_check
 experiment
 spaces
 points
+generator_kit
 health
 terminal
 adapting

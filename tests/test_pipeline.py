@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import CLASSES, PLANTED_DATASET, PLANTED_ENCODER, PlantedEncoder, planted_manifest, planted_read
 
-from gelda import projection, report, runs
+from gelda import generator_kit, projection, report, runs
 from gelda.artifacts import read_arrays, read_json, read_tensors
 from gelda.augmenters import AUGMENTERS, AugmenterSpec
 from gelda.augmenters.base import Augmenter
@@ -157,6 +157,19 @@ def test_the_run_is_done_and_its_report_complete(finished):
     assert stored["config"] == config().model_dump(mode="json") and stored["notes"]
     assert "the 2 scarcest never shifted in training" in stored["setting"]
     json.dumps(stored, allow_nan=False)
+
+
+@pytest.mark.slow
+def test_the_generator_that_is_kept_is_the_one_that_drew_the_points(finished):
+    path, _ = finished
+    kit, points = generator_kit.load(path), projection.load_points(path)
+    drawn = projection.load_latents(path, "deep")
+    made = points[points["origin"] == "synthetic"]
+    for (c, s), rows in made.groupby(["label", "subdomain"]):
+        np.testing.assert_allclose(kit.sample(c, s, len(rows)).latents, drawn[rows.index], atol=4e-3)
+    (kept,) = path.glob("stages/finetune-0-*/heads.safetensors")
+    heads, place = read_tensors(kept), config().methods.index("gelda")
+    assert torch.equal(kit.adapter.weights[0][0], heads["weights.0"][place])
 
 
 @pytest.mark.slow

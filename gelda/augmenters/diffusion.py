@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +35,22 @@ FORMS = {
     "aligned": "the latent itself is diffused, and the head sees real and synthetic ones alike after "
     "subdomain normalisation",
 }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Cells [M], [M] and noise [M, D] of the latents to be drawn.
+
+    added, extra: what the residual form adds back [M, D] and its condition features [M, E]. starts: what each
+    set starts from, [M, D] or None (noise alone), and the share of noise it is put under.
+    """
+
+    label: torch.Tensor
+    subdomain: torch.Tensor
+    noise: torch.Tensor
+    added: torch.Tensor | None
+    extra: torch.Tensor | None
+    starts: Sequence[tuple[torch.Tensor | None, float]]
 
 
 class Gelda(Augmenter):
@@ -141,54 +160,62 @@ class Gelda(Augmenter):
 
     def synthesise(self, task: Task) -> Synthetic:
         model = self.model if self.model is not None else self.train(task)
-        label, subdomain, noise = cell_noise(task)
+        wanted = self.wanted(task)
+        label, subdomain = wanted.label, wanted.subdomain
         if len(label) == 0:
             return Synthetic.none(task.latents.shape[1])
-        anchors = self.anchors(task)
-        added, extra = anchors.draw(label, subdomain) if anchors is not None else (None, None)
-        parts = [
-            self._sampled(model, task, (label, subdomain, noise), extra, start, share)
-            for start, share in self._starts(task, label, subdomain, added)
-        ]
-        if added is not None:
-            parts = [part + added for part in parts]
+        parts = [self.draw(model, task, wanted, start, share) for start, share in wanted.starts]
         if len(parts) == 1:
             return Synthetic(parts[0], label, subdomain)
         level = torch.arange(1, len(parts) + 1).repeat_interleave(len(label))
         return Synthetic(torch.cat(parts), label.repeat(len(parts)), subdomain.repeat(len(parts)), level)
 
-    def _starts(
-        self, task: Task, label: torch.Tensor, subdomain: torch.Tensor, added: torch.Tensor | None
-    ) -> list[tuple[torch.Tensor | None, float]]:
-        """What each set of latents starts from, [M, D] or None (noise alone), and under how much noise.
+    def wanted(self, task: Task) -> Wanted:
+        """What the task's allocation asks for, ready to be drawn.
 
-        A curriculum makes a set for every noise level, all from the same real latents and noise; what the
-        residual form will add back is taken off them first.
+        A curriculum starts from a set for every noise level, all of the same real latents and noise; what
+        the residual form will add back is taken off them first.
         """
+        label, subdomain, noise = cell_noise(task)
+        anchors = self.anchors(task) if len(label) else None
+        added, extra = anchors.draw(label, subdomain) if anchors is not None else (None, None)
         levels = recipes.noise_levels(self.sampling.recipe, self.sampling.recipe_strength)
-        if self.form == "translate":
+        starts: list[tuple[torch.Tensor | None, float]] = [(None, 0.0)]
+        if len(label) and self.form == "translate":
             moved = transported(task, label, subdomain)
-            return [(moved, share) for share in levels or (self.options.translate_noise,)]
-        if not levels:
-            return [(None, 0.0)]
-        real = own_or_transported(task, label, subdomain)
-        return [(real if added is None else real - added, share) for share in levels]
+            starts = [(moved, share) for share in levels or (self.options.translate_noise,)]
+        elif len(label) and levels:
+            real = own_or_transported(task, label, subdomain)
+            starts = [(real if added is None else real - added, share) for share in levels]
+        return Wanted(label, subdomain, noise, added, extra, starts)
 
-    def _sampled(
+    def scheduler(self, started: bool) -> str:
+        """The noise scheduler; where real latents are started from, one that looks back a single step."""
+        if not started:
+            return self.sampling.scheduler
+        return "ddim" if OBJECTIVES[self.options.prediction_type] == "diffusion" else "flow-euler"
+
+    def with_sampling(self, sampling: Any) -> Gelda:
+        """The same trained arm drawn with a SamplingConfig's settings, its scales of guidance too."""
+        other = copy(self)
+        other.sampling, other.guidance = sampling, None
+        return other
+
+    def draw(
         self,
         model: Model,
         task: Task,
-        wanted: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        extra: torch.Tensor | None,
-        start: torch.Tensor | None,
-        share: float,
+        wanted: Wanted,
+        start: torch.Tensor | None = None,
+        share: float = 0.0,
+        on_denoised: Callable[[int, torch.Tensor, torch.Tensor], None] = lambda step, noisy, denoised: None,
     ) -> torch.Tensor:
-        """Latents [M, D] on the CPU for label, subdomain [M] and noise [M, D], under composed conditions."""
-        sampling, scale = self.sampling, self.guidance
-        one_step = "ddim" if OBJECTIVES[self.options.prediction_type] == "diffusion" else "flow-euler"
-        conditions, *drawn = composed(model.conditions, parsed(sampling.conditions), task, *wanted[:2])
-        label, subdomain, noise = (part.to(task.device) for part in (*drawn, wanted[2]))
-        return sample(
+        """Latents [M, D] on the CPU under composed conditions; `start` is None for noise alone."""
+        sampling, scale, extra = self.sampling, self.guidance, wanted.extra
+        cells = wanted.label, wanted.subdomain
+        conditions, *drawn = composed(model.conditions, parsed(sampling.conditions), task, *cells)
+        label, subdomain, noise = (part.to(task.device) for part in (*drawn, wanted.noise))
+        made = sample(
             Model(model.denoiser, conditions),
             label,
             subdomain,
@@ -196,12 +223,14 @@ class Gelda(Augmenter):
             extra=None if extra is None else extra.to(task.device),
             start=None if start is None else start.to(task.device),
             start_noise=share,
-            scheduler=sampling.scheduler if start is None else one_step,
+            scheduler=self.scheduler(start is not None),
             num_inference_steps=sampling.num_inference_steps,
             guidance_class=sampling.guidance_class if scale is None else scale,
             guidance_subdomain=sampling.guidance_subdomain if scale is None else scale,
             prediction_type=self.options.prediction_type,
+            on_denoised=on_denoised,
         ).cpu()  # in fp32 whatever the training's precision: a latent must not depend on its batch
+        return made if wanted.added is None else made + wanted.added
 
 
 class GeldaPaper(Gelda):
