@@ -67,7 +67,9 @@ projection
 report
 report_text
 verdicts
+contrast
 runs
+card
 recording
 experiment_check
 experiment
