@@ -73,12 +73,12 @@ def project(
 @app.command()
 def report(
     run_id: Annotated[str, typer.Argument(help="A run id; `latest` is the newest finished run.")] = "latest",
-    form: Annotated[str, typer.Option("--format", help="md, csv, latex or json.")] = "md",
+    form: Annotated[str, typer.Option("--format", help="md, csv, latex, json or card.")] = "md",
 ) -> None:
     """Print a finished run's report."""
     from gelda import runs
+    from gelda.card import render
     from gelda.report import load_report
-    from gelda.report_text import render
 
     if run_id == "latest":
         finished = [s for s in runs.list_runs() + runs.shipped_runs() if s.status == "done" and s.reported]

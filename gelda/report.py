@@ -32,6 +32,7 @@ MEASURES = {
     "geometric": "Geometric mean recall",
 }
 PAIRED = ("overall", "tail", "uar", "unseen")
+SEEDS_ALONE = ("worst", "macro_f1", "harmonic", "geometric")  # no closed form for their items' variance
 MOST_CONFUSED = 400  # classes: a larger table of confusions cannot be read, and takes 7 MB a method
 BASELINE, OURS = "logit-adjustment", "gelda"
 
@@ -204,8 +205,7 @@ def _method(results: Sequence[SeedResult], method: str, classes: int) -> dict[st
         hits = [(r.predicted[method] == r.true).astype(float) for r in results]
         value[measure] = _interval(results, measure, hits)
     every = [classification_figures(r.true, r.predicted[method], classes) for r in results]
-    # no closed form for the items' variance of these: the interval is over seeds alone
-    for measure in ("worst", "macro_f1", "harmonic", "geometric"):
+    for measure in SEEDS_ALONE:
         values = [100 * figures[measure] for figures in every]
         value[measure] = {**seed_interval(values, [0.0], 0.0).as_json(), "seeds": values}
     return value

@@ -1,45 +1,78 @@
-"""The report as text: Markdown, LaTeX, CSV, JSON."""
+"""The report as tables: Markdown, LaTeX, CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gelda.errors import UserError, nearest
-from gelda.report import MEASURES, METHOD_TITLES
+from gelda.report import MEASURES, METHOD_TITLES, SEEDS_ALONE
 
 
 def to_frame(report: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a method and measure: mean, interval, paired difference to logit adjustment."""
-    rows = []
+    """One row a method and measure: mean, interval, paired difference to logit adjustment.
+
+    Rows with a `subdomain` are of its test items alone; they are means over seeds, without an interval.
+    """
+    rows: list[dict[str, Any]] = []
+    nothing = {"mean": None, "ci95": [None, None]}
     for method, measures in report["methods"].items():
+        own = {"method": method, "seeds": len(report["seeds"])}
         for measure, value in measures.items():
-            paired = report["paired_to_la"].get(method, {}).get(measure, {"mean": None, "ci95": [None, None]})
-            rows.append(
-                {
-                    "method": method,
-                    "measure": measure,
-                    "mean": value["mean"],
-                    "low": value["ci95"][0],
-                    "high": value["ci95"][1],
-                    "minus_logit_adjustment": paired["mean"],
-                    "minus_low": paired["ci95"][0],
-                    "minus_high": paired["ci95"][1],
-                    "seeds": len(report["seeds"]),
-                }
-            )
-    return pd.DataFrame(rows)
+            paired = report["paired_to_la"].get(method, {}).get(measure, nothing)
+            difference = dict(zip(DIFFERENCE, [paired["mean"], *paired["ci95"]], strict=True))
+            low, high = value["ci95"]
+            figures = {"mean": value["mean"], "low": low, "high": high}
+            rows.append({**own, "subdomain": "", "measure": measure, **figures, **difference})
+        for subdomain, figures in report.get("subdomain_figures", {}).get(method, {}).items():
+            for measure, mean in figures.items():
+                rows.append({**own, "subdomain": subdomain, "measure": measure, "mean": mean})
+    columns = ["method", "subdomain", "measure", "mean", "low", "high", *DIFFERENCE, "seeds"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-TABLE = ("overall", "head", "medium", "tail", "uar", "unseen")
+DIFFERENCE = ("minus_logit_adjustment", "minus_low", "minus_high")
+TABLE = ("tail", "uar", "unseen", "overall")
+MORE = ("head", "medium", *SEEDS_ALONE)
+
+Table = tuple[str, list[str], list[list[str]]]  # what it shows, names of its columns, rows of text
+
+
+def tables(report: Mapping[str, Any]) -> list[Table]:
+    """Every table of a report as text: the leading measures, the others, and UAR of each subdomain."""
+    titles = {m: METHOD_TITLES.get(m, m) for m in report["methods"]}
+    found: list[Table] = []
+    head = ["method", *[MEASURES[m] for m in TABLE], "tail − logit adj.", "unseen − logit adj."]
+    found.append(("Percent, means over seeds", head, [_cells(report, method) for method in titles]))
+    more = [m for m in MORE if any(_told(report, method, m) != "–" for method in titles)]
+    rows = [[title, *[_told(report, m, measure) for measure in more]] for m, title in titles.items()]
+    found.append(("Further measures, percent", ["method", *[MEASURES[m] for m in more]], rows))
+    figures = report.get("subdomain_figures", {})
+    tested = [s for s in report["subdomain_names"] if any(s in figures.get(m, {}) for m in titles)]
+    if len(tested) > 1:
+        for measure, name in SUBDOMAIN.items():
+            rows = [
+                [title, *[_figure(figures.get(m, {}).get(s, {}).get(measure)) for s in tested]]
+                for m, title in titles.items()
+            ]
+            found.append((f"{name} by subdomain, percent", ["method", *tested], rows))
+    return found
+
+
+SUBDOMAIN = {"uar": "UAR", "overall": "Accuracy", "macro_f1": "Macro F1"}
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; names come from files, so a bar in one is escaped."""
+    lines = ["| " + " | ".join(t.replace("|", r"\|") for t in row) + " |" for row in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """The comparison as a Markdown table with its notes."""
-    head = ["method", *[MEASURES[m] for m in TABLE], "tail − logit adj.", "unseen − logit adj."]
+    """The comparison as Markdown tables with its notes."""
     remark = [report["remark"], ""] if report.get("remark") else []
     lines = [
         f"# {report['name']} ({report['run']})",
@@ -50,43 +83,27 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         report["setting"],
         "",
     ]
-    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for method in report["methods"]:
-        lines.append("| " + " | ".join(_cells(report, method)) + " |")
-    lines += ["", *[f"- {note}" for note in report["notes"]]]
-    return "\n".join(lines) + "\n"
+    for title, head, rows in tables(report):
+        lines += [f"{title}:", "", *markdown_table(head, rows), ""]
+    return "\n".join([*lines, *[f"- {note}" for note in report["notes"]]]) + "\n"
 
 
 def to_latex(report: Mapping[str, Any]) -> str:
-    """The comparison as a booktabs table."""
-    head = ["Method", *[MEASURES[m] for m in TABLE], r"$\Delta$ tail", r"$\Delta$ unseen"]
-    lines = [
-        r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
-        r"\toprule",
-        " & ".join(head) + r" \\",
-        r"\midrule",
-    ]
-    for method in report["methods"]:
-        lines.append(" & ".join(_cells(report, method)).replace("−", "$-$").replace("%", r"\%") + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    """The comparison as booktabs tables, one below the other."""
+    lines: list[str | None] = []
+    for title, head, rows in tables(report):
+        lines += ["" if lines else None, f"% {title}", r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}"]
+        lines += [r"\toprule", _latex_row(head), r"\midrule", *map(_latex_row, rows)]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(line for line in lines if line is not None) + "\n"
 
 
-FORMATS = ("md", "csv", "latex", "json")
-
-
-def render(report: Mapping[str, Any], form: str) -> str:
-    """The report as text in one of FORMATS."""
-    import json
-
-    if form == "md":
-        return to_markdown(report)
-    if form == "csv":
-        return to_frame(report).to_csv(index=False)
-    if form == "latex":
-        return to_latex(report)
-    if form == "json":
-        return json.dumps(report, indent=1) + "\n"
-    raise UserError(f"There is no report format '{form}'.{nearest(form, FORMATS)}")
+def _latex_row(cells: Sequence[str]) -> str:
+    escaped = []
+    for cell in cells:
+        text = re.sub(r"([&%$#_{}])", r"\\\1", cell.replace("\\", r"\textbackslash "))
+        escaped.append(re.sub(r"−|(?<!\w)-(?=\d)", "$-$", text).replace("–", "--"))
+    return " & ".join(escaped) + r" \\"
 
 
 def interval_text(value: Mapping[str, Any], signed: bool = False) -> str:
@@ -103,5 +120,14 @@ def interval_text(value: Mapping[str, Any], signed: bool = False) -> str:
 def _cells(report: Mapping[str, Any], method: str) -> list[str]:
     paired = report["paired_to_la"].get(method)
     differences = [interval_text(paired[m], signed=True) if paired else "–" for m in ("tail", "unseen")]
-    means = [interval_text({**report["methods"][method][m], "ci95": [None, None]}) for m in TABLE]
+    means = [_told(report, method, m) for m in TABLE]
     return [METHOD_TITLES.get(method, method), *means, *differences]
+
+
+def _told(report: Mapping[str, Any], method: str, measure: str) -> str:
+    """A mean without its interval; a dash where a report has no such measure."""
+    return _figure((report["methods"][method].get(measure) or {}).get("mean"))
+
+
+def _figure(value: float | None) -> str:
+    return interval_text({"mean": value, "ci95": [None, None]})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gelda.augmenters import AUGMENTERS
-from gelda.report import OURS, PAIRED
+from gelda.report import OURS, PAIRED, SEEDS_ALONE
 from gelda.report_text import interval_text
 from gelda.statistics import Interval, ahead_of_every
 
@@ -106,9 +106,9 @@ def clear_best(report: Mapping[str, Any], measure: str) -> str | None:
 
     GeLDA: every paired interval to the others lies above zero. Another method: its own interval lies above
     every other's, for its paired differences to all others are not in the report. The two controls are left
-    out, and so are measures whose interval is over seeds alone (worst class, macro F1).
+    out, and so are measures whose interval is over seeds alone (worst class, macro F1 …).
     """
-    if not counts(report) or measure in ("worst", "macro_f1"):
+    if not counts(report) or measure in SEEDS_ALONE:
         return None
     methods = [m for m in report["methods"] if m in (OURS, PAPER) or m in baselines(report)]
     found = {m: interval(report["methods"][m].get(measure)) for m in methods}

@@ -140,6 +140,7 @@ PLANTED_DATASET = DatasetSpec(
     title="Planted clusters",
     note="Made up, for tests.",
     caveat="Planted clusters are no real data.",
+    licence="none: made up",
     manifest=planted_manifest,
     read=planted_read,
     class_attributes=lambda: _CENTRES[:, :4].astype(np.float32),

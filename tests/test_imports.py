@@ -68,7 +68,9 @@ nearby
 report
 report_text
 verdicts
+contrast
 runs
+card
 recording
 experiment_check
 experiment

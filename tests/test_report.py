@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gelda import report, report_text
+from gelda import card, report, report_text
 from gelda.artifacts import write_json
 from gelda.errors import UserError
 from gelda.statistics import cluster_interval
@@ -242,8 +243,8 @@ def test_the_headline_is_as_modest_as_its_intervals():
 def test_a_run_without_logit_adjustment_or_without_a_generator_still_reports():
     made = build([result(0, ce=[1], gelda=[2]), result(1, ce=[], gelda=[])], health=[])
     assert made["generator"] == {} and made["paired_to_la"] == {} and set(made["paired"]) == {"ce"}
-    for form in report_text.FORMATS:
-        assert report_text.render(made, form)
+    for form in card.FORMATS:
+        assert card.render(made, form)
 
 
 def test_no_unseen_cells_gives_dashes_not_numbers():
@@ -260,50 +261,84 @@ def stored(tmp_path, made=MADE):
     return report.load_report(tmp_path)
 
 
+def markdown_tables(text):
+    """Tables of a Markdown text: {first line above: rows of cells}."""
+    found, rows, title = {}, [], ""
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif rows:
+            found[title], rows = rows, []
+        if line and not line.startswith("|"):
+            title = line
+    return found
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_markdown_has_a_row_a_method(tmp_path, seeds):
-    text = report_text.render(stored(tmp_path, build(SEEDS[:seeds])), "md")
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert len(lines) == 2 + 3 and len({len(row) for row in cells}) == 1
-    assert cells[0][0] == "method" and cells[-1][0] == "GeLDA"
-    ours = dict(zip(cells[0], cells[-1], strict=True))
+def test_markdown_has_a_row_a_method_in_every_table(tmp_path, seeds):
+    text = card.render(stored(tmp_path, build(SEEDS[:seeds])), "md")
+    found = markdown_tables(text)
+    for rows in found.values():
+        assert len(rows) == 2 + 3 and len({len(row) for row in rows}) == 1
+        assert rows[0][0] == "method" and rows[-1][0] == "GeLDA"
+    first, more, uar, *_ = found.values()
+    ours = dict(zip(first[0], first[-1], strict=True))
     assert ours["Tail classes"] == ("75.0" if seeds == 1 else "87.5") and ours["Unseen cells"].startswith(
         ("50", "75")
     )
     assert ours["tail − logit adj."].startswith("+25.0" if seeds == 1 else "+37.5 [")
+    ours = dict(zip(more[0], more[-1], strict=True))
+    assert ours["Worst class"] == ("75.0" if seeds == 1 else "87.5"), "the lowest recall of each seed"
+    # night: items 2, 3 of x, 5 of y, 8, 9 of z; seed 0 misses 3 and 9: recalls 50, 100, 50
+    assert dict(zip(uar[0], uar[-1], strict=True))["night"] == ("66.7" if seeds == 1 else "83.3")
     assert "- A note, 100 % true." in text and text.startswith("# toy")
 
 
+def test_every_measure_of_a_report_is_in_its_tables():
+    shown = {name for _, head, _ in report_text.tables(MADE) for name in head}
+    assert set(report.MEASURES.values()) <= shown
+
+
 def test_csv_has_a_row_a_method_and_measure(tmp_path):
-    table = pd.read_csv(io.StringIO(report_text.render(stored(tmp_path), "csv")))
-    assert len(table) == 3 * len(report.MEASURES) and set(table["seeds"]) == {2}
-    row = table.set_index(["method", "measure"]).loc[("gelda", "tail")]
+    table = pd.read_csv(io.StringIO(card.render(stored(tmp_path), "csv")), keep_default_na=False)
+    whole = table[table["subdomain"] == ""].set_index(["method", "measure"]).drop(columns="subdomain")
+    assert len(whole) == 3 * len(report.MEASURES) and set(table["seeds"]) == {2}
+    row = whole.loc[("gelda", "tail")].drop("seeds").astype(float)
     assert row["mean"] == pytest.approx(87.5) and row["minus_logit_adjustment"] == pytest.approx(37.5)
     assert row["low"] < 87.5 < row["high"]
+    night = table[(table["subdomain"] == "night") & (table["method"] == "gelda")].set_index("measure")
+    # day is all right; at night seed 0 says y for 3 and x for 9
+    assert float(night.loc["overall", "mean"]) == pytest.approx((60 + 100) / 2)
+    assert set(night.index) == {"overall", "uar", "macro_f1"} and night.loc["uar", "low"] == ""
 
 
-def test_latex_is_a_whole_table(tmp_path):
-    text = report_text.render(stored(tmp_path), "latex")
-    lines = text.splitlines()
-    assert lines[0].startswith(r"\begin{tabular}{l") and lines[-1] == r"\end{tabular}"
-    body = [line for line in lines if line.endswith(r"\\")]
-    columns = lines[0].count("r") - "tabular".count("r")
-    assert len(body) == 4 and {line.count("&") for line in body} == {columns}
-    assert "−" not in text and not any(c in text.replace(r"\%", "") for c in "%#_")
+def test_latex_is_whole_tables(tmp_path):
+    made = stored(tmp_path, build(subdomain_names=("day_1", "50 % & more")))
+    text = card.render(made, "latex")
+    parts = text.strip().split("\n\n")
+    assert len(parts) == len(report_text.tables(made))
+    for lines in (part.splitlines() for part in parts):
+        assert lines[0].startswith("% ") and lines[1].startswith(r"\begin{tabular}{l")
+        assert lines[-1] == r"\end{tabular}"
+        body = [line for line in lines if line.endswith(r"\\")]
+        columns = lines[1].count("r") - "tabular".count("r")
+        assert len(body) == 4 and {line.replace(r"\&", "").count("&") for line in body} == {columns}
+        bare = "\n".join(lines[1:]).replace(r"\%", "").replace(r"\_", "")
+        assert not any(c in bare for c in "%#_−–")
+    assert r"day\_1 & 50 \% \& more" in text and re.search(r"\$-\$\d", text)
 
 
 def test_json_is_strict_json(tmp_path):
     def refuse(name):
         raise AssertionError(f"{name} is not JSON")
 
-    text = report_text.render(stored(tmp_path, build(SEEDS[:1])), "json")
+    text = card.render(stored(tmp_path, build(SEEDS[:1])), "json")
     assert json.loads(text, parse_constant=refuse)["methods"]["gelda"]["tail"]["ci95"] == [None, None]
 
 
 def test_wrong_calls_are_sentences(tmp_path):
     with pytest.raises(UserError, match="no report format 'html'.*csv, json, latex, md"):
-        report_text.render(MADE, "html")
+        card.render(MADE, "html")
     with pytest.raises(UserError, match="has no report yet: let it finish or resume it"):
         report.load_report(tmp_path)
     (tmp_path / "report.json").write_text('{"format": 99}')

@@ -26,6 +26,7 @@ class DatasetSpec:
     title: str
     note: str
     caveat: str  # what a reader of results on it must know
+    licence: str
     manifest: Callable[[], Manifest]
     read: Callable[[list[str]], Any]
     class_attributes: Callable[[], np.ndarray]
@@ -85,6 +86,7 @@ DATASETS: dict[str, DatasetSpec] = {
         title="Handwritten digits",
         note="1 797 digits written by people (scikit-learn), drawn at 32×32 under five writing conditions.",
         caveat="Who wrote which digit is unknown, so writers are shared between training and test.",
+        licence="Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, UCI 1998), CC BY 4.0",
         manifest=_digits_manifest,
         read=_digits_read,
         class_attributes=_digits_attribute("CLASS_ATTRIBUTES"),
@@ -95,6 +97,7 @@ DATASETS: dict[str, DatasetSpec] = {
         note="1 200 clips of synthetic speech (espeak-ng): emotions by prosody, eight voices a language.",
         caveat="This is synthetic speech (espeak-ng), and how a language speaks an emotion is invented: "
         "figures on it say nothing about people.",
+        licence="Apache-2.0, as GeLDA",
         manifest=_speech("manifest"),
         read=_speech("read"),
         class_attributes=_speech("emotion_attributes"),

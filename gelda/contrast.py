@@ -1,0 +1,135 @@
+"""Two methods measure by measure and class by class, in one report or in two, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gelda.errors import UserError
+from gelda.report import BASELINE, MEASURES, OURS
+from gelda.statistics import seed_interval
+
+Report = Mapping[str, Any]
+# What a cut is made of: two runs that agree in all of these test the same items in the same seed.
+CUT = (
+    "data", "bank", "protocol", "imbalance", "cut", "shot_borders", "target", "keep", "shots", "classes",
+    "unlabelled", "rotations",
+)  # fmt: skip
+UNTOLD = ("selection", "semantics", "dtype", "name", "device")  # of a report's config, no setting of a method
+
+
+def by_measure(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame:
+    """One row a measure: measure, a, b, difference (b − a, points), low, high, seeds.
+
+    The interval is a t-interval over the seeds that both have; the items' own variance is not in the
+    reports, so where every seed tests the same items it is too narrow. NaN where a run has no such figure.
+    """
+    rows = []
+    for measure in MEASURES:
+        first, second = (
+            _per_seed(report, report["methods"][method].get(measure))
+            for report, method in ((a, method_a), (b, method_b))
+        )
+        if first or second:
+            rows.append((measure, *_paired(first, second)))
+    return pd.DataFrame(rows, columns=["measure", "a", "b", "difference", "low", "high", "seeds"])
+
+
+def by_class(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame:
+    """One row a class that both test: name, count, a, b, difference (b − a), low, high, seeds.
+
+    As `by_measure`; count: training items of the class, the mean over a's seeds. Classes are matched by
+    name. The largest differences come first.
+    """
+    tables = [_recalls(report, method) for report, method in ((a, method_a), (b, method_b))]
+    rows = []
+    for name in tables[0].keys() & tables[1].keys():
+        counts, first = tables[0][name]
+        second = tables[1][name][1]
+        rows.append((name, float(np.mean(counts)), *_paired(first, second)))
+    names = ["name", "count", "a", "b", "difference", "low", "high", "seeds"]
+    frame = pd.DataFrame(rows, columns=names)
+    order = frame["difference"].abs().fillna(-1)
+    return frame.assign(order=order).sort_values(["order", "name"], ascending=[False, True])[names]
+
+
+def paired(a: Report, b: Report) -> bool:
+    """Whether a seed means the same items in both: what cuts the data agrees, and seeds are shared."""
+    same = all(a["config"].get(key) == b["config"].get(key) for key in CUT)
+    return same and a["class_names"] == b["class_names"] and bool(set(a["seeds"]) & set(b["seeds"]))
+
+
+def comparable(a: Report, b: Report) -> None:
+    """Raise where two reports have nothing that could be set side by side."""
+    if a["run"] == b["run"]:
+        raise UserError("A run cannot be compared with itself: choose another one.")
+    if not set(a["class_names"]) & set(b["class_names"]):
+        raise UserError(
+            f"{a['name']} ({a['run']}) and {b['name']} ({b['run']}) share no class: choose two runs on the "
+            "same classes."
+        )
+
+
+def main_method(report: Report) -> str:
+    """GeLDA where a run has it, else logit adjustment, else what comes first."""
+    return next((m for m in (OURS, BASELINE) if m in report["methods"]), next(iter(report["methods"])))
+
+
+def settings(a: Report, b: Report) -> list[tuple[str, str, str]]:
+    """Dotted settings in which two runs differ, with both values as text; "" where there is none."""
+    first, second = (_flat({k: v for k, v in r["config"].items() if k not in UNTOLD}) for r in (a, b))
+    names = [*first, *(name for name in second if name not in first)]
+    found = [(n, _text(first.get(n, "")), _text(second.get(n, ""))) for n in names]
+    return [row for row in found if row[1] != row[2]]
+
+
+def _per_seed(report: Report, value: Mapping[str, Any] | None) -> dict[int, float]:
+    """{seed: figure} of one measure; none where some seeds lack it and so cannot be told apart."""
+    found = (value or {}).get("seeds") or []
+    if len(found) != len(report["seeds"]):
+        return {}
+    return {s: float(v) for s, v in zip(report["seeds"], found, strict=True) if v is not None and v == v}
+
+
+def _recalls(report: Report, method: str) -> dict[str, tuple[list[int], dict[int, float]]]:
+    """{class name: (training items by seed, {seed: recall})} of the classes that are tested."""
+    found: dict[str, tuple[list[int], dict[int, float]]] = {}
+    for entry in report.get("per_class", []):
+        value = entry["recall"].get(method)
+        if value is not None and value == value:
+            counts, recalls = found.setdefault(report["class_names"][entry["class"]], ([], {}))
+            counts.append(entry["count"])
+            recalls[entry["seed"]] = float(value)
+    return found
+
+
+def _paired(
+    first: Mapping[int, float], second: Mapping[int, float]
+) -> tuple[float, float, float, float, float, int]:
+    """Means of both, and the mean of their paired differences with its interval, over the seeds both have."""
+    shared = sorted(set(first) & set(second))
+    differences = [second[s] - first[s] for s in shared]
+    interval = seed_interval(differences, np.zeros(len(differences)), 0.0)
+    return (_mean(first), _mean(second), interval.mean, interval.low, interval.high, len(shared))
+
+
+def _mean(values: Mapping[int, float]) -> float:
+    return float(np.mean(list(values.values()))) if values else float("nan")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
