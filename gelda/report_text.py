@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gelda import report_folds
 from gelda.errors import UserError, nearest
 from gelda.report import MEASURES, METHOD_TITLES
 
@@ -53,6 +54,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for method in report["methods"]:
         lines.append("| " + " | ".join(_cells(report, method)) + " |")
+    lines += report_folds.to_markdown(report)
     lines += ["", *[f"- {note}" for note in report["notes"]]]
     return "\n".join(lines) + "\n"
 

@@ -65,6 +65,7 @@ splits
 protocols
 projection
 report
+report_folds
 report_text
 verdicts
 runs
