@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import comparison, comparison_charts, loading, results_view, state, widgets, words
+from app import comparison, comparison_charts, folds_view, loading, results_view, state, widgets, words
 from gelda import runs, verdicts
 from gelda.report import OURS
 
@@ -42,6 +42,7 @@ def view(run: runs.RunState, head: Any) -> None:
         with right:
             _controls(report, paired)
     _table(report, measure, by_kind, bool(paired))
+    folds_view.show(report, _html_table)
     _selection(report)
     results_view.closing(run, report)
     state.publish()

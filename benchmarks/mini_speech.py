@@ -6,16 +6,22 @@ Each speaker of EmoDB (German) and nEMO (Polish) is tested once by a logistic re
 of the same language; UAR in %, with 95 % intervals from resampled speakers. Beside it the same network with
 random weights and the mean and deviation of its log-mel input. The texts recur across speakers. What the
 encoder was chosen by is in its card.
+
+    python benchmarks/mini_speech.py --random FOLDER
+
+writes the same network with random weights instead, for `gelda extract --encoder FOLDER`.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from gelda import encoders
 from gelda.datasets import open_source
@@ -57,8 +63,18 @@ def speed(encoder: encoders.Encoder, seconds: float = 2.0, count: int = 64, batc
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="mini-speech on real speech")
-    parser.add_argument("--data", type=Path, required=True, help="folder of emodb/ and nemo/")
+    parser.add_argument("--data", type=Path, help="folder of emodb/ and nemo/")
+    parser.add_argument("--random", type=Path, help="write the network with random weights here and stop")
     options = parser.parse_args()
+    if options.random:
+        options.random.mkdir(parents=True)
+        for name in ("config.json", "preprocessor_config.json"):
+            shutil.copy(encoders.assets() / "encoders" / "mini-speech" / name, options.random)
+        state = {name: value.contiguous() for name, value in speech.random().network.state_dict().items()}
+        save_file(state, options.random / "model.safetensors")
+        return
+    if not options.data:
+        parser.error("--data or --random is needed")
     torch.set_num_threads(1)
     trained = encoders.get("mini-speech").load()
     print(f"{speed(trained):.0f} clips of 2 s a second of one core\n")

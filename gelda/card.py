@@ -37,7 +37,7 @@ HEALTH: dict[str, tuple[str, bool | None, str]] = {
     "c2st": ("Two-sample classifier", None, "accuracy of telling synthetic from real; 0.5 is a guess"),
     "tstr_accuracy": ("Train on synthetic, test on real: accuracy", True, "of a linear classifier"),
     "tstr_uar": ("Train on synthetic, test on real: UAR", True, "of a linear classifier"),
-    "memorisation": ("Memorisation", None, "share that lies nearer to training than 95 % of held-out real ones"),
+    "memorisation": ("Memorisation", None, "share nearer to training than 95 % of held-out real ones"),
     "nearest_ratio": ("Distance to the nearest training latent", None, "over that of held-out real ones"),
 }  # fmt: skip
 

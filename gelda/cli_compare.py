@@ -89,7 +89,7 @@ def compare(
         values.setdefault("adapter_layer", _layer(adapter_layer))
     configs = by_target(values, preset, opened)
     results = {target: one(config, opened, fresh) for target, config in configs.items()}
-    write_results(json_file, results, "Report")
+    write_results(json_file, results, "Report", summed(results))
 
 
 def by_target(values: dict[str, Any], preset: str, bank: Any) -> dict[Any, Any]:
@@ -107,12 +107,27 @@ def by_target(values: dict[str, Any], preset: str, bank: Any) -> dict[Any, Any]:
     return configs
 
 
-def write_results(file: Path | None, results: dict[Any, Any], what: str) -> None:
-    """One target's result as it is, those of several under "targets"."""
+def summed(results: dict[Any, Any]) -> dict[str, Any]:
+    """Print WA, UAR and macro F1 of every method and target, where there are several, and give them."""
+    if len(results) < 2:
+        return {}
+    from gelda import terminal
+    from gelda.report_folds import across
+
+    table = across(results)
+    terminal.print_targets(table)
+    return {"table": table}
+
+
+def write_results(
+    file: Path | None, results: dict[Any, Any], what: str, more: dict[str, Any] | None = None
+) -> None:
+    """One target's result as it is, those of several under "targets" with what there is `more`."""
     if file:
         from gelda.artifacts import write_json
 
-        write_json(file, next(iter(results.values())) if len(results) == 1 else {"targets": results})
+        several = {"targets": results, **(more or {})}
+        write_json(file, next(iter(results.values())) if len(results) == 1 else several)
         typer.echo(f"{what} written to {file}.")
 
 

@@ -60,11 +60,13 @@ def _compare(made: Any, json_file: Path | None) -> None:
         cli_compare.by_target({**values, "bank": str(made.bank)}, "default", bank)
         for values in made.comparisons
     ]
-    results = {}
+    results: dict[str, Any] = {}
+    more: dict[str, Any] = {}
     for configs in asked:
-        for target, config in configs.items():
-            results[f"{config.protocol} {target or ''}".strip()] = cli_compare.one(config, bank, False)
-    cli_compare.write_results(json_file, results, "Report")
+        found = {target: cli_compare.one(config, bank, False) for target, config in configs.items()}
+        more |= cli_compare.summed(found)
+        results |= {f"{configs[t].protocol} {t or ''}".strip(): result for t, result in found.items()}
+    cli_compare.write_results(json_file, results, "Report", more)
 
 
 def _dry(made: Any, json_file: Path | None) -> None:

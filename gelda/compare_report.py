@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gelda import augmenters, protocols, report, statistics
+from gelda import augmenters, protocols, report, report_folds, statistics
 from gelda.arms import describe
 from gelda.choices import Choice
 from gelda.compare_config import CompareConfig
@@ -85,6 +85,11 @@ def compared(
     if other:
         result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
     result["countable"] = tested >= statistics.MIN_GROUPS
+    if config.protocol != "longtail":
+        every = [episode for seed in seeds for episode in outcomes[seed]["episodes"]]
+        found = report_folds.independence(bank, every)
+        result |= {"folds": report_folds.by_fold(bank, outcomes, methods), "independence": found}
+        result["notes"].append(report_folds.said(found))
     return result
 
 

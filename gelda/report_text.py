@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gelda import report_folds
 from gelda.report import MEASURES, METHOD_TITLES, SEEDS_ALONE
 
 
@@ -85,6 +86,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     ]
     for title, head, rows in tables(report):
         lines += [f"{title}:", "", *markdown_table(head, rows), ""]
+    lines += [*report_folds.to_markdown(report), ""] if report.get("folds") else []
     return "\n".join([*lines, *[f"- {note}" for note in report["notes"]]]) + "\n"
 
 

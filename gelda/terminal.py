@@ -16,6 +16,7 @@ from rich.table import Table
 
 from gelda.recording import Cancelled
 from gelda.report import METHOD_TITLES
+from gelda.report_folds import FIGURES
 from gelda.report_text import interval_text
 from gelda.runs import RunState
 
@@ -251,6 +252,24 @@ def print_extraction(result: Mapping[str, Any]) -> None:
     if result["rows"] is not None:
         bank = shlex.quote(result["bank"])
         console.print(f"  Next: gelda layers {bank} --preset tiny for a first look, or gelda compare {bank}.")
+
+
+def print_targets(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """WA, UAR and macro F1 of every method by the subdomain left out; UAR alone where they are many."""
+    console = _console()
+    uar = table["uar"]
+    names = list(next(iter(uar.values())))
+    figures = list(FIGURES) if len(names) <= 5 else ["uar"]
+    title = " / ".join(FIGURES[name] for name in figures)
+    shown = Table(title=f"{title} in %, each in turn as the target, mean over seeds", title_justify="left")
+    shown.add_column("method")
+    for name in names:
+        shown.add_column(name, justify="right")
+    for method in uar:
+        cells = [" / ".join(f"{table[f][method][name]:.1f}" for f in figures) for name in names]
+        style = "bold" if method == "gelda" else None
+        shown.add_row(METHOD_TITLES.get(method, method), *cells, style=style)
+    console.print(shown)
 
 
 def print_speech(found: Mapping[str, Any]) -> None:

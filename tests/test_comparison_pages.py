@@ -269,6 +269,10 @@ def test_a_transfer_has_its_own_measures(protocol: str, workspace: Path) -> None
     assert "Rare classes" not in table(page)
     assert ("Cells never seen" in table(page)) == (protocol == "zero-shot")
     assert "in tail" not in text(page), "the scarce cells are all that a transfer tests"
+    said = text(page)
+    assert "Fold by fold in night" in said and "Speaker-independent, checked" in said
+    assert "41.5<br><small>41.0 to 42.0</small>" in said, "the folds' mean UAR, lowest and highest"
+    assert "seed 4, fold 2<br><small>5 groups, 45 items</small>" in said
 
 
 def test_a_comparison_without_gelda_is_a_table(workspace: Path) -> None:

@@ -66,6 +66,7 @@ protocols
 projection
 nearby
 report
+report_folds
 report_text
 verdicts
 contrast
