@@ -16,6 +16,7 @@ from gelda import (
     points,
     projection,
     report,
+    run_kit,
     semantics,
 )
 from gelda.adapting import Adapting, trained_by
@@ -279,9 +280,11 @@ class Pipeline(Adapting):
 
     def _project(self, stage: StageState, adapted: Adapted, made: dict[str, Any]) -> None:
         """Points, latents of every layer, neighbours and the first map of the displayed seed."""
-        _, synthetic, kept = made.get("gelda", (None, None, None))
+        arm, synthetic, kept = made.get("gelda", (None, None, None))
         key = content_key("points", self._generate_key(self.first_seed, adapted), self.config.sampling)
         points.write_run(self.state.path, self.exp, adapted, synthetic, kept, key)
+        if synthetic is not None:
+            run_kit.write_run(self.state.path, self.exp, adapted, arm, synthetic)
         self.recorder.advance(stage, 0, projection.WAIT)
         first = projection.generation_layer(self.state.path)
         projection.project(self.state.path, first, "all", "", self.config.projection)

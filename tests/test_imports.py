@@ -74,6 +74,12 @@ experiment
 spaces
 points
 health
+kit
+edits
+edit_figures
+refit
+confirm
+run_kit
 terminal
 adapting
 pipeline
@@ -90,6 +96,7 @@ extraction_runs
 layer_probe
 speech_demo
 jobs
+edit_jobs
 shipping
 ablation
 executors
@@ -105,6 +112,7 @@ cli_layers
 cli_semantics
 cli_extract
 cli_plans
+cli_edits
 cli_runs
 cli_speech
 cli
