@@ -6,16 +6,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gelda import generator_kit, projection, runs
+from gelda import generator_kit, kit, projection, runs
 from gelda.artifacts import read_json, write_json
 from gelda.config import RunConfig
 from gelda.encoders import assets
 from gelda.errors import UserError
 
-FILES = (
-    "spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors",
-    *generator_kit.FILES,
-)  # fmt: skip
+RUN = ("spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors")
+FILES = (*RUN, *generator_kit.FILES, *kit.FILES)
 
 
 def ship(
