@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, loading, state, widgets, words
+from app import charts, loading, made_view, state, widgets, words
 from gelda import report as reports
 from gelda import report_text, runs
 
@@ -35,7 +35,8 @@ def view(run: runs.RunState, head: Any) -> None:
 
 
 def closing(run: runs.RunState, report: dict[str, Any]) -> None:
-    """Gain by class size, confusion, the generator's health, notes, exports and the time; no empty halves."""
+    """What was made, gain by class size, confusion, the generator's health, notes, exports, the time."""
+    made_view.view(run)
     left, right = st.columns([0.56, 0.44], gap="large")
     if gains(report, "gelda")["group"].ne("").any():
         with left:

@@ -1,0 +1,85 @@
+"""What was made, on Results: cells that lack samples, each by the real item nearest to its latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import items, loading, neighbours_view, widgets, words
+from gelda import nearby, projection, runs
+from gelda.errors import UserError
+
+PAGE = Path(__file__).resolve().parent.parent / "pages" / "explore.py"
+ACROSS, MOST = {"audio": 4}, {"audio": 8}  # of a kind that takes room
+TITLES = {"audio": ("Hear what was made", "Hear more"), "image": ("See what was made", "See more")}
+
+
+def view(run: runs.RunState) -> None:
+    """One tile a cell, with its item and a link to all its neighbours; nothing where no points are kept."""
+    try:
+        meta, points = loading.meta(run.path), loading.points(run.path)
+        methods = [m for m in points["method"].unique() if m]
+        cells = wanted(points, methods[0], meta["groups"].get("tail", [])) if methods else []
+        if not cells:
+            return
+        most = MOST.get(items.kind(meta), 12)
+        nearest = _nearest(run.path, methods[0], cells[:most], points)
+    except UserError:
+        return  # the map's files are gone: Explore says which, and the figures stand without them
+    title, more = TITLES.get(items.kind(meta), ("What was made", "Look closer"))
+    st.subheader(title)
+    kind = "without a training sample" if _unseen(points, cells[0]) else "of the rare classes"
+    widgets.note(
+        f"Synthetic latents of cells {kind}, the largest first. The real training {items.thing(meta, 1)} "
+        "that is nearest to their centre stands in for them; it may be of another cell, as its caption says."
+    )
+    numbers = [len(nearby.made_for(points, *cell, methods[0])) for cell in cells[:most]]
+    _tiles(run, meta, points, list(zip(cells, numbers, nearest, strict=False)), more)
+    if len(cells) > most:
+        widgets.note(f"{most} of {len(cells)} such cells; Explore has them all.")
+
+
+def wanted(points: pd.DataFrame, method: str, tail: list[int]) -> list[tuple[int, int]]:
+    """Cells with latents of a method but no training sample; else those of the rare classes."""
+    made = nearby.cells_made(points, method)
+    unseen = [cell for cell in made if _unseen(points, cell)]
+    return unseen or [cell for cell in made if cell[0] in tail]
+
+
+def _unseen(points: pd.DataFrame, cell: tuple[int, int]) -> bool:
+    train = points["split"] == "train"
+    return not (train & (points["label"] == cell[0]) & (points["subdomain"] == cell[1])).any()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _nearest(
+    run: Path, method: str, cells: list[tuple[int, int]], _points: pd.DataFrame
+) -> list[tuple[int, float]]:
+    """The training item nearest to each cell's centre, and how far it is."""
+    latents, among = loading.latents(run, projection.generation_layer(run)), nearby.pool(_points, "train")
+    found = [nearby.to_centre(latents, nearby.made_for(_points, *cell, method), among, 1) for cell in cells]
+    return [(int(near.rows[0]), float(near.distance[0])) for near in found]
+
+
+def _tiles(run: runs.RunState, meta: dict[str, Any], points: pd.DataFrame, tiles: Sequence[Any],
+           more: str) -> None:  # fmt: skip
+    """`tiles`: (cell, number of its latents, (row of the nearest item, its distance))."""
+    names = meta["class_names"], meta["subdomain_names"]
+    across, page = ACROSS.get(items.kind(meta), 6), st.container(key="made")
+    for start in range(0, len(tiles), across):
+        columns = page.columns(across, gap="medium")
+        for column, (cell, number, (row, far)) in zip(columns, tiles[start : start + across], strict=False):
+            with column:
+                called = words.cell({"label": cell[0], "subdomain": cell[1]}, *names)
+                count = words.count(number, "latent")
+                st.html(f'<p class="tile"><b>{words.safe(called)}</b><br>{count}</p>')
+                if items.kind(meta):
+                    shown = items.shown(meta, points["uri"].iloc[row])
+                    caption = f"real: {words.cell(points.iloc[row], *names)}, at {far:.1f}"
+                    items.draw([(shown, caption, True)], meta, 1)
+                link = {"run": run.id, "panel": "neighbours", "cell": neighbours_view.cell_text(*names, cell)}
+                st.page_link(PAGE, label=more, query_params=link)
