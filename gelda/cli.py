@@ -12,7 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from gelda import __version__, cli_compare, cli_extract, cli_layers, cli_runs, cli_semantics, cli_speech
+from gelda import (
+    __version__,
+    cli_compare,
+    cli_edits,
+    cli_extract,
+    cli_layers,
+    cli_runs,
+    cli_semantics,
+    cli_speech,
+)
 from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
 from gelda.cli_runs import run_here
 from gelda.errors import UserError, nearest
@@ -114,6 +123,7 @@ def ship(
 
 app.command("run")(cli_runs.run)
 app.command("run-stored", hidden=True)(cli_runs.run_stored)
+app.command("edit-job", hidden=True)(cli_edits.edit_job)
 app.command("compare")(cli_compare.compare)
 app.command("import")(cli_compare.import_)
 app.command("layers")(cli_layers.layers)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gelda.cli_edits import run_edits
 from gelda.cli_options import JsonFile, Set, check_writable, overrides
 from gelda.cli_plans import run_plan
 from gelda.errors import UserError, unknown
@@ -32,10 +33,17 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved settings, or what a plan takes, and stop.")
     ] = False,
+    from_: Annotated[
+        str, typer.Option("--from", help="A finished run whose head is trained again under --edits.")
+    ] = "",
+    edits: Annotated[Path | None, typer.Option(help="A list of edits that Explore exported.")] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Measure the edits on the test half too; every look is counted.")
+    ] = False,
     set_: Set = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Run a spec, resume a run by its id, or encode and compare your own data by a plan."""
+    """Run a spec, resume a run by its id, compare your own data by a plan, or refit a run under edits."""
     from gelda import recording, runs
     from gelda.artifacts import check_format, read_json
     from gelda.config import PRESETS, merged, resolve_config
@@ -43,6 +51,11 @@ def run(
 
     if json_file:
         check_writable(json_file)
+    if from_:
+        run_edits(from_, edits, confirm, json_file)
+        return
+    if edits or confirm:
+        raise UserError("--edits and --confirm belong to a finished run: name it with --from RUN.")
     if preset not in PRESETS and preset not in PLANS:
         raise unknown("preset", preset, [*PRESETS, *PLANS])
     if preset in PLANS:

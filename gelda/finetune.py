@@ -161,16 +161,30 @@ def finetune(
     real = restore(task.latents)
     data = [head_data(task, arm, made, restore, real) for arm, made in arms.values()]
     plans = [arm.plan(task).resolved(loss, config.tau, recipe, recipe_strength) for arm, _ in arms.values()]
+    plans = [adversarial(plan, config, layer) for plan in plans]
+    return tune(adapter, data, plans, layer, config, task.seed, on_step)
+
+
+def tune(
+    adapter: Adapter,
+    data: Sequence[HeadData],
+    plans: Sequence[HeadPlan],
+    layer: int,
+    config: AdapterConfig,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda step, total: None,
+) -> Adapter:
+    """Heads after layer l from data and resolved plans, one a copy; where they start, see `finetune`."""
     if layer == 0:
-        heads = fresh(data, adapter.widths, adapter.classes, task.seed, adapter.head)
+        heads = fresh(data, adapter.widths, adapter.classes, seed, adapter.head)
     else:
-        heads = adapter.gather([0] * len(arms))
+        heads = adapter.gather([0] * len(data))
     return fit(
         heads.to(adapter.weights[0].device),
         data,
-        [adversarial(plan, config, layer) for plan in plans],
+        plans,
         start=layer,
-        seed=task.seed + 1,
+        seed=seed + 1,
         on_step=on_step,
         **config.training(config.tune_steps),
     )

@@ -109,9 +109,9 @@ def build(
         "subdomain_names": list(subdomain_names),
         "seeds": [r.seed for r in results],
         "methods": {m: _method(results, m, classes) for m in methods},
-        "paired": {m: _paired(results, OURS, m) for m in methods if m != OURS and OURS in methods},
+        "paired": {m: paired(results, OURS, m) for m in methods if m != OURS and OURS in methods},
         "paired_to_la": {
-            m: _paired(results, m, BASELINE) for m in methods if m != BASELINE and BASELINE in methods
+            m: paired(results, m, BASELINE) for m in methods if m != BASELINE and BASELINE in methods
         },
         "per_class": _per_class(results, methods, classes),
         "confusion": {
@@ -226,7 +226,8 @@ def _by_subdomain(
     }
 
 
-def _paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
+def paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
+    """PAIRED differences a − b of two methods on the same items of every seed, with their intervals."""
     return {
         measure: _interval(
             results,

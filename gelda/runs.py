@@ -153,7 +153,9 @@ def read_state(path: Path) -> RunState:
         state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
         return state
     patience = PATIENCE if state.status == "queued" else SILENCE
-    if state.status in ALIVE and (silent_for(path) > patience or _process_is_gone(state)):
+    if state.status in ALIVE and (
+        silent_for(path) > patience or state.status == "running" and process_is_gone(state.pid, state.host)
+    ):
         state.status = "interrupted"
         state.error = "The run stopped without finishing; what it had finished is kept. Resume it."
     return state
@@ -241,12 +243,12 @@ def rebuild_index() -> int:
     return len(states)
 
 
-def _process_is_gone(state: RunState) -> bool:
-    """Whether the run's process has certainly ended; a zombie or another host's is judged by silence."""
-    if state.status != "running" or state.pid is None or state.host != platform.node():
+def process_is_gone(pid: int | None, host: str | None) -> bool:
+    """Whether a process has certainly ended; a zombie or another host's is judged by silence."""
+    if pid is None or host != platform.node():
         return False
     try:
-        os.kill(state.pid, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:

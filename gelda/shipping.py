@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gelda import generator_kit, projection, runs
+from gelda import generator_kit, kit, projection, runs
 from gelda.artifacts import read_json, write_json
 from gelda.config import RunConfig
 from gelda.encoders import assets
@@ -14,7 +14,7 @@ from gelda.errors import UserError
 
 FILES = (
     "spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors",
-    *generator_kit.FILES,
+    *generator_kit.FILES, *kit.FILES,
 )  # fmt: skip
 
 

@@ -79,6 +79,12 @@ spaces
 points
 generator_kit
 health
+kit
+edits
+edit_figures
+refit
+confirm
+run_kit
 terminal
 adapting
 pipeline
@@ -96,6 +102,7 @@ extraction_runs
 layer_probe
 speech_demo
 jobs
+edit_jobs
 shipping
 ablation
 executors
@@ -111,6 +118,7 @@ cli_layers
 cli_semantics
 cli_extract
 cli_plans
+cli_edits
 cli_runs
 cli_speech
 cli

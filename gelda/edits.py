@@ -1,0 +1,307 @@
+"""Edits of a run's synthetic latents: an ordered list of named steps that can be undone, in one JSON file.
+
+Nothing here trains: a step says what is dropped, kept, weighed or made; `applied` says what a head then
+learns from. Files lie in GELDA_HOME/edits/<run>/, also for a run that ships and is read-only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+
+from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_json
+from gelda.errors import UserError, nearest
+from gelda.kit import Kit
+from gelda.paths import home
+from gelda.settings import Settings
+
+DEFAULT = "edits"  # the name of the first list of a run
+MOST_BYTES = 50_000_000  # of an edits file
+KINDS = ("drop", "keep", "weight", "resample", "add")
+MOST_MADE = 20_000  # latents that one step may make
+
+
+class Step(Settings):
+    """One edit. `title` is a person's own name for it."""
+
+    title: str = Field("", max_length=200)
+
+    def key(self) -> str:
+        """What the step does, whatever it is called."""
+        return content_key("step", self.model_dump(mode="json", exclude={"title"}))
+
+
+class Choosing(Step):
+    """A step about synthetic latents: those with these ids, of these classes or of these cells."""
+
+    ids: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    cells: tuple[tuple[str, str], ...] = ()
+
+
+class Drop(Choosing):
+    """Leave synthetic latents out."""
+
+    kind: Literal["drop"] = "drop"
+
+
+class Keep(Choosing):
+    """Use synthetic latents that the filter, or a step before, left out."""
+
+    kind: Literal["keep"] = "keep"
+
+
+class Weight(Choosing):
+    """Let synthetic latents count `factor` times what they did; nothing named means all of them."""
+
+    kind: Literal["weight"] = "weight"
+    factor: float = Field(gt=0, le=100)
+
+
+class Sampled(Step):
+    """A step that makes latents, with the run's own settings where none is given."""
+
+    cells: tuple[tuple[str, str], ...] = Field(min_length=1)
+    guidance_class: float | None = Field(None, ge=0, le=20)
+    guidance_subdomain: float | None = Field(None, ge=0, le=20)
+    num_inference_steps: int | None = Field(None, ge=1, le=1000)
+    seed: int = Field(0, ge=0)
+
+
+class Resample(Sampled):
+    """Make the cells' synthetic latents anew, as many as there are."""
+
+    kind: Literal["resample"] = "resample"
+
+
+class Add(Sampled):
+    """Make `count` more in each of the cells."""
+
+    kind: Literal["add"] = "add"
+    count: int = Field(ge=1, le=MOST_MADE)
+
+
+AnyStep = Annotated[Drop | Keep | Weight | Resample | Add, Field(discriminator="kind")]
+_STEPS: TypeAdapter[tuple[AnyStep, ...]] = TypeAdapter(tuple[AnyStep, ...])
+
+
+@dataclass(frozen=True)
+class Edits:
+    """A run's list of steps, of which the first `at` are in force; the others were undone. kit: its key."""
+
+    run: str
+    kit: str
+    name: str = DEFAULT
+    steps: tuple[Any, ...] = ()
+    at: int = 0
+
+    @property
+    def active(self) -> tuple[Any, ...]:
+        return self.steps[: self.at]
+
+    def push(self, step: Step) -> Edits:
+        """One more step; what was undone is gone."""
+        return Edits(self.run, self.kit, self.name, (*self.active, step), self.at + 1)
+
+    def undo(self) -> Edits:
+        return Edits(self.run, self.kit, self.name, self.steps, max(0, self.at - 1))
+
+    def redo(self) -> Edits:
+        return Edits(self.run, self.kit, self.name, self.steps, min(len(self.steps), self.at + 1))
+
+    def renamed(self, number: int, title: str) -> Edits:
+        """With a person's own title for step `number`."""
+        steps = list(self.steps)
+        steps[number] = steps[number].model_copy(update={"title": title.strip()[:200]})
+        return Edits(self.run, self.kit, self.name, tuple(steps), self.at)
+
+    def as_json(self) -> dict[str, Any]:
+        steps = [{"kind": s.kind, **s.model_dump(mode="json", exclude_defaults=True)} for s in self.steps]
+        return {"format": FORMAT, "run": self.run, "kit": self.kit, "name": self.name, "steps": steps,
+                "at": self.at}  # fmt: skip
+
+
+def folder(run: str) -> Path:
+    """Where a run's edits lie."""
+    return home() / "edits" / run
+
+
+def path_of(run: str, name: str) -> Path:
+    """The file of a list of edits."""
+    if not re.fullmatch(r"\w[\w .-]{0,59}", name):
+        raise UserError(f"'{name}' cannot name a list of edits: use letters, digits, spaces, - and _.")
+    return folder(run) / f"{name}.json"
+
+
+def names(run: str) -> list[str]:
+    """The lists of edits of a run."""
+    return sorted(p.stem for p in folder(run).glob("*.json") if not p.name.startswith((".", "confirm")))
+
+
+def save(edits: Edits) -> None:
+    write_json(path_of(edits.run, edits.name), edits.as_json())
+
+
+def load(kit: Kit, name: str = DEFAULT) -> Edits:
+    """A run's list of edits; an empty one where there is none yet."""
+    file = path_of(kit.run.name, name)
+    return read(file, kit) if file.is_file() else Edits(kit.run.name, kit.key, name)
+
+
+def read(file: Path, kit: Kit) -> Edits:
+    """An edits file, checked against the run it is to be used on; what is wrong is one sentence."""
+    file = Path(file)
+    if file.is_file() and file.stat().st_size > MOST_BYTES:
+        raise UserError(f"{file} is larger than {MOST_BYTES // 1_000_000} MB: it is no list of edits.")
+    value = read_json(file)
+    check_format(value, file)
+    if value.get("kit") != kit.key:
+        raise UserError(
+            f"{file} was made on other latents (run '{value.get('run')}') than the run '{kit.run.name}' has: "
+            "use it with its own run, or start a new list."
+        )
+    try:
+        steps = _STEPS.validate_python(value.get("steps", ()), strict=False)
+    except ValidationError as error:
+        raise UserError(f"{file}: {_explained(error)}") from error
+    for number, step in enumerate(steps):
+        check(step, kit, steps[:number], f"{file}: step {number + 1}")
+    at = value.get("at", len(steps))
+    if not isinstance(at, int) or not 0 <= at <= len(steps):
+        raise UserError(
+            f"{file}: 'at' is {at!r}; it must be the number of steps in force, 0 to {len(steps)}."
+        )
+    return Edits(kit.run.name, kit.key, str(value.get("name", file.stem)), steps, at)
+
+
+def check(step: Step, kit: Kit, earlier: Sequence[Step] = (), where: str = "This step") -> None:
+    """Refuse names that neither the run nor an earlier step has, and a step that chooses nothing."""
+    axes = (("class", kit.classes), ("subdomain", kit.subdomains))
+    classes, cells = getattr(step, "classes", ()), getattr(step, "cells", ())
+    for (axis, known), given in zip(
+        axes, ([*classes, *(c for c, _ in cells)], [s for _, s in cells]), strict=True
+    ):
+        for name in given:
+            if name not in known:
+                raise UserError(f"{where} names the {axis} '{name}', which the run does not have."
+                                f"{nearest(name, known)}")  # fmt: skip
+    ids = getattr(step, "ids", ())
+    known_ids = set(kit.table["id"][kit.synthetic])
+    made = tuple(f"made-{s.key()}-" for s in earlier if isinstance(s, Sampled))
+    for one in ids:
+        if one not in known_ids and not (made and one.startswith(made)):
+            raise UserError(f"{where} names the synthetic latent '{one}', which the run does not have.")
+    if isinstance(step, Drop | Keep) and not (ids or classes or cells):
+        raise UserError(f"{where} ({step.kind}) names no latents: give it ids, classes or cells.")
+
+
+def state_key(kit: Kit, steps: Sequence[Step]) -> str:
+    """The key of what a head learns from after these steps."""
+    return content_key("refit", kit.key, [step.key() for step in steps])
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a head learns from: rows [N'] (the kit's, then those that steps made) and their factors.
+
+    factor [N']: what a row counts beside its usual weight; 0 = not used. rows has two more columns than the
+    kit's table: `step` (key of the step that made it, or empty) and `place` (its row there, else −1).
+    """
+
+    rows: pd.DataFrame
+    factor: NDArray[np.float64]
+
+
+def applied(kit: Kit, steps: Sequence[Any]) -> Applied:
+    """The training rows after `steps`, in order. Real rows always count 1."""
+    rows = kit.table.assign(step="", place=-1)
+    factor = np.where(kit.table["kept"].to_numpy(bool), 1.0, 0.0)
+    for step in steps:
+        if isinstance(step, Sampled):
+            rows, factor = _made(kit, step, rows, factor)
+            continue
+        chosen = _chosen(kit, step, rows)
+        if isinstance(step, Drop):
+            factor[chosen] = 0.0
+        elif isinstance(step, Keep):
+            factor[chosen & (factor == 0)] = 1.0
+        else:
+            factor[chosen] *= step.factor
+    return Applied(rows, factor)
+
+
+def wanted(
+    kit: Kit, step: Sampled, rows: pd.DataFrame, factor: NDArray[np.float64]
+) -> list[tuple[int, int, int]]:
+    """(class, subdomain, how many) that a step makes: of a cell with none in use, Resample makes nothing."""
+    cells = [(kit.classes.index(c), kit.subdomains.index(s)) for c, s in dict.fromkeys(step.cells)]
+    if isinstance(step, Add):
+        return [(c, s, step.count) for c, s in cells]
+    used = (rows["origin"] == "synthetic").to_numpy() & (factor > 0)
+    label, subdomain = rows["label"].to_numpy(), rows["subdomain"].to_numpy()
+    counted = [(c, s, int((used & (label == c) & (subdomain == s)).sum())) for c, s in cells]
+    return [cell for cell in counted if cell[2]]
+
+
+def _made(
+    kit: Kit, step: Sampled, rows: pd.DataFrame, factor: NDArray[np.float64]
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """With the rows that a step makes; Resample takes those before it out."""
+    order = wanted(kit, step, rows, factor)
+    if isinstance(step, Resample):
+        factor = factor.copy()
+        factor[_chosen(kit, Drop(cells=step.cells), rows)] = 0.0
+    count = sum(number for *_, number in order)
+    label = np.repeat([c for c, _, _ in order], [n for *_, n in order]).astype(np.int64)
+    subdomain = np.repeat([s for _, s, _ in order], [n for *_, n in order]).astype(np.int64)
+    key = step.key()
+    new = pd.DataFrame(
+        {
+            "id": [f"made-{key}-{i:05d}" for i in range(count)],
+            "label": label,
+            "subdomain": subdomain,
+            "group": "",
+            "split": "",
+            "origin": "synthetic",
+            "kept": True,
+            "level": 1,
+            "point": -1,
+            "step": key,
+            "place": np.arange(count),
+        }
+    )
+    return pd.concat([rows, new], ignore_index=True), np.concatenate([factor, np.ones(count)])
+
+
+def _chosen(kit: Kit, step: Any, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Synthetic rows that a step is about [N]."""
+    synthetic = (rows["origin"] == "synthetic").to_numpy()
+    if not (step.ids or step.classes or step.cells):
+        return synthetic
+    label, subdomain = rows["label"].to_numpy(), rows["subdomain"].to_numpy()
+    chosen = rows["id"].isin(set(step.ids)).to_numpy(copy=True)
+    chosen |= np.isin(label, [kit.classes.index(name) for name in step.classes])
+    for c, s in step.cells:
+        chosen |= (label == kit.classes.index(c)) & (subdomain == kit.subdomains.index(s))
+    return chosen & synthetic
+
+
+def _explained(error: ValidationError) -> str:
+    """The first problem of a list of steps as one sentence."""
+    first = error.errors()[0]
+    path = [part for part in first["loc"] if part not in KINDS]
+    where = f"step {path[0] + 1}" if path and isinstance(path[0], int) else "its steps"
+    inside = ".".join(str(p) for p in path[1:])
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        kind = first.get("input", {}).get("kind") if isinstance(first.get("input"), dict) else None
+        return f"{where} has the kind {kind!r}; it must be one of {', '.join(KINDS)}."
+    said = first["msg"].lower()
+    return f"{where}{', ' + inside if inside else ''}: {said}."

@@ -1,0 +1,211 @@
+"""Heads trained again: no change is exactly none, bad latents cost what they cost, a kill loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import kit_fixtures as made
+import numpy as np
+import pytest
+
+from gelda import confirm, edit_jobs, edits, kit, runs
+from gelda.edit_figures import HEADS, SAID, history, pending, piece, predictions
+from gelda.edits import Drop, Edits, Weight
+from gelda.errors import UserError
+from gelda.refit import Bench, refit, seeds_of
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def planted(gelda_home):
+    return kit.load(made.make_run(map_too=False))
+
+
+def started(planted, *steps, name="edits") -> Edits:
+    one = Edits(planted.run.name, planted.key, name)
+    for step in steps:
+        one = one.push(step)
+    edits.save(one)
+    return one
+
+
+def test_an_edit_that_changes_nothing_changes_nothing_at_all(planted):
+    mine = started(planted, Weight(factor=1), Drop(cells=(("cat", "day"),)))  # there are none of these
+    refit(planted, mine)
+    found = history(planted, mine)
+    for step in found["steps"]:
+        for change in [*step["to_start"]["measures"].values(), *step["to_start"]["classes"]]:
+            assert change["mean"] == 0 and change["ci95"] == [0, 0]
+    assert found["note"] == SAID and found["dev"] == {"items": 160, "groups": 160}
+
+
+def test_dropping_planted_bad_latents_raises_their_class_on_dev(planted):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    refit(planted, mine)
+    (step,) = history(planted, mine)["steps"]
+    ants = step["to_start"]["classes"][0]
+    assert ants["name"] == "ant" and ants["ci95"][0] > 0, "latents called dog no longer lie on the ants"
+    assert step["to_start"]["measures"]["uar"]["ci95"][0] > 0
+    assert step["to_previous"] == step["to_start"]["measures"]
+
+
+def test_undo_returns_to_the_very_figures_and_trains_nothing(planted, monkeypatch):
+    mine = started(planted, Drop(ids=made.bad_ids()), Drop(classes=("dog",)))
+    refit(planted, mine)
+    before = history(planted, mine.undo())
+    monkeypatch.setattr(Bench, "head", lambda *_: pytest.fail("everything is there already"))
+    refit(planted, mine.undo())
+    assert history(planted, mine.undo()) == before and len(before["steps"]) == 1
+    assert history(planted, mine.undo().redo())["steps"][:1] == before["steps"]
+
+
+def test_a_refit_never_reads_the_test_half(planted):
+    (planted.run / kit.TEST).unlink()
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    refit(planted, mine)
+    assert history(planted, mine)["steps"][0]["to_start"]
+    with pytest.raises(UserError, match="no test half"):
+        confirm.confirm(planted, mine)
+    assert confirm.confirmations(planted.run.name) == []
+
+
+def test_confirming_counts_every_look_and_only_the_first_is_a_result(planted, monkeypatch):
+    with pytest.raises(UserError, match="nothing to confirm"):
+        confirm.confirm(planted, started(planted))
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    refit(planted, mine)
+    first = confirm.confirm(planted, mine)
+    assert first["number"] == 1 and "a result" in first["standing"]
+    assert first["dev"] == history(planted, mine)["steps"][0]["to_start"], "the same heads are measured"
+    assert first["test"]["measures"]["uar"]["mean"] > 0
+    assert confirm.confirm(planted, mine) == first, "the same steps again are no new look"
+    more = mine.push(Weight(factor=0.5))
+    second = confirm.confirm(planted, more)
+    assert second["number"] == 2 and "2nd look" in second["standing"] and "no longer" in second["standing"]
+    assert [c["number"] for c in confirm.confirmations(planted.run.name)] == [1, 2]
+
+
+def test_a_look_that_was_stopped_half_way_counts_and_is_finished_later(planted, monkeypatch):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        confirm.confirm(planted, mine, stop)
+    (look,) = confirm.confirmations(planted.run.name)
+    assert "test" not in look
+    assert confirm.confirm(planted, mine)["number"] == 1
+    (confirm.folder(planted.run.name) / "002.json").write_text("{")
+    assert confirm.confirm(planted, mine.push(Weight(factor=0.5)))["number"] == 3
+
+
+def test_looks_are_numbered_in_words():
+    said = [confirm.standing(number).split()[0] for number in (1, 2, 3, 4, 11, 21)]
+    assert said == ["First", "2nd", "3rd", "4th", "11th", "21st"]
+
+
+def test_head_seeds_start_with_the_runs_own_and_differ(planted):
+    seeds = seeds_of(planted)
+    assert seeds[0] == planted.about["seed"] and len(set(seeds)) == HEADS
+    start = started(planted)
+    refit(planted, start)
+    said = predictions(planted, ())
+    assert any(not np.array_equal(said[0], other) for other in said[1:])
+
+
+def test_the_command_line_gives_the_numbers_of_the_job(planted, gelda, tmp_path):
+    mine = started(planted, Drop(ids=made.bad_ids()), Weight(factor=0.5))
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    assert edit_jobs.status(planted.run.name, mine.name).state == "done"
+    by_job = history(planted, mine)
+    for file in edits.folder(planted.run.name).glob("refits/*/*"):
+        file.unlink()
+    file, out = tmp_path / "mine.json", tmp_path / "out.json"
+    file.write_text(json.dumps(mine.as_json()))
+    done = gelda("run", "--from", planted.run.name, "--edits", file, "--json", out, "--confirm")
+    assert done.returncode == 0, done.stderr
+    assert "Drop 20 latents" in done.stdout and "First look" in done.stdout
+    value = json.loads(out.read_text())
+    assert {k: value[k] for k in by_job} == json.loads(json.dumps(by_job))
+    assert value["confirmation"]["number"] == 1
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--from", "nobody", "--edits", "x.json"), "no run called 'nobody'"),
+    (("--from", made.RUN), "needs --edits FILE"),
+    (("--from", made.RUN, "--edits", "none.json"), "There is no file none.json"),
+    (("--confirm",), "name it with --from RUN"),
+])  # fmt: skip
+def test_the_command_line_says_what_is_missing(planted, gelda, arguments, words):
+    done = gelda("run", *arguments)
+    assert done.returncode == 2 and words in done.stderr
+
+
+def test_killed_while_refitting_it_goes_on_where_it_stopped(planted, gelda_home):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    driver = (
+        "import os, signal\n"
+        "from gelda import cli, refit\n"
+        "write = refit.write_tensors\n"
+        "def guarded(path, tensors):\n"
+        "    if path.name == 'head-3.safetensors':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    write(path, tensors)\n"
+        "refit.write_tensors = guarded\n"
+        "cli.main()\n"
+    )
+    command = [sys.executable, "-c", driver, "edit-job", planted.run.name, mine.name]
+    env = {**os.environ, "GELDA_HOME": str(gelda_home)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert edit_jobs.status(planted.run.name, mine.name).state == "interrupted"
+    left = pending(planted, mine.active)
+    assert len(left) == 2 * HEADS - 3, "three heads are kept"
+    kept = {p: p.stat().st_mtime_ns for p in edits.folder(planted.run.name).glob("refits/*/*.safetensors")}
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert not pending(planted, mine.active)
+    assert history(planted, mine)["steps"][0]["to_start"]["classes"][0]["ci95"][0] > 0
+
+
+def test_a_job_leaves_its_failure_as_a_sentence(planted):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    (planted.run / "kit.parquet").unlink()
+    with pytest.raises(UserError):
+        edit_jobs.work(planted.run.name, mine.name, "refit")
+    job = edit_jobs.status(planted.run.name, mine.name)
+    assert job.state == "failed" and "kit.parquet" in job.message
+
+
+def test_starting_is_refused_where_it_must_be(planted, monkeypatch):
+    spawned = []
+    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: spawned.append(arguments))
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    edit_jobs.start(planted.run.name, mine.name)
+    edit_jobs.start(planted.run.name, mine.name)
+    assert len(spawned) == 1, "the one that is going takes up what was added"
+    with pytest.raises(UserError, match="still going"):
+        edit_jobs.start(planted.run.name, mine.name, "confirm")
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    with pytest.raises(UserError, match="read-only"):
+        edit_jobs.start(planted.run.name, "other")
+
+
+def test_the_shipped_run_has_a_kit_that_fits_its_points():
+    from gelda.projection import load_points
+
+    path = runs.find_run("digits")
+    shipped, points = kit.load(path), load_points(path)
+    assert np.array_equal(shipped.table["id"], points["id"].iloc[shipped.table["point"]])
+    assert sum((path / name).stat().st_size for name in kit.FILES) < 1_500_000
+    z, items = kit.load_test(path)
+    assert len(z) == len(items) == shipped.about["test"] and np.isfinite(z).all()
+
+
+def test_pieces_of_another_state_are_other_files(planted):
+    assert piece(planted, (), 0) != piece(planted, (Weight(factor=2),), 0)
