@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ def run_edits(run_id: str, file: Path | None, confirm: bool, json_file: Path | N
     """Refit the heads of a finished run before and after every step of an edits file, and say what it did."""
     from gelda import edits as editing
     from gelda import kit as kits
-    from gelda import runs, terminal
+    from gelda import runs
     from gelda.edit_figures import history
 
     if file is None:
@@ -30,7 +31,7 @@ def run_edits(run_id: str, file: Path | None, confirm: bool, json_file: Path | N
     result: dict[str, Any] = history(kit, edits)
     if confirm:
         result["confirmation"] = confirmed(kit, edits)
-    terminal.print_edits(result)
+    _print(result)
     if json_file:
         from gelda.artifacts import write_json
 
@@ -49,3 +50,36 @@ def edit_job(
 
     device.set_threads()
     work(run_id, name, "confirm" if what == "confirm" else "refit")
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    """What each step of a list of edits did on dev, and on the test half where that was confirmed."""
+    from rich.table import Table
+
+    from gelda.terminal import _console
+
+    console = _console()
+    table = Table(title="Points on dev, paired, with 95 % intervals", title_justify="left")
+    table.add_column("step")
+    for name in ("tail", "unseen cells", "UAR", "overall", "tail, to the step before"):
+        table.add_column(name, justify="right")
+    wanted = ("tail", "unseen", "uar", "overall")
+    for entry in result["steps"]:
+        cells = [_change(entry["to_start"]["measures"].get(name)) for name in wanted]
+        last = _change(entry["to_previous"].get("tail"))
+        table.add_row(f"{entry['step']}. {entry['title']}", *cells, last)
+    console.print(table)
+    looked = result.get("confirmation")
+    if looked:
+        halves = [
+            f"{half} {_change(looked[half]['measures'].get(looked['main']))}" for half in ("dev", "test")
+        ]
+        said = f"{looked['main']}: {', '.join(halves)}. {looked['standing']}"
+        console.print(f"Confirmed, {said}", style="bold")
+    console.print(f"  {result['note']}")
+
+
+def _change(value: Mapping[str, Any] | None) -> str:
+    from gelda.report_text import interval_text
+
+    return "–" if value is None else interval_text(value, signed=True)

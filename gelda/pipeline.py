@@ -309,7 +309,7 @@ class Pipeline(Adapting):
             generator_kit.write(
                 self.state.path, made["gelda"][0], task, own, self.exp.layer, adapted.scale, key
             )
-            run_kit.write_run(self.state.path, self.exp, adapted, arm, synthetic)
+            run_kit.write_run(self.state.path, self.exp, adapted, made["gelda"][0], synthetic)
         self.recorder.advance(stage, 0, projection.WAIT)
         first = projection.generation_layer(self.state.path)
         projection.project(self.state.path, first, "all", "", self.config.projection)

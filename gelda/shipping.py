@@ -12,8 +12,10 @@ from gelda.config import RunConfig
 from gelda.encoders import assets
 from gelda.errors import UserError
 
-RUN = ("spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors")
-FILES = (*RUN, *generator_kit.FILES, *kit.FILES)
+FILES = (
+    "spec.json", "run.json", "report.json", "meta.json", "points.parquet", "neighbours.safetensors",
+    *generator_kit.FILES, *kit.FILES,
+)  # fmt: skip
 
 
 def ship(
