@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import check_view, data_view, form, layer_charts, loading, run_list, sources, widgets, words
-from app.results_view import show
+from app.figures import show
 from gelda import encoders, jobs, layer_probe, runs
 from gelda.artifacts import read_json
 from gelda.datasets import SourceOptions

@@ -19,12 +19,16 @@ PLAIN_LIMIT = 6_000  # points of a map drawn without WebGL2, that is as SVG
 GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
 
 
-def config(name: str) -> dict[str, Any]:
-    """Mode bar of every chart: one button, an SVG file called `name`."""
+def config(name: str, form: str = "svg") -> dict[str, Any]:
+    """Mode bar of every chart: one button, a file called `name`; a PNG at three times the screen's points."""
     return {
         "displaylogo": False,
         "modeBarButtons": [["toImage"]],
-        "toImageButtonOptions": {"format": "svg", "filename": f"gelda-{name}"},
+        "toImageButtonOptions": {
+            "format": form,
+            "filename": f"gelda-{name}",
+            "scale": 3 if form == "png" else 1,
+        },
     }
 
 

@@ -14,8 +14,27 @@ from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.report import METHOD_TITLES, OURS, PAIRED
 
 CONTROLS = ("gelda-uncond", "gelda-shuffled", "gelda-paper")
-LONG_TAIL = ("tail", "uar", "unseen", "overall", "head", "medium", "worst", "macro_f1")
-TRANSFER = ("uar", "unseen", "overall", "worst", "macro_f1")  # its scarce cells are all that is tested
+LONG_TAIL = (
+    "tail",
+    "uar",
+    "unseen",
+    "overall",
+    "head",
+    "medium",
+    "worst",
+    "macro_f1",
+    "harmonic",
+    "geometric",
+)
+TRANSFER = (
+    "uar",
+    "unseen",
+    "overall",
+    "worst",
+    "macro_f1",
+    "harmonic",
+    "geometric",
+)  # its scarce cells are all that is tested
 CELLS = {
     "tail": "Rare cells (tail)",
     "head": "Frequent cells",

@@ -6,7 +6,17 @@ from typing import Any
 
 import streamlit as st
 
-from app import comparison, comparison_charts, folds_view, loading, results_view, state, widgets, words
+from app import (
+    comparison,
+    comparison_charts,
+    figures,
+    folds_view,
+    loading,
+    results_view,
+    state,
+    widgets,
+    words,
+)
 from gelda import runs, verdicts
 from gelda.report import OURS
 
@@ -16,6 +26,7 @@ ORDERS = {"kind": "By kind", "best": "Best first"}
 def view(run: runs.RunState, head: Any) -> None:
     """The whole page; `head` is the place of the headline beside the run picker."""
     report = loading.report_of(run.path)
+    figures.bind()
     with head:
         st.title(comparison.finding(report))
         widgets.lead(words.safe(words.minus(report.get("headline") or report["name"])))
@@ -75,7 +86,7 @@ def forest(report: dict[str, Any], measure: str, by_kind: bool, name: str = "com
     if frame.empty:
         return
     title = f"GeLDA minus each method, {comparison.measure_title(report, measure)}"
-    results_view.show(comparison_charts.differences(frame, st.context.theme.type, title), name)
+    figures.show(comparison_charts.differences(frame, st.context.theme.type, title), name)
 
 
 def _controls(report: dict[str, Any], measures: list[str]) -> None:
@@ -91,7 +102,7 @@ def _controls(report: dict[str, Any], measures: list[str]) -> None:
     for method in there:
         cells = "".join(_difference(report, method, m, "<br>") for m in shown)
         rows.append(f"<tr><td>GeLDA − {words.safe(_short(method))}</td>{cells}</tr>")
-    _html_table("points", head, rows)
+    widgets.table("points", head, rows)
     decisive = "unseen" in measures
     widgets.note(
         "The two controls have the same form and weight; only the semantic vectors are left out, or given to "
@@ -139,7 +150,7 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
             own = ' class="own"' if method == OURS else ""
             rows.append(f"<tr{own}><td>{words.safe(comparison.title_of(method))}</td>{''.join(cells)}</tr>")
     head = "".join(f"<th>{text}</th>" for text in heads)
-    _html_table("percent, mean over seeds", head, rows)
+    widgets.table("percent, mean over seeds", head, rows)
     marked = [m for m in measures if best[m]]
     said = (
         "Underlined: the best of a column, where the intervals allow one method to be called that. "
@@ -151,14 +162,6 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
         + "Bold differences have an interval without zero. "
         + f"The last column trains the same arm with {comparison.other_loss(report)}; losses and heads have "
         "their own." * other
-    )
-
-
-def _html_table(corner: str, head: str, rows: list[str]) -> None:
-    """A compact table that scrolls sideways where it is too wide."""
-    st.html(
-        f'<div class="scroll"><table class="numbers compact"><thead><tr><th>{corner}</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -184,7 +187,7 @@ def _selection(report: dict[str, Any]) -> None:
             rows.append(
                 f"<tr><td>{title}</td>{''.join(f'<td class=wrap>{words.safe(c)}</td>' for c in cells)}</tr>"
             )
-        _html_table("", head, rows)
+        widgets.table("", head, rows)
         widgets.note(
             "Chosen on validation that reads no test label; how, the notes say. GeLDA’s two controls take "
             "the form that GeLDA was given."
@@ -214,7 +217,7 @@ def _scores(report: dict[str, Any], name: str) -> None:
             for title, v in values.items()
         )  # fmt: skip
         rows.append(f"<tr><td>{words.safe(setting)}</td>{cells}</tr>")
-    _html_table("log-loss", head, rows)
+    widgets.table("log-loss", head, rows)
     several = any(comparison.VOTE in str(row) for row in frame.index)
     widgets.note(
         "Underlined: what was taken. Lower is better."

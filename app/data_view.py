@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import check_view, data_charts, form, items, run_list, source_form, sources, state, widgets, words
-from app.results_view import show
+from app.figures import show
 from gelda import datasets, runs
 from gelda.datasets.hub import PREFIX
 from gelda.errors import UserError

@@ -82,6 +82,14 @@ def bullets(texts: Sequence[str]) -> None:
     st.html(f"<ul>{''.join(f'<li>{words.safe(text)}</li>' for text in texts)}</ul>")
 
 
+def table(corner: str, head: str, rows: Sequence[str], kind: str = "") -> None:
+    """A compact table that scrolls sideways where it is too wide; cells are HTML, names in them `safe`."""
+    st.html(
+        f'<div class="scroll"><table class="numbers compact {kind}"><thead><tr><th>{corner}</th>{head}</tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
 def figure_block(what: str, value: str, unit: str, how: str) -> None:
     """One large number, what it is, and how to read it."""
     st.html(

@@ -17,6 +17,8 @@ METRICS = {
     "medium": "Medium classes",
     "worst": "Worst class",
     "macro_f1": "Macro F1",
+    "harmonic": "Harmonic mean",
+    "geometric": "Geometric mean",
 }
 MEANINGS = {
     "tail": "accuracy on the classes with the fewest training samples",

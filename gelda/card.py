@@ -37,7 +37,7 @@ HEALTH: dict[str, tuple[str, bool | None, str]] = {
     "c2st": ("Two-sample classifier", None, "accuracy of telling synthetic from real; 0.5 is a guess"),
     "tstr_accuracy": ("Train on synthetic, test on real: accuracy", True, "of a linear classifier"),
     "tstr_uar": ("Train on synthetic, test on real: UAR", True, "of a linear classifier"),
-    "memorisation": ("Memorisation", None, "share nearer to training than 95 % of held-out real ones"),
+    "memorisation": ("Memorisation", None, "share nearer to training data than 95 % of held-out real ones"),
     "nearest_ratio": ("Distance to the nearest training latent", None, "over that of held-out real ones"),
 }  # fmt: skip
 
@@ -166,7 +166,7 @@ def health_rows(generator: Mapping[str, Any]) -> list[tuple[str, float, float, f
 
 def _health(report: Report) -> list[str]:
     rows = [
-        [HEALTH[key][0], *(_digits(v) for v in values), HEALTH[key][2]]
+        [HEALTH[key][0], *(digits(v) for v in values), HEALTH[key][2]]
         for key, *values in health_rows(report["generator"])
     ]
     return markdown_table(["", "synthetic", "real against real", "a Gaussian", "meaning"], rows)
@@ -177,10 +177,10 @@ def _unhealthy(generator: Mapping[str, Any]) -> list[str]:
     worse = []
     for key, made, _, gaussian in health_rows(generator):
         name, more, _ = HEALTH[key]
-        if more is None or _digits(made) == _digits(gaussian) or not np.isfinite(gaussian):
+        if more is None or digits(made) == digits(gaussian) or not np.isfinite(gaussian):
             continue
         if made < gaussian if more else made > gaussian:
-            worse.append(f"{name} {_digits(made)} (the Gaussian {_digits(gaussian)})")
+            worse.append(f"{name} {digits(made)} (the Gaussian {digits(gaussian)})")
     ratio = generator.get("variance_ratio")
     found = (
         [f"A Gaussian of one covariance does better than the generator in: {'; '.join(worse)}."]
@@ -192,7 +192,8 @@ def _unhealthy(generator: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
+    """A figure of the generator with three places at most; a dash where there is none."""
     if value != value:
         return "–"
     return (

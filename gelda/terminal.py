@@ -272,33 +272,6 @@ def print_targets(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Non
     console.print(shown)
 
 
-def print_edits(result: Mapping[str, Any]) -> None:
-    """What each step of a list of edits did on dev, and on the test half where that was confirmed."""
-    console = _console()
-    table = Table(title="Points on dev, paired, with 95 % intervals", title_justify="left")
-    table.add_column("step")
-    for name in ("tail", "unseen cells", "UAR", "overall", "tail, to the step before"):
-        table.add_column(name, justify="right")
-    wanted = ("tail", "unseen", "uar", "overall")
-    for entry in result["steps"]:
-        cells = [_change(entry["to_start"]["measures"].get(name)) for name in wanted]
-        last = _change(entry["to_previous"].get("tail"))
-        table.add_row(f"{entry['step']}. {entry['title']}", *cells, last)
-    console.print(table)
-    looked = result.get("confirmation")
-    if looked:
-        halves = [
-            f"{half} {_change(looked[half]['measures'].get(looked['main']))}" for half in ("dev", "test")
-        ]
-        said = f"{looked['main']}: {', '.join(halves)}. {looked['standing']}"
-        console.print(f"Confirmed, {said}", style="bold")
-    console.print(f"  {result['note']}")
-
-
-def _change(value: Mapping[str, Any] | None) -> str:
-    return "–" if value is None else interval_text(value, signed=True)
-
-
 def print_speech(found: Mapping[str, Any]) -> None:
     """The speech demo's table: UAR by method and language, what they are of, and GeLDA beside mean shift."""
     console = _console()

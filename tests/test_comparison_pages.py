@@ -190,7 +190,7 @@ def test_results_hold_every_method_by_kind(workspace: Path) -> None:
     for kind in KINDS:
         assert f">{kind.capitalize()}</th>" in table(page)
     assert "GeLDA is ahead of every baseline on the rare classes" == page.title[0].value
-    assert [b.label for b in page.get("download_button")] == ["CSV", "Markdown", "LaTeX", "JSON"]
+    assert [b.label for b in page.get("download_button")] == ["CSV", "Markdown", "LaTeX", "JSON", "Card"]
 
 
 def test_methods_sort_by_the_measure(workspace: Path) -> None:
