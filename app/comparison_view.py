@@ -53,7 +53,7 @@ def view(run: runs.RunState, head: Any) -> None:
         with right:
             _controls(report, paired)
     _table(report, measure, by_kind, bool(paired))
-    folds_view.show(report, _html_table)
+    folds_view.show(report)
     _selection(report)
     results_view.closing(run, report)
     state.publish()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -14,8 +13,8 @@ from gelda.report import OURS
 HEAD = "".join(f"<th>{text[:1].upper()}{text[1:]}</th>" for text in report_folds.FIGURES.values())
 
 
-def show(report: dict[str, Any], table: Callable[[str, str, list[str]], None]) -> None:
-    """`table` draws (corner, head, rows). Nothing where the report has no folds: a long tail, or a report
+def show(report: dict[str, Any]) -> None:
+    """Nothing where the report has no folds: a long tail, or a report
     from before there were any."""
     folds = report.get("folds")
     if not folds:
@@ -30,7 +29,7 @@ def show(report: dict[str, Any], table: Callable[[str, str, list[str]], None]) -
             own = ' class="own"' if method == OURS else ""
             cells = "".join(_range(report, method, figure) for figure in report_folds.FIGURES)
             rows.append(f"<tr{own}><td>{words.safe(comparison.title_of(method))}</td>{cells}</tr>")
-        table("percent, mean of the folds", HEAD, rows)
+        widgets.table("percent, mean of the folds", HEAD, rows)
         widgets.note("Small: the lowest and the highest fold. WA weighs items alike, UAR classes.")
     with right:
         default = OURS if OURS in methods else methods[0]
@@ -44,7 +43,7 @@ def show(report: dict[str, Any], table: Callable[[str, str, list[str]], None]) -
             tested = f"{words.count(fold['groups'], 'group')}, {words.count(fold['items'], 'item')}"
             name = f"seed {fold['seed']}, fold {fold['fold']}<br><small>{tested}</small>"
             rows.append(f"<tr><td>{name}</td>{cells}</tr>")
-        table("percent", HEAD, rows)
+        widgets.table("percent", HEAD, rows)
 
 
 def _range(report: dict[str, Any], method: str, figure: str) -> str:
