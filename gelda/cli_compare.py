@@ -111,11 +111,11 @@ def summed(results: dict[Any, Any]) -> dict[str, Any]:
     """Print WA, UAR and macro F1 of every method and target, where there are several, and give them."""
     if len(results) < 2:
         return {}
-    from gelda import terminal
+    from gelda import terminal_targets
     from gelda.report_folds import across
 
     table = across(results)
-    terminal.print_targets(table)
+    terminal_targets.print_targets(table)
     return {"table": table}
 
 

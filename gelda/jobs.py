@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import projection, recording, runs
+from gelda import processes, projection, recording, runs
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError
@@ -200,15 +198,4 @@ def _queue(state: runs.RunState, command: list[str] | None = None) -> None:
 
 
 def _spawn(arguments: list[str], log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    package = str(Path(__file__).resolve().parent.parent)  # also found where it is not installed
-    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    with open(log, "a") as file:
-        subprocess.Popen(
-            [sys.executable, "-m", "gelda", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # it outlives the browser, the app and the terminal
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
-        )
+    processes.start(arguments, log)

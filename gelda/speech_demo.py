@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from gelda import compare, compare_runs, encoders, extraction_runs, recording, runs
+from gelda import compare, compare_runs, encoders, extraction_runs, processes, recording, runs
+from gelda import device as devices
 from gelda.artifacts import FORMAT, content_key
 from gelda.compare_config import CompareConfig, resolve_compare
 from gelda.config import merged
@@ -38,6 +39,7 @@ METHODS = (
     "gelda",
 )
 Watch = Callable[[RunState], AbstractContextManager[Any]]  # shows a run's progress: a listener, or None
+WatchAll = Callable[[], AbstractContextManager[Callable[[Sequence[RunState]], None]]]
 
 
 def extraction() -> ExtractConfig:
@@ -68,23 +70,43 @@ def prepared() -> RunState:
     return state
 
 
-def run(values: Mapping[str, Any], preset: str, watch: Watch) -> dict[str, Any]:
-    """Encode, then compare in each language, each an ordinary run that is found again; the summary."""
+def run(values: Mapping[str, Any], preset: str, watch: Watch, watch_all: WatchAll) -> dict[str, Any]:
+    """Encode, then compare in each language, each an ordinary run that is found again; the summary.
+
+    On the CPU as many languages at once as there are cores: one comparison of this size gains nothing by a
+    second one. On a GPU one after the other.
+    """
     config, state = extraction(), prepared()
     with watch(state) as listener:
         extraction_runs.execute(config, state, listener)
     bank = open_bank(config.out)
     bank = replace(bank, load=cache(bank.load))
-    reports = {}
-    for language, settings in comparisons(bank, config.out, values, preset).items():
-        state, done = compare_runs.prepared(settings, bank)
-        if done:
-            reports[language] = load_report(state.path)
-            continue
-        recording.forget_cancel(state.path)
-        with watch(state) as listener:
-            reports[language] = compare.execute(settings, bank, state, listener)
-    return summary(bank, reports)
+    asked = comparisons(bank, config.out, values, preset)
+    pending = [settings for settings in asked.values() if compare_runs.finished(settings, bank) is None]
+    first = next(iter(asked.values()))
+    at_once = min(len(pending), processes.cores()) if devices.resolve(first.device).type == "cpu" else 1
+    if at_once > 1:
+        with watch_all() as tell:
+            processes.side_by_side([partial(_begun, settings, bank) for settings in pending], at_once, tell)
+    else:
+        for settings in pending:
+            state, _ = _begun(settings, bank)
+            with watch(state) as listener:
+                compare.execute(settings, bank, state, listener)
+    folder = runs.home() / "runs"
+    return summary(
+        bank, {language: load_report(folder / compare_runs.run_id(s, bank)) for language, s in asked.items()}
+    )
+
+
+def _begun(settings: CompareConfig, bank: ReadyBank) -> tuple[RunState, bool]:
+    """A language's run, new or found again; one that lost its parent and is going on (True) is left alone."""
+    path = runs.home() / "runs" / compare_runs.run_id(settings, bank)
+    if path.is_dir() and (state := runs.read_state(path)).status in runs.ALIVE:
+        return state, True
+    state, _ = compare_runs.prepared(settings, bank)
+    recording.forget_cancel(state.path)
+    return state, False
 
 
 def summary(bank: ReadyBank, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from rich.table import Table
 
 from gelda.recording import Cancelled
 from gelda.report import METHOD_TITLES
-from gelda.report_folds import FIGURES
 from gelda.report_text import interval_text
 from gelda.runs import RunState
 
@@ -252,47 +251,3 @@ def print_extraction(result: Mapping[str, Any]) -> None:
     if result["rows"] is not None:
         bank = shlex.quote(result["bank"])
         console.print(f"  Next: gelda layers {bank} --preset tiny for a first look, or gelda compare {bank}.")
-
-
-def print_targets(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """WA, UAR and macro F1 of every method by the subdomain left out; UAR alone where they are many."""
-    console = _console()
-    uar = table["uar"]
-    names = list(next(iter(uar.values())))
-    figures = list(FIGURES) if len(names) <= 5 else ["uar"]
-    title = " / ".join(FIGURES[name] for name in figures)
-    shown = Table(title=f"{title} in %, each in turn as the target, mean over seeds", title_justify="left")
-    shown.add_column("method")
-    for name in names:
-        shown.add_column(name, justify="right")
-    for method in uar:
-        cells = [" / ".join(f"{table[f][method][name]:.1f}" for f in figures) for name in names]
-        style = "bold" if method == "gelda" else None
-        shown.add_row(METHOD_TITLES.get(method, method), *cells, style=style)
-    console.print(shown)
-
-
-def print_speech(found: Mapping[str, Any]) -> None:
-    """The speech demo's table: UAR by method and language, what they are of, and GeLDA beside mean shift."""
-    console = _console()
-    table = Table(
-        title=f"{found['title']}: UAR in %, each language left out in turn (neutral speech alone is kept), "
-        "with 95 % intervals",
-        title_justify="left",
-    )
-    table.add_column("method")
-    languages = list(found["runs"])
-    for name in [*languages, "mean"]:
-        table.add_column(name, justify="right")
-    for method, values in found["uar"].items():
-        cells = [interval_text(values[name]).replace(" [", "\n[") for name in (*languages, "mean")]
-        style = "bold" if method == "gelda" else None
-        table.add_row(METHOD_TITLES.get(method, method), *cells, style=style)
-    ceiling = found["in-language"]
-    table.add_section()
-    table.add_row("in-language probe (ceiling)", *[f"{ceiling[name]:.1f}" for name in (*languages, "mean")])
-    console.print(table)
-    console.print(found["headline"], style="bold")
-    for note in found["notes"]:
-        console.print(f"  {note}")
-    console.print(f"Runs: {', '.join(found['runs'].values())}.")

@@ -100,6 +100,8 @@ selections
 layer_study
 extraction_runs
 layer_probe
+terminal_targets
+processes
 speech_demo
 jobs
 edit_jobs

@@ -12,7 +12,7 @@ import torch
 from test_pages import open_page, text
 
 from app import items
-from gelda import datasets, encoders, jobs, media, runs, speech_demo
+from gelda import datasets, encoders, jobs, media, processes, runs, speech_demo
 from gelda.datasets import speech, speech_synthesis
 from gelda.datasets.speech_style import (
     AXES,
@@ -267,6 +267,7 @@ def short(monkeypatch, table):
 
 
 def test_the_demo_runs_to_its_table_and_is_found_again(short, gelda, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 1)
     out = tmp_path / "found.json"
     settings = ("--set", "map=false", "--set", "generator.form=plain", "--set", "taus=[1.0]")
     done = gelda("demo", "speech", "--no-open", "--preset", "tiny", "--json", out, *settings)
@@ -288,8 +289,29 @@ def test_the_demo_runs_to_its_table_and_is_found_again(short, gelda, tmp_path, m
 
     monkeypatch.setattr(speech_demo.compare, "execute", lambda *_: pytest.fail("it was finished before"))
     values = {"map": False, "generator": {"form": "plain"}, "taus": [1.0]}
-    again = speech_demo.run(values, "tiny", lambda state: nullcontext())
+    again = speech_demo.run(values, "tiny", lambda state: nullcontext(), nullcontext)
     assert again["runs"] == found["runs"]
+
+
+def test_languages_are_compared_side_by_side(short, monkeypatch):
+    """On two cores two processes are asked for, in the languages' order; what they leave is read."""
+    asked = []
+
+    def side_by_side(begin, at_once, tell):
+        asked.append((len(begin), at_once))
+        for one in begin:
+            state, going = one()
+            assert not going
+            speech_demo.compare_runs.resume(state)
+            tell([runs.read_state(state.path)])
+
+    told = []
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "side_by_side", side_by_side)
+    values = {"map": False, "generator": {"form": "plain"}, "taus": [1.0], "methods": ["ce"], "seeds": 1}
+    found = speech_demo.run(values, "tiny", lambda state: nullcontext(), lambda: nullcontext(told.append))
+    assert asked == [(len(THREE), 2)] and list(found["runs"]) == list(THREE)
+    assert [states[0].status for states in told] == ["done"] * len(THREE)
 
 
 def test_it_starts_in_the_background(short, monkeypatch):
