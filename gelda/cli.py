@@ -18,6 +18,7 @@ from gelda import (
     cli_edits,
     cli_extract,
     cli_layers,
+    cli_maps,
     cli_runs,
     cli_semantics,
     cli_speech,
@@ -66,19 +67,6 @@ def demo(
         launch(port, run_id)
 
 
-@app.command(hidden=True)
-def project(
-    run_id: str,
-    layer: str,
-    scope: Annotated[str, typer.Option()] = "all",
-    name: Annotated[str, typer.Option()] = "",
-) -> None:
-    """What a background job does: make one map of a run."""
-    from gelda.jobs import make_projection
-
-    make_projection(run_id, layer, scope, name)
-
-
 @app.command()
 def report(
     run_id: Annotated[str, typer.Argument(help="A run id; `latest` is the newest finished run.")] = "latest",
@@ -124,6 +112,8 @@ def ship(
 app.command("run")(cli_runs.run)
 app.command("run-stored", hidden=True)(cli_runs.run_stored)
 app.command("edit-job", hidden=True)(cli_edits.edit_job)
+app.command("project")(cli_maps.project)
+app.command("project-stored", hidden=True)(cli_maps.project_stored)
 app.command("compare")(cli_compare.compare)
 app.command("import")(cli_compare.import_)
 app.command("layers")(cli_layers.layers)

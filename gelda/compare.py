@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import augmenters, compare_points, compositions, device, projection
+from gelda import augmenters, compare_points, compositions, device, layer_maps, projection
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.diffusion import semantic_inputs
@@ -200,6 +200,7 @@ class Comparison(Choosing):
             try:
                 first = projection.generation_layer(run)
                 projection.project(run, first, "all", "", self.config.projection)
+                layer_maps.write_change(run)
             except UserError as error:
                 self.recorder.advance(stage, 0, str(error))
 

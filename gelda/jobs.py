@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import processes, projection, recording, runs
+from gelda import layer_maps, processes, projection, recording, runs
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError
@@ -124,51 +127,78 @@ def cancel(run_id: str) -> None:
     (path / "cancel").touch()
 
 
-def start_projection(run_id: str, layer: str, scope_kind: str = "all", scope_name: str = "") -> str:
-    """Start making a map in the background; returns its key. `projection.list_maps` shows its state."""
+def start_projection(
+    run_id: str,
+    layer: str,
+    scope_kind: str = "all",
+    scope_name: str = "",
+    config: ProjectionConfig | None = None,
+    name: str = "",
+) -> str:
+    """Start making a map in the background; returns its key. `projection.list_maps` shows its state.
+
+    config: other settings than the run's own; name: what to call the map.
+    """
+    return start_projections(run_id, [(layer, scope_kind, scope_name)], config, name)[0]
+
+
+def start_projections(
+    run_id: str,
+    wanted: Sequence[tuple[str, str, str]],
+    config: ProjectionConfig | None = None,
+    name: str = "",
+) -> list[str]:
+    """Start making several maps (layer, scope's kind, scope's name), one after another in one process.
+
+    Also measures how neighbourhoods change from layer to layer where that is not known yet, so it is not
+    wrong to want no map at all.
+    """
     _allowed()
     path = runs.find_run(run_id)
-    config = projection_config(path)
-    key = projection.map_key(path, layer, scope_kind, scope_name, config)
-    target = projection.maps_folders(path, map_workspace(path))[-1]
-    target.mkdir(parents=True, exist_ok=True)
-    info = projection.MapInfo(
-        key=key,
-        layer=layer,
-        layer_title=projection.layer_info(path, layer).title,
-        scope_kind=scope_kind,
-        scope_name=scope_name,
-        trustworthiness=None,
-        n_neighbors=config.n_neighbors,
-        min_dist=config.min_dist,
-        seed=config.seed,
-        fitted=0,
-        shown=0,
-        has_synthetic=False,
-        state="running",
-        message="",
-        path=target / f"{key}.json",
-        points=projection.points_key(path),
-    )
-    projection.write_map_info(info)
-    _spawn(["project", run_id, layer, "--scope", scope_kind, "--name", scope_name], target / "log.txt")
-    return key
+    config, workspace = config or projection_config(path), map_workspace(path)
+    maps = [projection.planned(path, *scope, config, workspace, name) for scope in wanted]
+    for info in maps:
+        projection.write_map_info(info)
+    log = projection.maps_folders(path, workspace)[-1] / "log.txt"
+    _spawn(["project-stored", run_id, *(info.key for info in maps)], log)
+    return [info.key for info in maps]
 
 
-def make_projection(run_id: str, layer: str, scope_kind: str, scope_name: str) -> projection.MapInfo:
-    """What the background process does: make the map, or leave its failure in the map's document."""
+def make_projections(run_id: str, keys: Sequence[str]) -> int:
+    """What the background process does; returns how many maps failed: their documents say why."""
     path = runs.find_run(run_id)
-    config = projection_config(path)
     workspace = map_workspace(path)
-    try:
-        return projection.project(path, layer, scope_kind, scope_name, config, workspace)
-    except Exception as error:
-        key = projection.map_key(path, layer, scope_kind, scope_name, config)
-        for info in projection.list_maps(path, workspace):
-            if info.key == key and info.state == "running":
+    waiting = [m for m in projection.list_maps(path, workspace) if m.key in keys and m.state == "running"]
+    failed = 0
+    with _beating([info.path for info in waiting]):
+        for info in sorted(waiting, key=lambda m: keys.index(m.key)):
+            try:
+                config = ProjectionConfig(**info.settings)
+                projection.project(path, *info.scope, config, workspace, info.name)
+            except Exception as error:
+                failed += 1
                 words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
                 projection.write_map_info(replace(info, state="failed", message=words))
-        raise
+        layer_maps.write_change(path, workspace)
+    return failed
+
+
+@contextmanager
+def _beating(documents: Sequence[Path]) -> Iterator[None]:
+    """Touch the documents of maps that are still to be made, as a sign of life."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(recording.HEARTBEAT):
+            for document in documents:
+                if document.exists():
+                    os.utime(document)
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 def projection_config(path: Path) -> ProjectionConfig:

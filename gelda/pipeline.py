@@ -14,6 +14,7 @@ from gelda import (
     device,
     encoders,
     generator_kit,
+    layer_maps,
     points,
     projection,
     report,
@@ -313,6 +314,7 @@ class Pipeline(Adapting):
         self.recorder.advance(stage, 0, projection.WAIT)
         first = projection.generation_layer(self.state.path)
         projection.project(self.state.path, first, "all", "", self.config.projection)
+        layer_maps.write_change(self.state.path)
 
     # -- helpers --------------------------------------------------------------------------------
 

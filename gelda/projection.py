@@ -1,8 +1,10 @@
-"""Maps: UMAP fitted on real latents, synthetic and test ones transformed; trustworthiness; neighbours."""
+"""The maps of a run: made of its points, kept under their settings, named, listed; neighbours."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,18 @@ from gelda.settings import ProjectionConfig
 
 SCOPES = ("all", "class", "subdomain")
 NEIGHBOURS = 8
-WAIT = "UMAP is compiled first, about 25 s"
+WAIT = "UMAP is compiled first, about 10 s"
+LOST = 120.0  # seconds without a sign of life after which a map is no longer being made
+SETTINGS = ("n_neighbors", "min_dist", "metric", "seed", "pca", "fit_on")
 
 
 @dataclass(frozen=True)
 class MapInfo:
-    """One map of a run. trustworthiness in [0, 1] of the fitted real points (15 neighbours)."""
+    """One map of a run. trustworthiness in [0, 1] of the real points that shape it (15 neighbours).
+
+    state: running, done or failed, and then `message` says why. Maps of earlier releases lack what has a
+    default: they were fitted on all dimensions (pca 0).
+    """
 
     key: str
     layer: str
@@ -49,6 +57,22 @@ class MapInfo:
     message: str
     path: Path
     points: str = ""  # key of the points it was made of
+    metric: str = "euclidean"
+    pca: int = 0
+    fit_on: int = 2000
+    created: str = ""  # UTC, ISO 8601: when it was asked for
+    seconds: float | None = None  # that making it took
+    name: str = ""  # what a person calls it
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its ProjectionConfig, as far as it is known."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """What it shows: layer, kind and name of the scope."""
+        return self.layer, self.scope_kind, self.scope_name
 
 
 @dataclass(frozen=True)
@@ -62,44 +86,6 @@ class LayerInfo:
     generation_layer: bool
 
 
-def fit_map(
-    real: NDArray[np.float32], others: NDArray[np.float32], config: ProjectionConfig
-) -> tuple[NDArray[np.float32], NDArray[np.float32], float, int]:
-    """UMAP (arXiv 1802.03426) of real [N, D]; others [M, D] are only transformed.
-
-    Fitted on at most `fit_on` real rows (drawn by the seed), the rest is transformed too. Returns
-    coordinates [N, 2], [M, 2], the trustworthiness of the fitted rows and their number.
-    """
-    import warnings
-
-    import umap
-    from sklearn.manifold import trustworthiness
-
-    if len(real) < 5:
-        raise UserError(f"A map needs at least 5 real latents; this selection has {len(real)}.")
-    rows = np.sort(numpy_generator(config.seed, "map").permutation(len(real))[: config.fit_on])
-    neighbours = min(config.n_neighbors, len(rows) - 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that a seed costs it its threads: that is wanted
-        reducer = umap.UMAP(
-            n_neighbors=neighbours,
-            min_dist=config.min_dist,
-            metric=config.metric,
-            random_state=config.seed,
-            init="pca",  # spectral starts differ between runs of one seed
-        ).fit(real[rows])
-        place = np.zeros((len(real), 2), np.float32)
-        place[rows] = reducer.embedding_
-        rest = np.setdiff1d(np.arange(len(real)), rows)
-        if len(rest):
-            place[rest] = reducer.transform(real[rest])
-        moved = reducer.transform(others) if len(others) else np.zeros((0, 2), np.float32)
-    score = trustworthiness(
-        real[rows], place[rows], n_neighbors=min(15, max(1, len(rows) // 2 - 1)), metric=config.metric
-    )
-    return place, moved.astype(np.float32), float(score), len(rows)
-
-
 def project(
     run: Path,
     layer: str,
@@ -107,44 +93,72 @@ def project(
     scope_name: str,
     config: ProjectionConfig,
     workspace: Path | None = None,
+    name: str = "",
 ) -> MapInfo:
     """Make one map of a run's points and keep it under its own key; an existing one is returned."""
-    points, info = load_points(run), layer_info(run, layer)
-    key = map_key(run, layer, scope_kind, scope_name, config)
+    from gelda.embedding import embed  # torch
+
+    started = time.perf_counter()
+    value = planned(run, layer, scope_kind, scope_name, config, workspace, name)
     for folder in maps_folders(run, workspace):
-        document = folder / f"{key}.json"
-        if (folder / f"{key}.safetensors").is_file() and document.is_file():
+        document = folder / f"{value.key}.json"
+        if (folder / f"{value.key}.safetensors").is_file() and document.is_file():
             return _map_info(document)
+    points, info = load_points(run), layer_info(run, layer)
     inside = in_scope(run, points, scope_kind, scope_name)
     synthetic = (points["origin"] == "synthetic").to_numpy()
     latents = load_latents(run, layer)
     own = ~synthetic & (points["split"] != "test").to_numpy()  # test items never shape a map
-    fitting = np.flatnonzero(inside & own)
+    shaping = np.flatnonzero(inside & own)
     placed = np.flatnonzero(inside & ~own & (info.has_synthetic | ~synthetic))
-    real, others, score, fitted = fit_map(latents[fitting], latents[placed], config)
+    cell = pd.factorize(pd.MultiIndex.from_frame(points[["label", "subdomain"]].iloc[shaping]))[0]
+    rows = thinned(cell, config.fit_on, numpy_generator(config.seed, "map"))
+    made = embed(latents[shaping], latents[placed], config, rows)
     place = np.full((len(points), 2), np.nan, np.float32)
-    place[fitting], place[placed] = real, others
-    write_tensors(folder / f"{key}.safetensors", {"xy": place})
-    value = MapInfo(
+    place[shaping], place[placed] = made.real, made.others
+    write_tensors(value.path.with_suffix(".safetensors"), {"xy": place})
+    value = replace(
+        value,
+        trustworthiness=round(made.trustworthiness, 4),
+        fitted=made.fitted,
+        shown=len(shaping) + len(placed),
+        seconds=round(time.perf_counter() - started, 1),
+        state="done",
+    )
+    write_map_info(value)
+    return value
+
+
+def planned(
+    run: Path,
+    layer: str,
+    scope_kind: str,
+    scope_name: str,
+    config: ProjectionConfig,
+    workspace: Path | None = None,
+    name: str = "",
+) -> MapInfo:
+    """The document of a map that is to be made: running, nothing of it is known yet."""
+    info, points = layer_info(run, layer), points_key(run)
+    key = content_key("map", points, layer, scope_kind, scope_name, config.model_dump())
+    return MapInfo(
         key=key,
         layer=layer,
         layer_title=info.title,
         scope_kind=scope_kind,
         scope_name=scope_name,
-        trustworthiness=round(score, 4),
-        n_neighbors=config.n_neighbors,
-        min_dist=config.min_dist,
-        seed=config.seed,
-        fitted=fitted,
-        shown=len(fitting) + len(placed),
+        trustworthiness=None,
+        fitted=0,
+        shown=0,
         has_synthetic=info.has_synthetic,
-        state="done",
+        state="running",
         message="",
-        path=document,
-        points=points_key(run),
+        path=maps_folders(run, workspace)[-1] / f"{key}.json",
+        points=points,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        name=name,
+        **config.model_dump(),
     )
-    write_map_info(value)
-    return value
 
 
 def write_map_info(info: MapInfo) -> None:
@@ -152,11 +166,6 @@ def write_map_info(info: MapInfo) -> None:
     value = asdict(info)
     del value["path"]
     write_json(info.path, {"format": FORMAT, **value})
-
-
-def map_key(run: Path, layer: str, scope_kind: str, scope_name: str, config: ProjectionConfig) -> str:
-    """Content key of a map: its own settings over the points' key, so a new map re-embeds nothing."""
-    return content_key("map", points_key(run), layer, scope_kind, scope_name, config.model_dump())
 
 
 def points_key(run: Path) -> str:
@@ -267,7 +276,21 @@ def load_map(run: Path, key: str, workspace: Path | None = None) -> NDArray[np.f
     raise UserError(f"There is no map '{key}' in the run {Path(run).name}: make it again.")
 
 
+def rename_map(info: MapInfo, name: str) -> None:
+    """Give a map another name; "" takes it away."""
+    write_map_info(replace(info, name=" ".join(name.split())[:60]))
+
+
+def delete_map(info: MapInfo) -> None:
+    """Delete a map; it can be made again."""
+    for suffix in (".json", ".safetensors"):
+        info.path.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def _map_info(document: Path) -> MapInfo:
     value = read_json(document)
     value.pop("format", None)
-    return MapInfo(path=document, **value)
+    info = MapInfo(path=document, **value)
+    if info.state == "running" and time.time() - document.stat().st_mtime > LOST:
+        return replace(info, state="failed", message="Making this map was interrupted: make it again.")
+    return info

@@ -305,5 +305,6 @@ class ProjectionConfig(Settings):
     n_neighbors: int = Field(15, ge=2, le=500)
     min_dist: float = Field(0.1, ge=0, le=1)
     metric: Literal["euclidean", "cosine"] = "euclidean"
-    fit_on: int = Field(2000, ge=10, le=1_000_000, description="Real latents the map is fitted on at most.")
+    fit_on: int = Field(15_000, ge=10, le=1_000_000, description="Real latents the map is fitted on at most.")
+    pca: int = Field(50, ge=2, le=1000, description="Principal components the latents are reduced to first.")
     seed: int = 0

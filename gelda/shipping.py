@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gelda import generator_kit, kit, projection, runs
+from gelda import generator_kit, kit, layer_maps, projection, runs
 from gelda.artifacts import read_json, write_json
 from gelda.config import RunConfig
 from gelda.encoders import assets
@@ -65,6 +65,7 @@ def ship(
     document = read_json(run / "points.json")
     document["layers"] = [layer for layer in document["layers"] if layer["name"] in layers]
     write_json(target / "points.json", document)
+    layer_maps.write_change(target)  # between the layers that ship
     state = read_json(run / "run.json")
     state.update(id=name, pid=None, host=None)
     write_json(target / "run.json", state)

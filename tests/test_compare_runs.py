@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gelda import cli, compare, compare_runs, jobs, report, runs, verdicts
+from gelda import cli, compare, compare_runs, jobs, projection, report, runs, verdicts
 from gelda.errors import UserError
 from gelda.ready import open_bank
 
@@ -149,7 +149,8 @@ def test_a_map_of_a_comparison_is_made_when_it_has_points(workspace, spawned):
         jobs.start_projection(run_id, "last")
     assert CliRunner().invoke(cli.app, ["run-stored", run_id]).exit_code == 0
     assert jobs.start_projection(run_id, "last")
-    assert spawned[-1][:3] == ["project", run_id, "last"]
+    (info,) = projection.list_maps(runs.find_run(run_id))
+    assert spawned[-1] == ["project-stored", run_id, info.key]
 
 
 def test_a_comparison_from_before_points_were_kept_gets_them(workspace, spawned):

@@ -63,8 +63,10 @@ augmenters
 finetune
 splits
 protocols
+embedding
 projection
 nearby
+layer_maps
 report
 report_folds
 report_text
@@ -117,6 +119,7 @@ plan_outlook
 cli_options
 cli_compare
 cli_layers
+cli_maps
 cli_semantics
 cli_extract
 cli_plans

@@ -1,17 +1,19 @@
 """Maps: rows stay with their points, scopes leave the others out, the same seed draws the same picture."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.manifold import trustworthiness
 
-from gelda import projection
+from gelda import embedding, projection
 from gelda.artifacts import FORMAT, read_json, write_json, write_table, write_tensors
 from gelda.errors import UserError
 from gelda.settings import ProjectionConfig
 
 CONFIG = ProjectionConfig(n_neighbors=8, fit_on=70)
+WIDE = CONFIG.model_copy(update={"min_dist": 0.5})
 CENTRES = 6 * np.eye(3, 5)
 
 
@@ -80,25 +82,6 @@ def test_a_map_of_everything(run, planted):
     )
 
 
-def test_the_same_seed_draws_the_same_picture(planted):
-    points, z = planted
-    a = projection.fit_map(z[:90], z[90:], CONFIG)
-    b = projection.fit_map(z[:90], z[90:], CONFIG)
-    np.testing.assert_array_equal(a[0], b[0])
-    np.testing.assert_array_equal(a[1], b[1])
-    other = projection.fit_map(z[:90], z[90:], CONFIG.model_copy(update={"seed": 1}))
-    assert not np.allclose(a[0], other[0])
-    alone = projection.fit_map(z[:90], z[:0], CONFIG)
-    np.testing.assert_array_equal(a[0], alone[0], err_msg="synthetic latents must not move the real ones")
-    assert alone[1].shape == (0, 2)
-
-
-def test_trustworthiness_is_scikit_learn_s_of_the_fitted_rows(planted):
-    _, z = planted
-    place, _, score, fitted = projection.fit_map(z[:90], z[90:], CONFIG.model_copy(update={"fit_on": 1000}))
-    assert fitted == 90 and score == pytest.approx(trustworthiness(z[:90], place, n_neighbors=15), abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "kind, name, column, value", [("class", "b", "label", 1), ("subdomain", "y", "subdomain", 1)]
 )
@@ -121,7 +104,7 @@ def test_a_layer_before_the_generator_shows_real_points_only(run, planted):
 
 def test_every_setting_has_its_own_key_and_a_new_run_state_too(run):
     def key(layer="late", kind="all", name="", **changes):
-        return projection.map_key(run, layer, kind, name, CONFIG.model_copy(update=changes))
+        return projection.planned(run, layer, kind, name, CONFIG.model_copy(update=changes)).key
 
     keys = [
         key(),
@@ -130,11 +113,13 @@ def test_every_setting_has_its_own_key_and_a_new_run_state_too(run):
         key(kind="class", name="b"),
         key(seed=1),
         key(n_neighbors=9),
+        key(metric="cosine"),
+        key(pca=4),
     ]
     value = read_json(run / "points.json")
     write_json(run / "points.json", {**value, "key": "k2"})
     keys.append(key())
-    assert len(set(keys)) == 7
+    assert len(set(keys)) == 9
 
 
 def test_neighbours_are_training_points_and_never_oneself(planted):
@@ -174,10 +159,6 @@ def test_fewer_training_points_than_neighbours_leave_gaps(planted, train):
             "no class called 'z'; there are a, b, c",
         ),
         (lambda run: projection.load_map(run, "nope"), "no map 'nope' in the run run: make it again"),
-        (
-            lambda run: projection.fit_map(np.zeros((4, 3)), np.zeros((0, 3)), CONFIG),
-            "at least 5 real latents; .* has 4",
-        ),
     ],
 )
 def test_wrong_calls_are_sentences(call, words, run):
@@ -198,3 +179,54 @@ def test_maps_of_a_read_only_run_go_to_the_workspace(run, tmp_path):
     assert info.path.is_relative_to(tmp_path / "home" / "maps" / "run") and not (run / "maps").exists()
     assert projection.load_map(run, info.key, tmp_path / "home").shape == (114, 2)
     assert [m.key for m in projection.list_maps(run, tmp_path / "home")] == [info.key]
+
+
+def test_maps_are_kept_under_their_settings_and_named(run):
+    first = projection.project(run, "late", "all", "", CONFIG)
+    second = projection.project(
+        run, "late", "all", "", CONFIG.model_copy(update={"min_dist": 0.5}), name="wide"
+    )
+    assert first.created and first.seconds and second.name == "wide"
+    assert ProjectionConfig(**second.settings).min_dist == 0.5 and second.metric == "euclidean"
+    projection.rename_map(first, "  the   usual\none ")
+    found = {info.key: info for info in projection.list_maps(run)}
+    assert found[first.key].name == "the usual one" and found[second.key].name == "wide"
+    assert np.isfinite(projection.load_map(run, first.key)).all()
+    projection.delete_map(second)
+    assert [info.key for info in projection.list_maps(run)] == [first.key]
+    assert not list((run / "maps").glob(f"{second.key}*"))
+
+
+def test_a_map_that_nobody_makes_any_more_failed(run):
+    info = projection.planned(run, "late", "all", "", CONFIG)
+    projection.write_map_info(info)
+    assert projection.list_maps(run)[0].state == "running"
+    os.utime(info.path, (0, info.path.stat().st_mtime - projection.LOST - 9))
+    (found,) = projection.list_maps(run)
+    assert found.state == "failed" and "interrupted: make it again" in found.message
+    assert projection.project(run, "late", "all", "", CONFIG).state == "done"
+
+
+def test_maps_of_earlier_releases_still_open(run):
+    info = projection.project(run, "late", "all", "", CONFIG)
+    value = read_json(info.path)
+    for later in ("metric", "pca", "fit_on", "created", "seconds", "name"):
+        del value[later]
+    write_json(info.path, value)
+    (old,) = projection.list_maps(run)
+    assert (old.pca, old.metric, old.created, old.name) == (0, "euclidean", "", "")
+
+
+def test_scarce_cells_shape_a_map_of_few(run, planted, monkeypatch):
+    points, z = planted
+    points = points.assign(label=np.where(np.arange(114) < 4, 2, 0), subdomain=0)  # four of a rare class
+    write_table(run / "points.parquet", points)
+    seen = []
+
+    def embed(real, others, config, rows):
+        seen.append(rows)
+        return embedding.Embedding(real[:, :2], others[:, :2], 1.0, len(rows))
+
+    monkeypatch.setattr(embedding, "embed", embed)
+    projection.project(run, "late", "all", "", CONFIG.model_copy(update={"fit_on": 10}))
+    assert len(seen[0]) == 10 and set(range(4)) <= set(seen[0])

@@ -1,0 +1,160 @@
+"""Two dimensions of many: principal components, exact neighbours, UMAP of some rows, how far to trust it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gelda import device
+from gelda.errors import UserError
+from gelda.seeds import numpy_generator
+from gelda.settings import ProjectionConfig
+
+NEIGHBOURS = 15  # of trustworthiness
+QUERIES = 2000  # points that trustworthiness is measured of: of all of them it would be O(N²)
+EXACT = 20_000  # fitted rows up to which a CPU finds neighbours exactly; NN-descent is faster above
+BLOCK = 1 << 25  # distances held at once
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """real [N, 2] and others [M, 2]; trustworthiness in [0, 1] of the real ones; how many were fitted."""
+
+    real: NDArray[np.float32]
+    others: NDArray[np.float32]
+    trustworthiness: float
+    fitted: int
+
+
+def embed(
+    real: NDArray[np.float32],
+    others: NDArray[np.float32],
+    config: ProjectionConfig,
+    rows: NDArray[np.integer] | None = None,
+) -> Embedding:
+    """UMAP (arXiv 1802.03426) of real [N, D]; others [M, D] are only transformed: they never shape the map.
+
+    Fitted on the real rows `rows` (all where none are given), the other ones are transformed, too; on at most
+    `pca` principal components of the real rows. The cosine metric is Euclid's on rows of length 1.
+    """
+    import umap
+
+    if len(real) < 5:
+        raise UserError(f"A map needs at least 5 real latents; this selection has {len(real)}.")
+    if config.metric == "cosine":
+        real, others = _unit(real), _unit(others)
+    near, far = reduce(real, others, config.pca)
+    rows = np.arange(len(real)) if rows is None else rows
+    fit = near[rows]
+    neighbours = min(config.n_neighbors, len(rows) - 1)
+    index = None if len(rows) > EXACT and device.resolve().type == "cpu" else _Exact(fit)
+    known = (None, None, None) if index is None else (*index.own(neighbours), index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a seed costs it its threads, and that our index is not its own
+        reducer = umap.UMAP(
+            n_neighbors=neighbours,
+            min_dist=config.min_dist,
+            random_state=config.seed,
+            init="pca",  # spectral starts differ between runs of one seed
+            precomputed_knn=known,
+        ).fit(fit)
+        place = np.zeros((len(real), 2), np.float32)
+        place[rows] = reducer.embedding_
+        rest = np.setdiff1d(np.arange(len(real)), rows)
+        if len(rest):
+            place[rest] = reducer.transform(near[rest])
+        # apart from the rest, whose places would otherwise depend on how many others there are
+        moved = reducer.transform(far) if len(far) else np.zeros((0, 2))
+    return Embedding(place, moved.astype(np.float32), trustworthiness(real, place, config.seed), len(rows))
+
+
+def reduce(
+    real: NDArray[np.float32], others: NDArray[np.float32], most: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both on the first `most` principal components of real [N, D]; as they are where D is no more."""
+    import torch
+
+    if real.shape[1] <= most:
+        return real.astype(np.float32), others.astype(np.float32)
+    where = device.resolve()
+    z = torch.from_numpy(np.ascontiguousarray(real, np.float32)).to(where)
+    mean = z.mean(0)
+    z = z - mean
+    axes = torch.linalg.eigh(z.T @ z).eigenvectors[:, -most:].flip(1)
+    more = torch.from_numpy(np.ascontiguousarray(others, np.float32)).to(where)
+    return (z @ axes).cpu().numpy(), ((more - mean) @ axes).cpu().numpy()
+
+
+def knn(
+    queries: NDArray[np.float32], pool: NDArray[np.float32], k: int, own: bool = False
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Exact k nearest rows of `pool` [M, D] for each query [N, D], Euclid's, on the GPU where there is one.
+
+    With `own` the queries are the pool, and every row is its own first neighbour, as UMAP wants it.
+    """
+    import torch
+
+    where = device.resolve()
+    known = torch.from_numpy(pool).to(where)
+    index = np.empty((len(queries), k), np.int32)
+    distance = np.empty((len(queries), k), np.float32)
+    step = max(1, BLOCK // len(pool))
+    for first in range(0, len(queries), step):
+        part = torch.cdist(torch.from_numpy(queries[first : first + step]).to(where), known)
+        if own:
+            part.diagonal(offset=first).fill_(-1)
+        found = part.topk(k, largest=False)
+        index[first : first + step] = found.indices.cpu().numpy()
+        distance[first : first + step] = found.values.clamp_min(0).cpu().numpy()
+    return index, distance
+
+
+class _Exact:
+    """What UMAP asks of a search index, answered exactly."""
+
+    _angular_trees = False
+
+    def __init__(self, pool: NDArray[np.float32]) -> None:
+        self.pool = pool
+
+    def own(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        return knn(self.pool, self.pool, k, own=True)
+
+    def query(
+        self, queries: NDArray[np.float32], k: int, epsilon: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        return knn(queries, self.pool, k)
+
+
+def trustworthiness(z: NDArray[np.float32], place: NDArray[np.float32], seed: int = 0) -> float:
+    """Venna and Kaski's, of places [N, 2] to latents [N, D]: do points that are near here lie near there?
+
+    Scikit-learn's up to `QUERIES` points; above, that many drawn by the seed are ranked against all.
+    """
+    import torch
+
+    count = len(z)
+    k = min(NEIGHBOURS, max(1, count // 2 - 1))
+    rows = np.sort(numpy_generator(seed, "trust").permutation(count)[:QUERIES])
+    where = device.resolve()
+    high = torch.from_numpy(np.ascontiguousarray(z, np.float32)).to(where)
+    low = torch.from_numpy(np.ascontiguousarray(place, np.float32)).to(where)
+    penalty, step = 0.0, max(1, BLOCK // count)
+    for first in range(0, len(rows), step):
+        part = torch.from_numpy(rows[first : first + step]).to(where)
+        here = torch.arange(len(part), device=where)
+        far = torch.cdist(high[part], high)
+        far[here, part] = -1  # itself: of rank 0
+        close = torch.cdist(low[part], low)
+        close[here, part] = torch.inf
+        chosen = far.gather(1, close.topk(k, largest=False).indices)
+        rank = torch.searchsorted(far.sort(1).values, chosen)
+        penalty += float((rank - k).clamp_min(0).sum())
+    return 1 - 2 * penalty / (len(rows) * k * (2 * count - 3 * k - 1))
+
+
+def _unit(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
