@@ -38,6 +38,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     meta = loading.meta(run.path)
     with head:
         st.title(_headline(meta))
+    loading.prepare()
     points = loading.points(run.path)
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,12 @@ def sprites(run: Path) -> Future[Sprites]:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _sprites(run: Path, stamp: int) -> Future[Sprites]:
     return _workers().submit(_build_sprites, _points(run, stamp), neighbours(run)[0], meta(run))
+
+
+@st.cache_resource(show_spinner=False)
+def prepare() -> None:
+    """Import in the background what the first selection needs: a second that nobody then waits for."""
+    _workers().submit(import_module, "sklearn.neighbors")
 
 
 @st.cache_resource(show_spinner=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, items, loading, widgets, words
+from app import charts, health_view, items, loading, widgets, words
 from app.explored import Explored
 from gelda import report, runs
 
@@ -72,6 +72,7 @@ def view(explored: Explored) -> None:
         )
     if items.kind(meta):
         _show(points, rows, (near, distance), names, meta)
+    health_view.view(explored)
     st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))
     if len(table) > TABLE:
         widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")

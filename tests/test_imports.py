@@ -81,6 +81,7 @@ spaces
 points
 generator_kit
 health
+selection_health
 kit
 edits
 edit_figures

@@ -22,6 +22,7 @@ from gelda.metrics.latents import (
     memorisation,
     nearest,
     nearest_ratio,
+    residuals,
     variance_ratio,
     variance_ratios,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "nearest_ratio",
     "per_subdomain",
     "recalls",
+    "residuals",
     "separability",
     "shot_groups",
     "silhouette",

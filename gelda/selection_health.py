@@ -1,0 +1,132 @@
+"""Are the selected synthetic latents healthy? `health`'s main figures for any selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gelda import metrics
+from gelda.seeds import numpy_generator
+
+Array = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+MOST = 500  # latents of a kind that enter: the Fréchet distance of more would take seconds
+FEWEST = 10  # below, a two-sample figure says nothing
+
+
+@dataclass(frozen=True)
+class SelectionHealth:
+    """Figures by name, None where there are too few latents; `why` then says so.
+
+    variance_ratio, nearest_ratio: 1 is right. frechet, precision, coverage: with `_real`, what real latents
+    reach against real ones at the same numbers. held: whether real means held-out (dev), else training.
+    same_cells: whether the real latents are of the selection's own cells, else of its classes.
+    """
+
+    real: int
+    synthetic: int
+    used: int  # synthetic latents that entered
+    held: bool
+    same_cells: bool
+    figures: dict[str, float | None] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+
+def selection_health(
+    latents: Array, distance: Array, points: pd.DataFrame, rows: Rows, seed: int = 0
+) -> SelectionHealth:
+    """Figures of the synthetic latents among `rows`, in standardised z^(l) [N, D]; test items never enter.
+
+    distance [N]: from each point to its nearest training latent (`projection.load_neighbours`).
+    The real ones are the dev half's where the run has one, else training samples, of the same cells; where
+    those are under FEWEST, of the same classes, and then only figures of shape are given.
+    """
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    split, label = points["split"].to_numpy(), points["label"].to_numpy()
+    cell = label.astype(np.int64) * (int(points["subdomain"].max()) + 1) + points["subdomain"].to_numpy()
+    rng = numpy_generator(seed, "selection-health")
+    made = rows[synthetic[rows] & np.isfinite(latents[rows, 0])]
+    held = bool((split == "dev").any())
+    other = np.flatnonzero(~synthetic & (split == ("dev" if held else "train")))
+    real = other[np.isin(cell[other], cell[made])]
+    same = len(real) >= FEWEST
+    if not same:
+        real = other[np.isin(label[other], label[made])]
+    counts = len(rows) - int(synthetic[rows].sum()), int(synthetic[rows].sum())
+    found = SelectionHealth(*counts, min(MOST, len(made)), held, same)
+    if not len(made):
+        return found
+    _memorisation(found, distance, made, real)
+    made, real = (rng.permutation(some)[:MOST] for some in (made, real))
+    kind = "held-out real" if held else "real training"
+    _shape(found, latents, cell, label, made, real, kind)
+    if same:
+        _support(found, latents, cell, made, real, kind)
+    else:
+        reason = f"There are no {FEWEST} {kind} latents of these cells to compare places with."
+        _missing(found, reason, "precision", "coverage")
+    return found
+
+
+def _missing(found: SelectionHealth, reason: str, *names: str) -> None:
+    for name in names:
+        found.figures[name], found.why[name] = None, reason
+
+
+def _shape(
+    found: SelectionHealth, z: Array, cell: Rows, label: Rows, made: Rows, real: Rows, kind: str
+) -> None:
+    """Spread within cells, and the Fréchet distance of the latents with their cells' means taken off."""
+    classes = dict(zip(cell.tolist(), label.tolist(), strict=True))
+    ours, own = metrics.residuals(z[made], cell[made])
+    theirs, their = metrics.residuals(z[real], cell[real])
+    by_class = [np.array([classes[int(c)] for c in cells], np.int64) for cells in (own, their)]
+    ratio = metrics.variance_ratio(metrics.variance_ratios(ours, by_class[0], theirs, by_class[1]))
+    if np.isfinite(ratio) and len(ours) >= FEWEST:
+        found.figures["variance_ratio"] = ratio
+    else:
+        reason = f"It needs {FEWEST} synthetic latents and as many {kind} ones of a class."
+        _missing(found, reason, "variance_ratio")
+    order = numpy_generator(0, "selection-frechet").permutation(len(theirs))
+    first, second = theirs[order[::2]], theirs[order[1::2]]
+    count = min(len(ours), len(first))
+    if count < FEWEST:
+        reason = f"It needs {FEWEST} synthetic and {2 * FEWEST} {kind} latents: "
+        reason += f"{len(ours)} and {len(theirs)} are here."
+        _missing(found, reason, "frechet")
+        return
+    found.figures["frechet"] = metrics.frechet(ours[:count], second)
+    found.figures["frechet_real"] = metrics.frechet(first[:count], second)
+
+
+def _support(found: SelectionHealth, z: Array, cell: Rows, made: Rows, real: Rows, kind: str) -> None:
+    """Precision and coverage at equal numbers in every cell; beside them those of the other real half."""
+    fixed, other, ours = [], [], []
+    for one in np.unique(cell[made]):
+        there, here = real[cell[real] == one], made[cell[made] == one]
+        count = min(len(there) // 2, len(here))
+        fixed.append(there[:count])
+        other.append(there[count : 2 * count])
+        ours.append(here[:count])
+    rows = [np.concatenate(part) for part in (fixed, other, ours)]
+    if len(rows[0]) < FEWEST:
+        reason = f"It needs {FEWEST} synthetic latents and twice as many {kind} ones of their cells."
+        _missing(found, reason, "precision", "coverage")
+        return
+    for suffix, some in (("", rows[2]), ("_real", rows[1])):
+        support = metrics.support(z[rows[0]], z[some])
+        found.figures["precision" + suffix] = support.precision
+        found.figures["coverage" + suffix] = support.coverage
+
+
+def _memorisation(found: SelectionHealth, distance: Array, made: Rows, real: Rows) -> None:
+    """Median distance to the nearest training latent, over that of real latents which are not it."""
+    ours, theirs = (some[np.isfinite(some)] for some in (distance[made], distance[real]))
+    if not len(ours) or not len(theirs):
+        _missing(found, "There are no real latents to compare with.", "nearest_ratio")
+    else:
+        found.figures["nearest_ratio"] = float(np.median(ours) / max(float(np.median(theirs)), 1e-12))
