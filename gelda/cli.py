@@ -79,6 +79,14 @@ def project(
     make_projection(run_id, layer, scope, name)
 
 
+@app.command("draw-stored", hidden=True)
+def draw_stored(run_id: str, key: str) -> None:
+    """What a background job does: draw latents of a run's generator that a page asked for."""
+    from gelda.jobs import make_samples
+
+    make_samples(run_id, key)
+
+
 @app.command()
 def report(
     run_id: Annotated[str, typer.Argument(help="A run id; `latest` is the newest finished run.")] = "latest",

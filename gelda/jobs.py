@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import projection, recording, runs
+from gelda import projection, recording, runs, samples
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError
@@ -170,6 +170,27 @@ def make_projection(run_id: str, layer: str, scope_kind: str, scope_name: str) -
             if info.key == key and info.state == "running":
                 words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
                 projection.write_map_info(replace(info, state="failed", message=words))
+        raise
+
+
+def start_samples(run_id: str, request: samples.SampleRequest) -> str:
+    """Start drawing latents to look at in the background; returns their key for `samples.find`."""
+    _allowed()
+    path = runs.find_run(run_id)
+    name = samples.note(path, request, "running")
+    _spawn(["draw-stored", run_id, name], samples.folders(path)[-1] / "log.txt")
+    return name
+
+
+def make_samples(run_id: str, name: str) -> None:
+    """What that process does: draw and measure them, or leave its failure in their document."""
+    path = runs.find_run(run_id)
+    request = samples.asked(path, name)
+    try:
+        samples.make(path, request)
+    except Exception as error:
+        words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        samples.note(path, request, "failed", words)
         raise
 
 

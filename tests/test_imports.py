@@ -101,6 +101,7 @@ layer_study
 extraction_runs
 layer_probe
 speech_demo
+samples
 jobs
 edit_jobs
 shipping
