@@ -67,6 +67,14 @@ def demo(
         launch(port, run_id)
 
 
+@app.command("draw-stored", hidden=True)
+def draw_stored(run_id: str, key: str) -> None:
+    """What a background job does: draw latents of a run's generator that a page asked for."""
+    from gelda.jobs import make_samples
+
+    make_samples(run_id, key)
+
+
 @app.command()
 def report(
     run_id: Annotated[str, typer.Argument(help="A run id; `latest` is the newest finished run.")] = "latest",

@@ -238,15 +238,10 @@ def write(
     )
 
 
-def there(run: Path) -> bool:
-    """Whether a run keeps its generator."""
-    return all((Path(run) / name).is_file() for name in FILES)
-
-
 def load(run: Path) -> GeneratorKit:
     """The generator that a run keeps; a run without one, or with one of other points, is a sentence."""
     run = Path(run)
-    if not there(run):
+    if not (run / "generator.json").is_file():
         raise UserError(
             f"The run {run.name} keeps no generator: resume it (`gelda run {run.name}`), what is finished is "
             "reused."

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import layer_maps, processes, projection, recording, runs
+from gelda import layer_maps, processes, projection, recording, runs, samples
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError
@@ -199,6 +199,27 @@ def _beating(documents: Sequence[Path]) -> Iterator[None]:
         yield
     finally:
         stop.set()
+
+
+def start_samples(run_id: str, request: samples.SampleRequest) -> str:
+    """Start drawing latents to look at in the background; returns their key for `samples.find`."""
+    _allowed()
+    path = runs.find_run(run_id)
+    name = samples.note(path, request, "running")
+    _spawn(["draw-stored", run_id, name], samples.folders(path)[-1] / "log.txt")
+    return name
+
+
+def make_samples(run_id: str, name: str) -> None:
+    """What that process does: draw and measure them, or leave its failure in their document."""
+    path = runs.find_run(run_id)
+    request = samples.asked(path, name)
+    try:
+        samples.make(path, request)
+    except Exception as error:
+        words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        samples.note(path, request, "failed", words)
+        raise
 
 
 def projection_config(path: Path) -> ProjectionConfig:

@@ -106,6 +106,7 @@ layer_probe
 terminal_targets
 processes
 speech_demo
+samples
 jobs
 edit_jobs
 shipping
