@@ -11,14 +11,17 @@ import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from app import sources, widgets
+from app import sources, widgets, words
 from gelda import jobs
 from gelda.allocation import ALLOCATIONS
 from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
+from gelda.conditions import CONTROLS
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
+from gelda.finetune import FILTERS
 from gelda.recipes import RECIPES
+from gelda.sampler import SCHEDULERS
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.
 DEMO_FIELDS = (
@@ -59,7 +62,11 @@ CHOICES: dict[str, Sequence[str]] = {
     "precision": ("auto", "fp32", "bf16"),
     "sampling.allocation": tuple(ALLOCATIONS),
     "sampling.recipe": tuple(RECIPES),
+    "sampling.filter": tuple(FILTERS),
+    "sampling.scheduler": tuple(SCHEDULERS),
+    "generator.condition_control": tuple(CONTROLS),
 }
+CHOICES |= {f"paper_{name}": names for name, names in CHOICES.items() if name.startswith("sampling.")}
 TITLES: dict[str, dict[str, str]] = {
     "sampling.allocation": {name: spec.title for name, spec in ALLOCATIONS.items()},
     "sampling.recipe": {name: spec.title for name, spec in RECIPES.items()},
@@ -74,20 +81,27 @@ def settings(
     options: dict[str, Sequence[str]] | None = None,
     prefix: str = "set",
     across: int = 2,
+    explained: bool = False,
 ) -> dict[str, Any]:
     """Draw a widget for each dotted setting of a config; returns only what differs from `defaults`, nested.
 
-    `options` gives the names that can be chosen for settings that hold one or several names.
+    `options` gives the names that can be chosen for settings that hold one or several names. What a setting
+    means is in its help, or, `explained`, in a line under it.
     """
     changed: dict[str, Any] = {}
     for first in range(0, len(names), across):  # row by row: a tall widget must not push a column down
         row = names[first : first + across]
         tall = any(isinstance(_field(defaults, name)[1], tuple | dict) for name in row)
-        columns = st.columns(across, gap="medium", vertical_alignment="top" if tall else "bottom")
+        align = "top" if tall or explained else "bottom"
+        columns = st.columns(across, gap="medium", vertical_alignment=align)
         for column, name in zip(columns, row, strict=False):
             field, default = _field(defaults, name)
             with column:
-                value = _widget(name, field, default, (options or {}).get(name), f"{prefix}.{name}")
+                value = _widget(
+                    name, field, default, (options or {}).get(name), f"{prefix}.{name}", not explained
+                )
+                if explained:
+                    widgets.note(words.safe(field.description or ""))
             if value != default:
                 *sections, last = name.split(".")
                 here = changed
@@ -208,37 +222,39 @@ def _field(config: BaseModel, name: str) -> tuple[FieldInfo, Any]:
     return type(owner).model_fields[last], getattr(owner, last)
 
 
-def _widget(name: str, field: FieldInfo, default: Any, offered: Sequence[str] | None, key: str) -> Any:
-    words = field.description or ""
+def _widget(
+    name: str, field: FieldInfo, default: Any, offered: Sequence[str] | None, key: str, helped: bool = True
+) -> Any:
+    told = (field.description or None) if helped else None
     label = field.title or name.split(".")[-1].replace("_", " ").capitalize()
     if offered is not None and isinstance(default, str):
-        return st.selectbox(label, offered, None, placeholder="Choose", help=words, key=f"{key}.one") or ""
+        return st.selectbox(label, offered, None, placeholder="Choose", help=told, key=f"{key}.one") or ""
     if offered is not None:
-        return tuple(st.multiselect(label, offered, default=list(default), help=words, key=key))
+        return tuple(st.multiselect(label, offered, default=list(default), help=told, key=key))
     if isinstance(default, bool):
-        return st.toggle(label, default, help=words, key=key)
+        return st.toggle(label, default, help=told, key=key)
     literal = tuple(o for o in get_args(field.annotation) if isinstance(o, str))
     if name in CHOICES or literal:
         options = list(CHOICES.get(name, literal))
-        shown = TITLES.get(name, {})
+        shown = TITLES.get(name.removeprefix("paper_"), {})
         return st.selectbox(
-            label, options, options.index(default), lambda o: shown.get(o, o), help=words, key=key
+            label, options, options.index(default), lambda o: shown.get(o, o), help=told, key=key
         )
     kinds = get_args(field.annotation)
     if isinstance(default, str):
-        text = st.text_input(label, default, help=words, key=key).strip()
+        text = st.text_input(label, default, help=told, key=key).strip()
         return text or (None if type(None) in kinds else "")
     if isinstance(default, dict):
         lines = "\n".join(f"{name} = {value or ''}" for name, value in default.items())
-        return _pairs(st.text_area(label, lines, help=f"{words} One a line: name = value.", key=key))
+        return _pairs(st.text_area(label, lines, help=f"{told or ''} One a line: name = value.", key=key))
     if isinstance(default, tuple):
         one_a_line = kinds[0] is str
         text = ("\n" if one_a_line else ", ").join(map(str, default))
-        text = (st.text_area if one_a_line else st.text_input)(label, text, help=words, key=key)
+        text = (st.text_area if one_a_line else st.text_input)(label, text, help=told, key=key)
         parts = [part.strip() for part in (text.splitlines() if one_a_line else text.split(","))]
         return tuple(part if one_a_line else _read(part) for part in parts if part)
     if get_origin(field.annotation) in (Union, UnionType):
-        text = st.text_input(label, "" if default is None else str(default), help=words, key=key).strip()
+        text = st.text_input(label, "" if default is None else str(default), help=told, key=key).strip()
         return None if not text else text if set(kinds) == {str, type(None)} else _read(text)
     low, high = _bounds(field)
     step: Any = 1 if isinstance(default, int) else 0.1
@@ -249,7 +265,7 @@ def _widget(name: str, field: FieldInfo, default: Any, offered: Sequence[str] | 
         max_value=None if high is None else kind(high),
         value=default,
         step=step,
-        help=words,
+        help=told,
         key=key,
     )
 

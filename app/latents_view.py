@@ -15,7 +15,7 @@ from gelda.datasets import SourceOptions
 from gelda.encoders.outline import Outline, outline
 from gelda.errors import UserError
 from gelda.extract_config import ExtractConfig
-from gelda.paths import home, permitted
+from gelda.paths import permitted
 
 OTHER = "a model of the Hub, or in a folder"
 MORE = ("device", "precision", "batch_size", "workers", "max_skipped", "out")
@@ -249,8 +249,7 @@ def _start(values: dict[str, Any]) -> None:
 
 def _banks(shown: str) -> None:
     """Finished banks of the workspace, newest first."""
-    folders = [f.parent for f in (home() / "banks").glob("*/manifest.json")]
-    folders = sorted((f for f in folders if str(f) != shown), key=lambda f: -f.stat().st_mtime)
+    folders = [folder for folder in sources.banks() if str(folder) != shown]
     if not folders:
         return
     st.header("Other latents of this workspace" if shown else "Latents of this workspace")

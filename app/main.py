@@ -17,6 +17,7 @@ page = st.navigation(
         st.Page(ROOT / "pages" / "home.py", title="Home", default=True),
         st.Page(ROOT / "pages" / "data.py", title="Data"),
         st.Page(ROOT / "pages" / "latents.py", title="Latents"),
+        st.Page(ROOT / "pages" / "generate.py", title="Generate"),
         st.Page(ROOT / "pages" / "explore.py", title="Explore"),
         st.Page(ROOT / "pages" / "results.py", title="Results"),
     ],

@@ -50,14 +50,15 @@ def _list(title: str, keep: Callable[[runs.RunState], bool], was_alive: bool) ->
         return
     st.header(title)
     for run in found[:SHOWN]:
-        _row(run)
+        row(run)
     if len(found) > SHOWN:
         with st.expander(f"{len(found) - SHOWN} older runs"):
             for run in found[SHOWN:]:
-                _row(run)
+                row(run)
 
 
-def _row(run: runs.RunState) -> None:
+def row(run: runs.RunState) -> None:
+    """One run: what it is, how it stands, and what can be done with it."""
     with st.container(border=True):
         text, actions = st.columns([0.72, 0.28], vertical_alignment="center", gap="medium")
         when = "ships with the product" if run.shipped else words.ago(run.created)

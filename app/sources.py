@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gelda.datasets.source import Source
 from gelda.errors import UserError
 from gelda.latent_files import holds_latents
 from gelda.manifest import Manifest
-from gelda.paths import permitted
+from gelda.paths import home, permitted
 from gelda.ready import ReadyBank, open_bank
 
 STAMPED = 1_000  # folders inside a folder whose change is noticed
@@ -149,3 +150,9 @@ def _of_bank(path: str, bank: ReadyBank) -> Look:
     notes = (bank.note,) if bank.note else ()
     source = Source(bank.name, media, manifest, bank.root, decode, (), notes, items.grouped)
     return Look(path, bank.key, source, bank)
+
+
+def banks() -> list[Path]:
+    """Folders of the workspace's banks, newest first."""
+    found = [file.parent for file in (home() / "banks").glob("*/manifest.json")]
+    return sorted(found, key=lambda folder: -folder.stat().st_mtime)

@@ -40,9 +40,22 @@ def start_demo(
         return state.id
     if seeds is not None:
         overrides["seeds"] = seeds
-    config = resolve_config(preset=preset, **overrides)
-    state = runs.create_run(config.model_dump(mode="json"), config.name, name, run_id)
-    _spawn(["run-stored", state.id], state.path / "log.txt")
+    return start_run(overrides, preset, run_id)
+
+
+def start_run(values: dict[str, Any], preset: str = "digits", run_id: str | None = None) -> str:
+    """Start `gelda run` in the background; returns the run's id.
+
+    Settings that cannot be and names that are not known are a UserError before anything starts.
+    """
+    from gelda import datasets
+    from gelda.experiment_check import check_names
+
+    _allowed()
+    config = resolve_config(values, preset)
+    check_names(config, datasets.get(config.data.dataset).manifest())
+    state = runs.create_run(config.model_dump(mode="json"), config.name, config.data.dataset, run_id)
+    _queue(state)
     return state.id
 
 

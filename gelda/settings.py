@@ -83,10 +83,10 @@ class AdapterConfig(Settings):
     )
     steps: int = Field(150, ge=1, le=100_000, description="Training steps of the adapter.")
     tune_steps: int = Field(150, ge=1, le=100_000, description="Training steps of every arm's head.")
-    batch_size: int = Field(128, ge=1, le=65_536)
-    learning_rate: float = Field(2e-3, gt=0, le=1)
-    weight_decay: float = Field(0.05, ge=0, le=10)
-    dropout: float = Field(0.2, ge=0, lt=1)
+    batch_size: int = Field(128, ge=1, le=65_536, description="Latents in a training step.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Size of a training step (AdamW).")
+    weight_decay: float = Field(0.05, ge=0, le=10, description="Pull of the weights toward zero (AdamW).")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of units that a training step drops.")
     tau: float = Field(1.0, ge=0, le=10, description="Strength of logit adjustment.")
     validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
     head: Literal["linear", "cosine"] = Field(
@@ -115,7 +115,9 @@ class AdapterConfig(Settings):
         description="Rank of the updates (LoRA), trained per seed on its training inputs; 0 = frozen.",
     )
     low_rank_steps: int = Field(200, ge=1, le=100_000, description="Training steps of the low-rank updates.")
-    low_rank_learning_rate: float = Field(1e-3, gt=0, le=1)
+    low_rank_learning_rate: float = Field(
+        1e-3, gt=0, le=1, description="Size of a training step of the low-rank updates."
+    )
 
     @model_validator(mode="after")
     def _something_to_reverse(self) -> AdapterConfig:
@@ -184,7 +186,9 @@ class GeneratorConfig(Settings):
     timestep_sampling: Literal["uniform", "logit-normal"] = Field(
         "uniform", description="Which noise levels a flow is trained on; logit-normal favours the middle."
     )
-    loss_weighting: Literal["uniform", "min-snr"] = "uniform"
+    loss_weighting: Literal["uniform", "min-snr"] = Field(
+        "uniform", description="What a noise level counts in the loss; min-snr holds easy levels down."
+    )
     steps: int = Field(
         500,
         ge=1,
@@ -192,9 +196,9 @@ class GeneratorConfig(Settings):
         title="Diffusion training steps",
         description="Training steps of the denoiser.",
     )
-    batch_size: int = Field(128, ge=1, le=65_536)
-    learning_rate: float = Field(1.5e-3, gt=0, le=1)
-    weight_decay: float = Field(0.01, ge=0, le=10)
+    batch_size: int = Field(128, ge=1, le=65_536, description="Latents in a training step.")
+    learning_rate: float = Field(1.5e-3, gt=0, le=1, description="Size of a training step (AdamW).")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="Pull of the weights toward zero (AdamW).")
     ema_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged weights that are sampled.")
     class_balance: float = Field(
         0.25, ge=0, le=1, description="0 draws latents as they come, 1 balances classes."
@@ -260,7 +264,9 @@ class SamplingConfig(Settings):
     allocation: str = Field(
         "head-cell", title="Where synthetic latents go", description="How many synthetic latents a cell gets."
     )
-    allocation_factor: float = Field(1.0, gt=0, le=100)
+    allocation_factor: float = Field(
+        1.0, gt=0, le=100, description="Times as many synthetic latents as the allocation says."
+    )
     weight: float = Field(
         0.3,
         title="Weight of a synthetic latent",
@@ -302,9 +308,13 @@ class SamplingConfig(Settings):
 class ProjectionConfig(Settings):
     """The map: UMAP fitted on real latents, synthetic ones transformed."""
 
-    n_neighbors: int = Field(15, ge=2, le=500)
-    min_dist: float = Field(0.1, ge=0, le=1)
-    metric: Literal["euclidean", "cosine"] = "euclidean"
+    n_neighbors: int = Field(
+        15, ge=2, le=500, description="Neighbours a point is held to: few show detail, many the whole."
+    )
+    min_dist: float = Field(0.1, ge=0, le=1, description="How close points of the map may lie.")
+    metric: Literal["euclidean", "cosine"] = Field(
+        "euclidean", description="What near means in latent space."
+    )
     fit_on: int = Field(15_000, ge=10, le=1_000_000, description="Real latents the map is fitted on at most.")
     pca: int = Field(50, ge=2, le=1000, description="Principal components the latents are reduced to first.")
-    seed: int = 0
+    seed: int = Field(0, description="The same seed draws the same map.")

@@ -91,6 +91,8 @@ run_kit
 terminal
 adapting
 pipeline
+curves
+costs
 arms
 compare_check
 workbench

@@ -134,6 +134,7 @@ class Gelda(Augmenter):
             seed=task.seed,
             dtype=task.dtype,
             on_step=lambda step, loss: task.on_step(step, o.steps, float(loss)),
+            every=max(1, min(50, o.steps // 20)),  # a short training draws a curve too
         )
         return self.model
 

@@ -1,0 +1,187 @@
+"""Generate: a run's settings, what they cost, the start, and the loss while it trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from pydantic import BaseModel
+
+from app import cost_view, curve_charts, form, loading, run_list, sources, state, widgets, words
+from app.figures import show
+from gelda import curves, jobs, runs
+from gelda.augmenters import AUGMENTERS
+from gelda.config import PRESETS, RunConfig, merged, resolve_config
+from gelda.datasets.digits import CONDITIONS
+from gelda.errors import UserError
+
+STARTS = {
+    "digits": ("Handwritten digits", "Ten kinds, five writing conditions, five seeds."),
+    "tiny": ("A quick look", "The digits with every stage at its smallest; its figures mean nothing."),
+    "speech": ("Synthetic speech", "Five emotions in six languages, each language left out in turn."),
+    "own": ("Your own latents", "Every method on a bank, a file of latents or an encoded folder."),
+}
+FIXED = ("data.dataset", "encoder.name")  # a preset is about these
+OPTIONS = {"data.empty_subdomains": tuple(CONDITIONS), "methods": tuple(AUGMENTERS)}
+SECTIONS = {
+    "": "The run",
+    "data": "What is made scarce",
+    "adapter": "Adapter and heads",
+    "generator": "The denoiser",
+    "sampling": "Drawing and using synthetic latents",
+    "paper_sampling": "The same for the paper’s form",
+    "projection": "The map",
+}
+
+
+def view() -> None:
+    """The whole page: what to run, what it costs, and what is going on."""
+    st.title("Train a generator, and see whether its latents help")
+    widgets.lead(
+        "A run encodes, adapts, trains the denoiser, draws synthetic latents for what is scarce, retrains "
+        "the layers after, and compares every method with intervals."
+    )
+    left, right = st.columns([0.6, 0.4], gap="large")
+    with left:
+        state.bind("preset", "digits", list(STARTS))
+        preset = st.radio(
+            "Start from", list(STARTS), key="preset", horizontal=False,
+            format_func=lambda name: STARTS[name][0], captions=[note for _, note in STARTS.values()],
+        )  # fmt: skip
+    if preset in PRESETS:
+        with left:
+            changed = _settings(preset)
+        with right:
+            _run(preset, changed)
+    elif preset == "speech":
+        with right:
+            _speech()
+    else:
+        with left:
+            bank = _bank()
+            values, effort = form.comparison(f"generate-{bank}", bank) if bank else ({}, "")
+        with right:
+            _comparison(values, effort)
+    _going()
+    run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE)
+    state.publish()
+
+
+def _settings(preset: str) -> dict[str, Any]:
+    """What most people change, then every other setting, folded, with a line under each."""
+    defaults, prefix = resolve_config(preset=preset), f"generate-{preset}"
+    changed = form.settings(form.DEMO_FIELDS, defaults, OPTIONS, prefix, explained=True)
+    st.subheader("Every other setting")
+    for section, title in SECTIONS.items():
+        with st.expander(title):
+            names = [n for n in fields(section) if n not in (*form.DEMO_FIELDS, *FIXED)]
+            changed = merged(changed, form.settings(names, defaults, OPTIONS, prefix, explained=True))
+    return changed
+
+
+def fields(section: str) -> list[str]:
+    """Dotted settings of a section of a run's config, or those that stand outside of any."""
+    models = {
+        name: field.annotation
+        for name, field in RunConfig.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+    if not section:
+        return [name for name in RunConfig.model_fields if name not in models]
+    return [f"{section}.{name}" for name in models[section].model_fields]
+
+
+def _run(preset: str, changed: dict[str, Any]) -> None:
+    try:
+        config = resolve_config(changed, preset)
+    except UserError as error:
+        st.warning(str(error))
+        return
+    cost_view.view(config)
+    _start("Start", lambda: jobs.start_run(changed, preset))
+    if changed:
+        widgets.note(f"{words.count(_count(changed), 'setting')} changed from the preset.")
+
+
+def _count(changed: dict[str, Any]) -> int:
+    return sum(_count(v) if isinstance(v, dict) else 1 for v in changed.values())
+
+
+def _speech() -> None:
+    widgets.figure_block(
+        "Time", "4", "min", "On two processor cores: one encoding, then six comparisons, one after another."
+    )
+    _start("Start", lambda: jobs.start_demo("speech"))
+
+
+def _bank() -> str:
+    """The latents of a comparison: a bank of the workspace, or a path."""
+    known = [str(folder) for folder in sources.banks()]
+    if known:
+        picked = st.selectbox(
+            "Latents", [*known, ""], key="generate.known",
+            format_func=lambda path: Path(path).name if path else "Another path",
+        )  # fmt: skip
+        if picked:
+            return picked
+    path = st.text_input(
+        "Path of the latents", key="generate.path", placeholder="/path/to/latents.npz",
+        help="A bank folder, or a file of latents: z_<layer>, y, class_names and, for a transfer, subdomain "
+        "and subdomain_names.",
+    ).strip()  # fmt: skip
+    if not path:
+        widgets.note("Pictures, recordings or texts are encoded first.")
+        st.page_link(run_list.PAGES / "data.py", label="Choose data")
+    return path
+
+
+def _comparison(values: dict[str, Any], effort: str) -> None:
+    if not values:
+        return
+    wrong = form.problem(values, effort)
+    if wrong:
+        st.warning(wrong)
+        return
+    cost_view.compared(values["bank"])
+    _start("Compare", lambda: jobs.start_comparison(values, effort))
+
+
+def _start(label: str, act: Any) -> None:
+    if runs.readonly():
+        widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
+        return
+    if st.button(label, type="primary"):
+        with st.spinner("Checking"):
+            run_list.attempt(act)
+    if run_list.going():
+        widgets.note("A run is going: this one waits in line for it, and starts by itself.")
+
+
+def _alive() -> list[runs.RunState]:
+    found = [r for r in runs.list_runs(limit=run_list.RECENT) if r.status in widgets.ALIVE and r.reported]
+    return sorted(found, key=lambda r: (r.status == "queued", r.created))
+
+
+def _going() -> None:
+    """Runs that are going or waiting; drawn again every second while there are any."""
+    alive = bool(_alive())
+    st.fragment(_live, run_every=1 if alive else None)(alive)
+
+
+def _live(was_alive: bool) -> None:
+    found = _alive()
+    if was_alive and not found:
+        st.rerun()
+    if not found:
+        return
+    st.header("Going on")
+    for run in found:
+        run_list.row(run)
+        frame = curves.losses(run.path)
+        if run.status == "running" and len(frame):
+            spec = loading.spec(run.path)
+            figure = curve_charts.losses(
+                frame, st.context.theme.type, spec["generator"]["steps"], spec["seeds"]
+            )
+            show(figure, f"loss-{run.id}")
