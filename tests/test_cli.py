@@ -157,7 +157,8 @@ def test_a_stored_spec_with_an_unknown_setting_is_a_sentence(gelda):
 
 
 @pytest.mark.parametrize(
-    "form, first", [("md", "# toy"), ("csv", "method,subdomain,measure"), ("latex", "% Percent"), ("json", "{")]
+    "form, first",
+    [("md", "# toy"), ("csv", "method,subdomain,measure"), ("latex", "% Percent"), ("json", "{")],
 )
 def test_report_prints_every_form(form, first, gelda):
     finished_run()
