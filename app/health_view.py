@@ -38,21 +38,21 @@ def _shape(f: Figures) -> tuple[str, str, str]:
 
 
 def _share(value: float, real: float, less: str, alike: str) -> tuple[str, str, str]:
-    said = less if value < real - 0.1 else alike
+    said = less.format(words.number(100 - 100 * value, 0)) if value < real - 0.1 else alike
     return words.number(100 * value, 0) + " %", f"of real ones {words.number(100 * real, 0)} %", said
 
 
 def _precision(f: Figures) -> tuple[str, str, str]:
     return _share(
         f["precision"], f["precision_real"],
-        "Many lie where no real latent of their cell is.", "They lie where real latents of their cell do.",
+        "{} % lie where no real latent of their cell is.", "They lie where real latents of their cell do.",
     )  # fmt: skip
 
 
 def _coverage(f: Figures) -> tuple[str, str, str]:
     return _share(
         f["coverage"], f["coverage_real"],
-        "Parts of what is real have none of them near.", "They reach what is real as widely as real ones do.",
+        "{} % of real latents have none of them near.", "They reach what is real as widely as real ones do.",
     )  # fmt: skip
 
 

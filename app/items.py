@@ -35,7 +35,7 @@ class Shown:
     @property
     def url(self) -> str:
         """The picture as a data URL."""
-        return f"data:image/webp;base64,{base64.b64encode(self.picture).decode()}"
+        return _url(self.picture)
 
 
 def kind(meta: dict[str, Any]) -> str:
@@ -110,6 +110,15 @@ def _figure(item: Shown, caption: str, made: bool) -> str:
     more = f"<br>{words.safe(item.text)}" if item.sound and item.text else ""
     own = "made" if made else "real"
     return f'<figure class="{own}">{body}<figcaption>{words.safe(caption)}{more}</figcaption></figure>'
+
+
+def data_url(pixels: np.ndarray) -> str:
+    """A small picture ``[height, width, 3]`` as a data URL."""
+    return _url(_webp(pixels, lossless=False))
+
+
+def _url(picture: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
 
 
 def _webp(pixels: np.ndarray, lossless: bool = True) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,30 @@ def sprites(run: Path) -> Future[Sprites]:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _sprites(run: Path, stamp: int) -> Future[Sprites]:
     return _workers().submit(_build_sprites, _points(run, stamp), neighbours(run)[0], meta(run))
+
+
+def thumbnails(run: Path, rows: np.ndarray) -> list[str | None]:
+    """Pictures of real rows as data URLs, cut from the run's sheet; None where it has none, or not yet."""
+    sheet = sprites(run)
+    if not sheet.done() or sheet.exception() is not None or not sheet.result().image:
+        return [None] * len(rows)
+    found = _thumbnails(run, _stamp(run / "points.parquet"), sheet.result())
+    return [found(int(slot)) if slot >= 0 else None for slot in sheet.result().slot[rows]]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _thumbnails(run: Path, stamp: int, _sheet: Sprites) -> Callable[[int], str]:
+    from PIL import Image
+
+    whole = Image.open(io.BytesIO(_sheet.image)).convert("RGB")
+    side = whole.width // _sheet.across
+
+    @lru_cache(maxsize=4_096)
+    def cut(slot: int) -> str:
+        x, y = slot % _sheet.across * side, slot // _sheet.across * side
+        return items.data_url(np.asarray(whole.crop((x, y, x + side, y + side))))
+
+    return cut
 
 
 @st.cache_resource(show_spinner=False)

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, health_view, items, loading, widgets, words
+from app import charts, health_view, items, loading, selecting, state, widgets, words
 from app.explored import Explored
 from gelda import report, runs
+from gelda.artifacts import content_key
 
 STRIP = 14  # items shown
 MOST = {"audio": 8}  # or so many of a kind that takes room
 ACROSS = 4  # players in a row
 TABLE = 2_000  # rows of the table on the page; exports hold all of them
+PICTURED = 200  # of them with a picture
+ROW, PICTURE_ROW = 35, 44  # pixels
 
 
 def method_title(name: str) -> str:
@@ -73,9 +76,7 @@ def view(explored: Explored) -> None:
     if items.kind(meta):
         _show(points, rows, (near, distance), names, meta)
     health_view.view(explored)
-    st.dataframe(table.head(TABLE), hide_index=True, height=min(420, 38 + 35 * len(table)))
-    if len(table) > TABLE:
-        widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")
+    _table(explored, table, near[:, 0])
     _exports(run, table)
 
 
@@ -113,6 +114,51 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
         widgets.note(said)
     shown = [(items.shown(meta, points["uri"].iloc[row]), caption, made) for row, caption, made in figures]
     items.draw(shown, meta, ACROSS)
+
+
+def _table(explored: Explored, table: pd.DataFrame, first: np.ndarray) -> None:
+    """The points with their pictures; ticked rows can become the selection, leave it, or be gone on from."""
+    shown, rows = table.head(TABLE), explored.selected[:TABLE]
+    synthetic = explored.synthetic[rows]
+    real = np.where(synthetic, first[rows], rows)[:PICTURED]
+    pictures = loading.thumbnails(explored.run.path, real)
+    config, width = {}, ROW
+    if any(pictures):
+        seen = pd.Series(pictures + [None] * (len(shown) - len(pictures)), dtype=object)
+        shown = shown.assign(item=seen.to_numpy())[["item", *table.columns]]
+        note = "of a synthetic latent, its nearest real one" if synthetic.any() else None
+        config = {
+            "item": st.column_config.ImageColumn(items.thing(explored.meta, 1), help=note, width="small")
+        }
+        width = PICTURE_ROW
+    actions = st.container(horizontal=True, vertical_alignment="center")
+    event = st.dataframe(
+        shown, hide_index=True, column_config=config, row_height=width, on_select="rerun",
+        height=min(420, 38 + width * len(shown)), selection_mode="multi-row",
+        key=f"table-{content_key(rows.tolist())}",
+    )  # fmt: skip
+    ticked = rows[[row for row in event.selection.rows if row < len(rows)]]
+    with actions:
+        _ticked(explored, ticked)
+    if len(table) > TABLE:
+        widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")
+
+
+def _ticked(explored: Explored, rows: np.ndarray) -> None:
+    """What can be done with rows ticked in the table."""
+    if not len(rows):
+        widgets.note("Tick rows to go on with them alone, or to take them out.")
+        return
+    run, these = explored.run.id, "this one" if len(rows) == 1 else f"these {len(rows)}"
+    for label, joined in ((f"Only {these}", "replace"), (f"Without {these}", "remove")):
+        st.button(label, on_click=selecting.pick, args=(run, rows, "table", joined))
+    if len(rows) == 1:
+        st.button("Its nearest neighbours", on_click=_go_on, args=(str(explored.points["id"].iloc[rows[0]]),))
+
+
+def _go_on(point: str) -> None:
+    state.put("point", point)
+    state.put("panel", "neighbours")
 
 
 def _exports(run: runs.RunState, table: pd.DataFrame) -> None:

@@ -206,3 +206,49 @@ def test_ids_that_are_gone_are_left_out(run: runs.RunState, points) -> None:
     assert selections.rows(kept, points).tolist() == [4]
     with pytest.raises(UserError, match="No point"):
         selections.rows(selections.Kept("x", ("gone",), "key", ""), points)
+
+
+def test_the_table_has_pictures_and_its_rows_lead_on(run: runs.RunState, points) -> None:
+    from app import loading
+
+    loading.sprites(run.path).result(60)
+    made = np.flatnonzero(points["origin"] == "synthetic")[:2]
+    page = open_page("explore", sel=selecting.code(run, [3, 4, *made]))
+    table = page.dataframe[0].value
+    assert table["item"].str.startswith("data:image/webp;base64,").all()
+    nearest = projection.load_neighbours(run.path)[0][made, 0]
+    assert table["item"].iloc[2] == loading.thumbnails(run.path, nearest[:1])[0], (
+        "its nearest real item stands in"
+    )
+    assert "Only this one" not in [b.label for b in page.button]
+
+
+def test_ticked_rows_become_the_selection_or_leave_it(run: runs.RunState, points) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    def script(run_id: str, rows: list[int]) -> None:
+        import numpy as np
+
+        from app import loading, selection_view
+        from app.explored import Explored
+        from gelda import projection, runs
+
+        run = runs.read_state(runs.find_run(run_id))
+        points = loading.points(run.path)
+        every = np.full(len(points), True)
+        meta = loading.meta(run.path)
+        shown = Explored(
+            run, meta, points, projection.layers(run.path), [], None, every, np.array(rows), np.array(rows)
+        )
+        selection_view._ticked(shown, np.array(rows[:1]))
+
+    page = AppTest.from_function(script, default_timeout=30, kwargs={"run_id": run.id, "rows": [3, 4, 5]})
+    page.session_state["_selection"] = selecting.state.Selection(run.id, [3, 4, 5], "lasso")
+    page.run()
+    assert [b.label for b in page.button] == ["Only this one", "Without this one", "Its nearest neighbours"]
+    page.button[1].click().run()
+    assert page.session_state["_selection"].rows == [4, 5]
+    page.button[0].click().run()
+    assert page.session_state["_selection"].rows == [3]
+    page.button[2].click().run()
+    assert page.session_state["panel"] == "neighbours" and page.session_state["point"] == points["id"].iloc[3]
