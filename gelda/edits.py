@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,7 +73,7 @@ class Sampled(Step):
     guidance_class: float | None = Field(None, ge=0, le=20)
     guidance_subdomain: float | None = Field(None, ge=0, le=20)
     num_inference_steps: int | None = Field(None, ge=1, le=1000)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(1, ge=0, description="Counted from the run's own noise, which is 0.")
 
 
 class Resample(Sampled):
@@ -209,86 +209,91 @@ def state_key(kit: Kit, steps: Sequence[Step]) -> str:
 
 
 @dataclass(frozen=True)
-class Applied:
-    """What a head learns from: rows [N'] (the kit's, then those that steps made) and their factors.
+class Made:
+    """What one step makes: (class, subdomain, how many) by cell, of each of the run's noise levels."""
 
-    factor [N']: what a row counts beside its usual weight; 0 = not used. rows has two more columns than the
-    kit's table: `step` (key of the step that made it, or empty) and `place` (its row there, else −1).
+    step: Any
+    order: tuple[tuple[int, int, int], ...]
+
+    def key(self, kit: Kit) -> str:
+        """The key of the latents, whatever the steps before were."""
+        return content_key("made", kit.key, self.step.key(), self.order)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a head learns from: rows [N'] (the kit's, then those that `made` makes, in order) and factors.
+
+    factor [N']: what a row counts beside its usual weight; 0 = not used.
     """
 
     rows: pd.DataFrame
     factor: NDArray[np.float64]
+    made: tuple[Made, ...] = ()
 
 
 def applied(kit: Kit, steps: Sequence[Any]) -> Applied:
     """The training rows after `steps`, in order. Real rows always count 1."""
-    rows = kit.table.assign(step="", place=-1)
-    factor = np.where(kit.table["kept"].to_numpy(bool), 1.0, 0.0)
+    state = Applied(kit.table, np.where(kit.table["kept"].to_numpy(bool), 1.0, 0.0))
     for step in steps:
         if isinstance(step, Sampled):
-            rows, factor = _made(kit, step, rows, factor)
+            state = _sampled(kit, step, state)
             continue
-        chosen = _chosen(kit, step, rows)
+        chosen, factor = _chosen(kit, step, state.rows), state.factor.copy()
         if isinstance(step, Drop):
             factor[chosen] = 0.0
         elif isinstance(step, Keep):
             factor[chosen & (factor == 0)] = 1.0
         else:
             factor[chosen] *= step.factor
-    return Applied(rows, factor)
+        state = replace(state, factor=factor)
+    return state
 
 
-def wanted(
-    kit: Kit, step: Sampled, rows: pd.DataFrame, factor: NDArray[np.float64]
-) -> list[tuple[int, int, int]]:
-    """(class, subdomain, how many) that a step makes: of a cell with none in use, Resample makes nothing."""
+def used(state: Applied) -> NDArray[np.bool_]:
+    """Synthetic rows that a head learns from [N']."""
+    return (state.rows["origin"] == "synthetic").to_numpy() & (state.factor > 0)
+
+
+def _sampled(kit: Kit, step: Sampled, state: Applied) -> Applied:
+    """With the rows that a step makes; Resample takes those before it out, and makes as many."""
+    rows, factor = state.rows, state.factor
     cells = [(kit.classes.index(c), kit.subdomains.index(s)) for c, s in dict.fromkeys(step.cells)]
     if isinstance(step, Add):
-        return [(c, s, step.count) for c, s in cells]
-    used = (rows["origin"] == "synthetic").to_numpy() & (factor > 0)
-    label, subdomain = rows["label"].to_numpy(), rows["subdomain"].to_numpy()
-    counted = [(c, s, int((used & (label == c) & (subdomain == s)).sum())) for c, s in cells]
-    return [cell for cell in counted if cell[2]]
-
-
-def _made(
-    kit: Kit, step: Sampled, rows: pd.DataFrame, factor: NDArray[np.float64]
-) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """With the rows that a step makes; Resample takes those before it out."""
-    order = wanted(kit, step, rows, factor)
-    if isinstance(step, Resample):
-        factor = factor.copy()
-        factor[_chosen(kit, Drop(cells=step.cells), rows)] = 0.0
-    count = sum(number for *_, number in order)
-    label = np.repeat([c for c, _, _ in order], [n for *_, n in order]).astype(np.int64)
-    subdomain = np.repeat([s for _, s, _ in order], [n for *_, n in order]).astype(np.int64)
-    key = step.key()
-    new = pd.DataFrame(
-        {
-            "id": [f"made-{key}-{i:05d}" for i in range(count)],
-            "label": label,
-            "subdomain": subdomain,
-            "group": "",
-            "split": "",
-            "origin": "synthetic",
-            "kept": True,
-            "level": 1,
-            "point": -1,
-            "step": key,
-            "place": np.arange(count),
-        }
+        order = [(c, s, step.count) for c, s in cells]
+    else:
+        first = used(state) & (rows["level"] == 1).to_numpy()  # of a curriculum, each level has as many
+        counts = rows[first].groupby(["label", "subdomain"]).size()
+        order = [(c, s, int(counts.get((c, s), 0))) for c, s in cells]
+        order = [cell for cell in order if cell[2]]
+        factor = np.where(_chosen(kit, step, rows), 0.0, factor)
+    levels = max(1, int(kit.table["level"].max()))
+    number = len(state.made)
+    parts = [
+        pd.DataFrame({"label": c, "subdomain": s, "level": np.repeat(np.arange(1, levels + 1), n)})
+        for c, s, n in order
+    ]
+    if not parts:
+        return replace(state, factor=factor)
+    new = pd.concat(parts, ignore_index=True).assign(
+        group="", split="", origin="synthetic", kept=True, point=-1
     )
-    return pd.concat([rows, new], ignore_index=True), np.concatenate([factor, np.ones(count)])
+    new["id"] = [f"made-{step.key()}-{number}-{i:05d}" for i in range(len(new))]
+    made = (*state.made, Made(step, tuple(order)))
+    return Applied(
+        pd.concat([rows, new], ignore_index=True), np.concatenate([factor, np.ones(len(new))]), made
+    )
 
 
 def _chosen(kit: Kit, step: Any, rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Synthetic rows that a step is about [N]."""
     synthetic = (rows["origin"] == "synthetic").to_numpy()
-    if not (step.ids or step.classes or step.cells):
+    ids, classes = getattr(step, "ids", ()), getattr(step, "classes", ())
+    if not (ids or classes or step.cells):
         return synthetic
     label, subdomain = rows["label"].to_numpy(), rows["subdomain"].to_numpy()
-    chosen = rows["id"].isin(set(step.ids)).to_numpy(copy=True)
-    chosen |= np.isin(label, [kit.classes.index(name) for name in step.classes])
+    chosen = rows["id"].isin(set(ids)).to_numpy(copy=True)
+    chosen |= np.isin(label, [kit.classes.index(name) for name in classes])
     for c, s in step.cells:
         chosen |= (label == kit.classes.index(c)) & (subdomain == kit.subdomains.index(s))
     return chosen & synthetic

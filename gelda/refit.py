@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from gelda import edits as editing
 from gelda.adapter import Adapter, HeadData, HeadPlan
-from gelda.artifacts import write_tensors
+from gelda.artifacts import read_tensors, write_tensors
 from gelda.edit_figures import HEADS, pending, piece
-from gelda.edits import Applied, Edits
-from gelda.errors import UserError
+from gelda.edits import Applied, Edits, Made
 from gelda.finetune import predict, tune
 from gelda.kit import Kit
 from gelda.settings import AdapterConfig
@@ -81,9 +80,34 @@ class Bench:
 
     def _latents(self, state: Applied, used: NDArray[np.int64]) -> torch.Tensor:
         """Prepared latents of the rows `used`: the kit's own, then those that steps made."""
-        if len(used) and used[-1] >= len(self.z):
-            raise UserError("Steps that make latents (resample, add) cannot be refitted by this release.")
-        return self.z[torch.from_numpy(used)]
+        if not state.made:
+            return self.z[torch.from_numpy(used)]
+        made = torch.cat([made_latents(self.kit, one) for one in state.made])
+        subdomain = state.rows["subdomain"].to_numpy()[len(self.z) :]
+        return torch.cat([self.z, self.prepared(made, subdomain)])[torch.from_numpy(used)]
+
+
+def made_latents(kit: Kit, made: Made) -> torch.Tensor:
+    """Standardised z^(l) [M, D] that a step makes, made once and kept."""
+    file = editing.folder(kit.run.name) / "made" / f"{made.key(kit)}.safetensors"
+    if not file.is_file():
+        from gelda import generator_kit
+
+        step, generator = made.step, generator_kit.load(kit.run)
+        parts = [
+            generator.sample(
+                label,
+                subdomain,
+                count,
+                guidance_class=step.guidance_class,
+                guidance_subdomain=step.guidance_subdomain,
+                num_inference_steps=step.num_inference_steps,
+                seed=int(kit.about["seed"]) + step.seed,
+            ).latents
+            for label, subdomain, count in made.order
+        ]
+        write_tensors(file, {"z": torch.cat(parts)})
+    return read_tensors(file)["z"]
 
 
 def seeds_of(kit: Kit, heads: int = HEADS) -> list[int]:
