@@ -20,6 +20,7 @@ from gelda.conditions import CONTROLS
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
 from gelda.finetune import FILTERS
+from gelda.layer_weights import WEIGHTED
 from gelda.recipes import RECIPES
 from gelda.sampler import SCHEDULERS
 
@@ -171,14 +172,19 @@ def comparison(prefix: str = "compare", bank: str = "") -> tuple[dict[str, Any],
 
 
 def _named(bank: str) -> dict[str, Sequence[str]]:
-    """Names that the latents' own classes and subdomains give to settings; none where they cannot be read."""
+    """Names that the latents' own classes, subdomains and layers give to settings; none where they cannot be
+    read."""
     if not bank:
         return {}
     try:
-        classes, subdomains = sources.look(bank, SourceOptions()).names
+        look = sources.look(bank, SourceOptions())
     except UserError:
         return {}  # said when the comparison is to be started
-    return {"target": subdomains, "keep": classes, "classes": classes}
+    classes, subdomains = look.names
+    layers = dict(look.bank.layers) if look.bank else {}
+    summed = [WEIGHTED] * (len(layers) > 1 and len(set(layers.values())) == 1)
+    named = {"adapter.fm_layer": ("auto", *layers, *summed)} if layers else {}
+    return {"target": subdomains, "keep": classes, "classes": classes, **named}
 
 
 def problem(values: dict[str, Any], effort: str) -> str:
@@ -228,7 +234,8 @@ def _widget(
     told = (field.description or None) if helped else None
     label = field.title or name.split(".")[-1].replace("_", " ").capitalize()
     if offered is not None and isinstance(default, str):
-        return st.selectbox(label, offered, None, placeholder="Choose", help=told, key=f"{key}.one") or ""
+        first = offered.index(default) if default in offered else None
+        return st.selectbox(label, offered, first, placeholder="Choose", help=told, key=f"{key}.one") or ""
     if offered is not None:
         return tuple(st.multiselect(label, offered, default=list(default), help=told, key=key))
     if isinstance(default, bool):

@@ -45,7 +45,8 @@ def compare(
     unlabelled: Unlabelled = False,
     shots: Shots = None,
     fm_layer: Annotated[
-        str | None, typer.Option(help="Encoder layer, auto, or weighted (a learned sum of all).")
+        str | None,
+        typer.Option(help="Encoder layer, auto, or weighted (SUPERB: a learned softmax sum of all layers)."),
     ] = None,
     adapter_layer: Annotated[str | None, typer.Option(help="Adapter layer l, or auto.")] = None,
     class_semantics: ClassSemantics = None,

@@ -39,7 +39,9 @@ def layers(
     classes: Classes = None,
     unlabelled: Unlabelled = False,
     shots: Shots = None,
-    fm_layer: Annotated[str | None, typer.Option(help="One encoder layer alone.")] = None,
+    fm_layer: Annotated[
+        str | None, typer.Option(help="One encoder layer alone, or weighted (a learned sum of all).")
+    ] = None,
     class_semantics: ClassSemantics = None,
     subdomain_semantics: SubdomainSemantics = None,
     device: Device = "auto",

@@ -1,4 +1,8 @@
-"""A learned weighted sum of an encoder's layers, one softmax weight a layer (SUPERB, arXiv 2105.01051)."""
+"""A learned weighted sum of an encoder's layers, one softmax weight a layer (SUPERB, arXiv 2105.01051).
+
+SUPERB sums the layers frame by frame and takes the mean over real frames after. Both are linear, so with
+`mean` pooling a sum of pooled layers is the same thing; the deviations of `mean+std` are summed as they are.
+"""
 
 from __future__ import annotations
 

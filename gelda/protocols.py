@@ -326,9 +326,11 @@ def _transfer(
 
 
 def _rotations(items: Items, seed: int, target: int, count: int) -> list[tuple[NDArray, NDArray]]:
-    """(rows not tested, rows tested) of the target, each group tested once."""
+    """(rows not tested, rows tested) of the target, each group tested once; its own split where it has one
+    and names no groups (an EmoBox corpus without speakers has folds of its own)."""
     own = np.flatnonzero(items.subdomain == target)
-    if not items.grouped:
+    alone = len(np.unique(items.group[own])) == len(own)
+    if not items.grouped or alone and (items.split[own] == "test").any():
         train, test = _fixed_split(items, seed)
         return [(train[items.subdomain[train] == target], test[items.subdomain[test] == target])]
     members = numpy_generator(seed, "rotation", target).permutation(np.unique(items.group[own]))

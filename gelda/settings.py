@@ -77,7 +77,12 @@ class EncoderConfig(Settings):
 class AdapterConfig(Settings):
     """The adapter, the heads after it, and their training."""
 
-    fm_layer: str = Field("auto", description="Encoder layer of z^(0); auto chooses by validation.")
+    fm_layer: str = Field(
+        "auto",
+        title="Encoder layer",
+        description="Encoder layer of z^(0); auto chooses by validation; weighted (on ready latents) is "
+        "SUPERB's learned softmax sum of all layers.",
+    )
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         (128,), description="Widths of z^(1) … z^(L)."
     )

@@ -14,7 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
-from app import data_charts, source_form, sources, words
+from app import data_charts, form, source_form, sources, words
 from gelda import datasets, runs
 from gelda.datasets import SourceOptions
 from gelda.errors import UserError
@@ -156,9 +156,23 @@ def test_ready_latents_offer_a_comparison(tmp_path: Path) -> None:
     assert page.title[0].value == "144 latents of 4 classes in 3 subdomains"
     page.segmented_control(key=f"compare-{path}.protocol").set_value("zero-shot").run()
     assert page.selectbox(key=f"compare-{path}.target.one").options == list(banks.SUBDOMAINS)
+    page.multiselect(key=f"compare-{path}.expert").set_value(["adapter.fm_layer"]).run()
+    layer = page.selectbox(key=f"compare-{path}.adapter.fm_layer.one")
+    assert layer.value == "auto" and layer.options == ["auto", "pool"], "one layer has no weighted sum"
     assert "nothing to see or hear" in text(page)
     assert [b.label for b in page.button if b.label == "Layers"]
     assert alt(page) == "8 in every cell"  # of the training items
+
+
+def test_layers_of_one_width_offer_their_weighted_sum(tmp_path: Path) -> None:
+    items = banks.photo_items()
+    widths = {"low": 6, "high": 6}
+    arrays = banks.npz_arrays(items, **{name: banks.planted_latents(items, w) for name, w in widths.items()})
+    path = banks.write_npz(tmp_path / "photos.npz", arrays)
+    assert form._named(str(path))["adapter.fm_layer"] == ("auto", "low", "high", "weighted")
+    arrays["z_low"] = banks.planted_latents(items, 5).numpy()
+    uneven = banks.write_npz(tmp_path / "uneven.npz", arrays)
+    assert form._named(str(uneven))["adapter.fm_layer"] == ("auto", "low", "high")
 
 
 @pytest.mark.parametrize(

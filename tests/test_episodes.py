@@ -183,6 +183,22 @@ def test_validation_reads_nothing_of_the_real_target(protocol):
             assert one.fold == inner.index(one) and (items.subdomain[one.test] == one.target).all()
 
 
+def test_a_target_without_groups_is_tested_on_its_own_split():
+    """An EmoBox corpus whose speakers are not named, among others whose speakers are."""
+    items = speech_items()
+    own, place = items.subdomain == 1, np.arange(len(items))
+    group = np.where(own, 1000 + place, items.group)
+    split = np.where(own, np.where(place % 3 == 0, "test", "train"), "")
+    (episode,) = zero_shot(replace(items, group=group, split=split), 0, target=1, kept=0)
+    assert set(episode.test) == set(np.flatnonzero(own & (place % 3 == 0)))
+    sources = np.flatnonzero(~own)
+    assert set(sources) <= set(episode.train), "of the others every item is trained on"
+    given = np.setdiff1d(episode.train, sources)
+    assert set(given) == set(np.flatnonzero(own & (split == "train") & (items.label == 0)))
+    nameless = replace(items, group=group)
+    assert len(zero_shot(nameless, 0, target=1, kept=0)) == 4, "without a split its items rotate"
+
+
 def test_rotations_of_a_seed_share_their_validation():
     items = speech_items()
     first, second = zero_shot(items, 0, target=TARGET, kept=KEPT, rotations=2)

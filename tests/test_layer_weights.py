@@ -8,6 +8,7 @@ import torch
 
 from gelda.compare import Comparison
 from gelda.compare_config import resolve_compare
+from gelda.encoders.base import pool_tokens
 from gelda.errors import UserError
 from gelda.layer_weights import check_widths, learn_weights, weighted_sum
 from gelda.ready import open_bank
@@ -100,3 +101,17 @@ def test_layers_of_different_widths_are_refused(gelda, tmp_path):
              class_names=np.array(list("xyz")))  # fmt: skip
     done = gelda("compare", path, "--fm-layer", "weighted")
     assert done.returncode == 2 and "different widths" in done.stderr + done.stdout
+
+
+def test_a_sum_of_pooled_layers_is_the_pooled_sum_of_layers():
+    """SUPERB's order, frames first, against ours, for clips padded to one length; not so for deviations."""
+    rng = torch.Generator().manual_seed(0)
+    frames = torch.randn(3, 4, 9, 6, generator=rng)  # [layers, clips, frames, width]
+    real = torch.arange(9)[None] < torch.tensor([9, 4, 1, 7])[:, None]
+    weights = torch.tensor([0.2, 0.5, 0.3])
+    summed = torch.einsum("m,mbtd->btd", weights, frames)
+    for pooling, alike in (("mean", True), ("mean+std", False)):
+        pooled = torch.stack([pool_tokens(layer, pooling, 0, real) for layer in frames])
+        ours, superb = torch.einsum("m,mbd->bd", weights, pooled), pool_tokens(summed, pooling, 0, real)
+        assert torch.allclose(ours, superb, atol=1e-6) == alike
+        assert torch.allclose(ours[:, :6], superb[:, :6], atol=1e-6), "means are the first half"

@@ -711,6 +711,14 @@ def test_what_cannot_be_read_as_one_is_a_sentence(two, first, more, words):
         open_source(first.format(a=two[0]), SourceOptions(beside=(more.format(a=two[0]),)))
 
 
+def test_a_corpus_without_speakers_says_so(tmp_path):
+    rows = [item("x-1", "sad", wav="wav/a.wav"), item("y-2", "joy", wav="wav/b.wav")]
+    file = jsonl(recordings(tmp_path, "wav/a.wav", "wav/b.wav") / "toy.jsonl", rows)
+    assert any("toy names no speakers" in note for note in open_source(file).notes)
+    found = open_source(file, SourceOptions(group_pattern="(.)-"))
+    assert found.grouped and not any("names no speakers" in note for note in found.notes)
+
+
 def test_the_four_common_emotions_are_all_asked_for(two):
     with pytest.raises(UserError, match="no class called 'anger'"):
         open_source(two[0], SourceOptions(beside=(two[1],), emotions="four"))

@@ -97,6 +97,11 @@ def read(path: str, options: SourceOptions) -> Raw:
         own = corpus.folder / "label_map.json"
         if own.is_file() and options.label_map is None:
             rows = mapped(rows, label_map(str(own)), f"{corpus.title}'s label_map.json", problems, notes)
+        if not options.group_pattern and not (rows["group"] != "").any():
+            notes.append(
+                f"{corpus.title} names no speakers, so that its splits may share them: give 'speaker' in "
+                "each item, or a group_pattern that finds the speaker in its key."
+            )
         bases.append(permitted(options.root) if options.root else _base(corpus.folder, rows))
         parts.append(rows)
     root = Path(os.path.commonpath(bases))

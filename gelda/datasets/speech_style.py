@@ -19,8 +19,9 @@ within what a formant synthesiser can do:
 **`STYLE` is invented.** It says how strongly a language uses each correlate: 1 as in `CORRELATES`, 0 not at
 all, below 0 the other way. No study was turned into numbers, and nobody's language is described. The reason
 for it: an emotion that is one shift in every language would be learned by adding a mean, and the demo would
-answer itself. That the cues of an emotion differ between languages and cultures is known (Scherer, Banse and
-Wallbott, *J. Cross-Cultural Psychology* 32, 2001; Pell et al., *J. Phonetics* 37, 2009); how they differ
+answer itself. The literature finds far less of it: listeners recognise emotions of other languages well above
+chance, less so the less alike the languages are (Scherer, Banse and Wallbott, *J. Cross-Cultural Psychology*
+32, 2001), and acoustic patterns are largely shared (Pell et al., *J. Phonetics* 37, 2009). How they differ
 here is made up:
 
 - English: joy fast and wide, hardly higher; sadness low and level, hardly slower; anger slow, clipped, wide
