@@ -16,6 +16,7 @@ from gelda import report
 GROUPED = ("class", "condition")  # colourings whose groups a person can choose among where there are many
 ROBUST = (0.02, 0.98)  # quantiles at the ends of a ramp: one outlier must not make all others alike
 WIDE = 50.0  # ends further apart than this, both above 0: the ramp is logarithmic
+MOST_NAMES = 2_000  # of groups that hovering tells: they come with every message
 HIDDEN = ("id", "uri", "label", "subdomain", "origin", "predicted", "kept")  # or coloured under another name
 SCORES = {
     "correctness": ("Right or wrong", "predicted"),
@@ -53,6 +54,7 @@ class Colouring:
     legend: Sequence[tuple[int, str]] = ()  # (palette entry, name)
     ramp: Ramp | None = None
     meaning: str = ""  # what a reader must know
+    under: Sequence[int] = (GREY,)  # palette entries that others are drawn over
     without: np.ndarray | None = None  # [N] bool: points that have no value, drawn in grey
     lack: str = "no value"  # why they have none
     groups: np.ndarray | None = None  # [N] the group of each point whose names stand on the map
@@ -124,6 +126,7 @@ def make(
         numbers = np.where(said < 0, GREY, np.where(said == label, RIGHT, WRONG)).astype(np.uint8)
         legend = [(RIGHT, "taken for its class"), (WRONG, "taken for another")]
         told = {"values": said.astype(np.float32), "value_names": names, "without": said < 0}
+        told["under"] = (GREY, RIGHT)  # a few wrong ones would be lost below
         return Colouring("right or wrong", numbers, legend, **told, **where)
     if _numeric(points[name]):
         return _of_numbers(name, points[name].to_numpy(np.float64), where)
@@ -132,7 +135,9 @@ def make(
     most = np.argsort(-size, kind="stable")[:LIMIT].tolist()
     titles = [report.METHOD_TITLES.get(str(f), str(f)) for f in found]
     made = _of_groups(NAMED.get(name, name).lower(), codes, titles, most, [])
-    told = {"values": codes.astype(np.float32), "value_names": titles, "without": codes < 0}
+    told = {"without": codes < 0}
+    if len(titles) <= MOST_NAMES:
+        told |= {"values": codes.astype(np.float32), "value_names": titles}
     return Colouring(made.title, made.numbers, made.legend, **told, **where)
 
 

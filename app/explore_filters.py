@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, selection_view, state, widgets, words
+from app import colouring, density, selection_view, state, widgets, words
 from app.palette import LIMIT
 
 SOURCES = ("real", "synthetic")
+DENSITIES = ("off", *density.SOURCES)
 HELD = "test"  # a comparison's tested items
 HELD_WORDS = "Held-out items are what the figures were measured on: for looking only, choose nothing by them."
 
@@ -34,6 +35,7 @@ def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], point
     state.bind("split", [], _splits(points))
     made = _methods(points)
     state.bind("made", made[:1] if len(made) > 1 else [], made)  # several at once would hide each other
+    state.bind("density", DENSITIES[0], DENSITIES)
     state.bind("rejected", True)
     state.bind("held", False)
 
@@ -104,7 +106,12 @@ def grid(meta: dict[str, Any], axis: str) -> None:
 
 def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
     """The filters; returns which points are visible, ``[N]``."""
-    st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
+    left, right = st.columns([0.46, 0.54])
+    left.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
+    right.segmented_control(
+        "Density", DENSITIES, key="density", required=True, format_func=str.capitalize,
+        help=f"Lines around {words.listed([str(share) for share in density.HELD])} % of the points in view.",
+    )  # fmt: skip
     if many(state.value("colour"), meta):
         _highlight(meta, axis)
     splits, made = _splits(points), _methods(points)

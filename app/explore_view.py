@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, explore_panels, items, loading, selecting, selection_bar, state, widgets, words
+from app import (
+    colouring,
+    density,
+    explore_panels,
+    items,
+    loading,
+    selecting,
+    selection_bar,
+    state,
+    widgets,
+    words,
+)
 from app import explore_filters as filters
 from app import map as latent_map
 from app.explored import Explored
@@ -122,6 +134,10 @@ def _map(explored: Explored) -> None:
     visible = explored.visible
     chosen = state.value("highlight") if filters.many(state.value("colour"), meta) else None
     layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"), chosen)
+    source = state.value("density")
+    if source != "off":
+        of_source = (points["origin"] == source).to_numpy()
+        layout = replace(layout, density=density.of(layout.xy, visible & of_source, source))
 
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
@@ -133,14 +149,18 @@ def _map(explored: Explored) -> None:
             state.select(run.id, [], "")
 
     _legend(layout.colouring, visible)
-    latent_map.draw(layout, key="map", height=570, run=run.path, on_pick=on_pick)
+    drawn = latent_map.draw(layout, key="map", height=570, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
-    drawn = int((visible & on_map).sum())
-    total = int((on_map & filters.offered(points)).sum())
-    said = f"{drawn:,} of {total:,} points drawn.".replace(",", "\u202f")
+    wanted, total = int((visible & on_map).sum()), int((on_map & filters.offered(points)).sum())
+    said = f"{words.thousands(drawn)} of {words.thousands(total)} points drawn."
+    if drawn < wanted:
+        said = (
+            f"Drawn {words.thousands(drawn)} of {words.thousands(wanted)} points in view, every cell kept; "
+            "the lasso selects all that lie inside, also those not drawn."
+        )
     if not info.has_synthetic:
         said += " Synthetic latents start at the layer they are generated at, so this layer has none."
-    said = " ".join([said, *map(words.safe, meta.get("notes", ()))])
+    said = " ".join([said, *map(words.safe, [layout.colouring.meaning, *meta.get("notes", ())])])
     widgets.note(f"{said} {words.trust(info.trustworthiness, info.n_neighbors)}")
 
 
@@ -196,8 +216,6 @@ def _legend(made: colouring.Colouring, visible: np.ndarray) -> None:
     if grey:
         parts.append(f'<span><i style="--hue:{look.quiet}"></i>{words.thousands(grey)} {made.lack}</span>')
     st.html(f'<div class="legend">{"".join(parts)}</div>')
-    if made.meaning:
-        widgets.note(words.safe(made.meaning))
 
 
 def _ramp(title: str, ramp: colouring.Ramp, look: Any) -> str:

@@ -13,12 +13,12 @@ import pandas as pd
 import streamlit as st
 
 from app import items
+from app.map_data import STAND_INS
 from gelda import jobs, projection, report, runs
 from gelda.artifacts import read_json
 
 # pictures in one sheet, by what they are decoded from: some 10 s in the background at most
 MOST_SPRITES = {"image": 4_096, "audio": 600}
-STAND_INS = 3  # nearest real items that stand in for a synthetic latent
 
 
 def _stamp(path: Path) -> int:

@@ -46,8 +46,9 @@ def number(value: float | None, digits: int = 1, signed: bool = False) -> str:
 
 
 def figure(value: float) -> str:
-    """A number of any size in three significant digits."""
-    return f"{value:.3g}".replace("-", "−") if 1e-4 <= abs(value) < 1e5 or value == 0 else f"{value:.1e}"
+    """A number of any size in two or three significant digits."""
+    digits = 2 if abs(value) < 10 else 3
+    return f"{value:.{digits}g}".replace("-", "−")
 
 
 def interval(ci95: Sequence[float] | None, signed: bool = False) -> str:

@@ -253,6 +253,50 @@ def test_a_selection_becomes_a_table_and_survives_recolouring(workspace: Path) -
         assert table["nearest real"].iloc[2] != ""
 
 
+def test_a_colour_says_what_it_means_and_of_whom(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    page = open_page("explore", colour="loss", density="synthetic")
+    assert not warnings(page) and "the head of GeLDA" in text(page)
+    assert "loss (logarithmic)" in text(page) or "or more, half below" in text(page)
+    assert page.query_params["colour"] == "loss" and page.query_params["density"] == "synthetic"
+
+
+def test_what_is_not_scored_is_counted(workspace: Path) -> None:
+    fixtures.make_comparison(workspace, points=True)
+    page = open_page("explore", run=fixtures.COMPARISON, colour="memorisation", held="True")
+    points = projection.load_points(workspace / "runs" / fixtures.COMPARISON)
+    unscored = int((points["memorisation"].isna() & points["method"].isin(["", "gelda"])).sum())
+    assert unscored >= (points["split"] == "test").sum() and f"{unscored} not scored" in text(page)
+    page = open_page("explore", run=fixtures.COMPARISON, colour="loss")
+    assert page.session_state["colour"] == "class", "an older table has no such column"
+
+
+def test_above_the_limit_the_page_says_what_it_draws(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixtures.make_run(workspace)
+    monkeypatch.setattr("app.map_data.MOST", 150)
+    page = open_page("explore")
+    points = projection.load_points(workspace / "runs" / fixtures.RUN)
+    assert f"Drawn 150 of {len(points)} points in view, every cell kept" in text(page)
+
+
+def test_of_a_thousand_classes_ten_are_in_colour_and_a_person_chooses(workspace: Path) -> None:
+    path = fixtures.make_run(workspace)
+    meta = json.loads((path / "meta.json").read_text())
+    more = [f"kind {k}" for k in range(990)]
+    rare = [[1, 0, 0, 0, 0]] * len(more)
+    meta |= {"class_names": [*meta["class_names"], *more], "real": [*meta["real"], *rare]}
+    meta["synthetic"] = [*meta["synthetic"], *rare]
+    (path / "meta.json").write_text(json.dumps(meta))
+    page = open_page("explore")
+    assert page.multiselect(key="highlight").value == more[:10] and "990 others" in text(page)
+    page.multiselect(key="highlight").set_value(["eight"]).run()
+    assert page.query_params["highlight"] == "eight" and "999 others" in text(page)
+    next(b for b in page.button if b.label == "The ten scarcest").click().run()
+    assert page.multiselect(key="highlight").value == more[:10]
+
+
 def test_results_keep_the_noise_inside(workspace: Path) -> None:
     path = fixtures.make_run(workspace)
     report = json.loads((path / "report.json").read_text())

@@ -1,4 +1,4 @@
-// The map of latents: pan, zoom, hover, pick, lasso. Data come down as one block of bytes (app/map.py packs it);
+// The map of latents: pan, zoom, hover, pick, lasso. Data come down as blocks of bytes (app/map_data.py packs them);
 // only a polygon or a row number goes back, so 200 000 points cost a selection no more than 200.
 
 const STILL = 4;        // px a press may move and still be a click
@@ -44,10 +44,23 @@ class LatentMap {
 
   // ---- data -------------------------------------------------------------------------------------------------
 
-  update(bytes, send) {
+  async update(bytes, send) {
     const start = performance.now();
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const head = unpack(bytes);
+    const known = new Set(blocks.keys());
+    const addresses = Object.values(head.blocks);
+    let parts;
+    try {
+      parts = await Promise.all(addresses.map(fetchBlock));
+    } catch (error) {  // a newer message has taken this one's place, and its blocks with it
+      if (turn === this.turn) console.warn("The map's points could not be fetched:", error.message);
+      return;
+    }
+    if (turn !== this.turn || this.released) return;
+    const fresh = parts.reduce((sum, part, k) => sum + (known.has(addresses[k]) ? 0 : part.bytes), 0);
     const before = this.data;
-    const data = unpack(bytes);
+    const data = Object.assign({}, ...parts, head);
     this.send = send;
     this.data = data;
     this.count = data.kind.length;
@@ -56,16 +69,17 @@ class LatentMap {
     this.root.setAttribute("aria-label", data.interactive ? data.help : data.alt);
     this.canvas.setAttribute("aria-label", data.alt);
     const moved = !before || before.view !== data.view;
-    if (moved) {
+    if (moved || before.blocks.places !== data.blocks.places) {
+      this.hover(-1);
       this.layer.setPlaces(data.xy);
       this.box = this.bounds();
       this.grid = new PointGrid(data.xy, this.box);
-      this.hover(-1);
     }
     this.paint();
     this.resize(moved);
     this.root.dataset.points = String(this.shown());
     this.root.dataset.selected = String(this.chosen());
+    this.root.dataset.bytes = String(bytes.length + fresh);
     requestAnimationFrame(() => {
       this.root.dataset.drawn = (performance.now() - start).toFixed(0);
       if (data.atlas && !this.atlas) this.later = setTimeout(() => this.fetchAtlas(), 300);
@@ -115,10 +129,13 @@ class LatentMap {
       looks[2 * i] = colour[i];
       looks[2 * i + 1] = kind[i];
     }
-    this.layer.setLooks(looks, this.data.grey);
+    this.layer.setLooks(looks, this.data.under);
+    this.layer.setLines(this.data.lines);
+    this.layer.setDensity(this.data.field, this.data.density);
     this.dim = this.chosen() > 0;
     const style = getComputedStyle(this.root);
     this.paper = rgb(style.getPropertyValue("--st-background-color") || "#ffffff");
+    this.ink = rgb(style.getPropertyValue("--st-text-color") || "#000000");
     const dark = this.paper[0] + this.paper[1] + this.paper[2] < 1.5;
     this.colours = dark ? this.data.palette.dark : this.data.palette.light;
     this.palette = new Float32Array(96 * 3);
@@ -175,9 +192,9 @@ class LatentMap {
   render() {
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => {
-      const { width, height, palette, paper, dim } = this;
+      const { width, height, palette, paper, ink, dim } = this;
       const ratio = window.devicePixelRatio || 1;
-      this.layer.draw(this.view, { width, height, ratio, size: this.size(), palette, paper, dim });
+      this.layer.draw(this.view, { width, height, ratio, size: this.size(), palette, paper, ink, dim });
       this.placeNames();
       this.placeRing();
     });
@@ -228,14 +245,23 @@ class LatentMap {
     const where = d.subdomains.length > 1 ? `, ${d.subdomains[d.subdomain[row]]}` : "";
     title.append(synthetic ? "synthetic latent for " : "", element("em", "", d.classes[d.label[row]]), where);
     const rejected = (d.kind[row] & KIND.rejected) !== 0;
+    const told = this.told(row);
     const facts = [synthetic ? d.sources[d.source[row]] : "real", d.splits[d.split[row]], rejected ? "set aside by the filter" : ""];
     const strip = element("div", "strip");
     if (synthetic) {
       for (let k = 0; k < 3; k++) strip.append(this.picture(d.near[3 * row + k], this.caption(d.near[3 * row + k])));
     } else strip.append(this.picture(row, ""));
     const note = synthetic && Number.isFinite(d.distance[row]) ? `nearest real training ${d.things}, the first at distance ${d.distance[row].toFixed(1)}` : "";
-    this.card.replaceChildren(title, element("p", "facts", facts.filter(Boolean).join(" · ")), strip, element("p", "facts", note));
+    this.card.replaceChildren(title, element("p", "facts", facts.filter(Boolean).join(" · ")), element("p", "facts", told), strip, element("p", "facts", note));
     this.placeCard();
+  }
+
+  told(row) {  // what the colour says of a point, in words
+    const { value, valueNames, valueTitle } = this.data;
+    if (!value || Number.isNaN(value[row])) return "";
+    const name = valueNames.length ? valueNames[value[row]] : String(Number(value[row].toPrecision(3)));
+    if (name === undefined) return "";
+    return valueTitle === "right or wrong" ? `taken for ${name}` : `${valueTitle}: ${name}`;
   }
 
   caption(row) {
@@ -323,6 +349,7 @@ class LatentMap {
     c.addEventListener("webglcontextlost", (e) => e.preventDefault());
     c.addEventListener("webglcontextrestored", () => {
       this.layer = new PointLayer(c);
+      if (!this.data) return;
       this.layer.setPlaces(this.data.xy);
       this.paint();
       this.render();
@@ -369,7 +396,7 @@ class LatentMap {
     if (!held.far) {
       const [x, y] = this.toData(e.offsetX, e.offsetY);
       const row = this.grid.nearest(x, y, REACH / this.view.unit, (r) => this.visible(r));
-      if (row >= 0) this.pick({ row, more: held.more }, (r) => r === row, held.more ? "toggle" : this.data.mode);
+      if (row >= 0) this.pick({ row: this.data.rows ? this.data.rows[row] : row, more: held.more }, (r) => r === row, held.more ? "toggle" : this.data.mode);
       else if (this.dim && !held.more) this.pick({ clear: true }, () => false, "replace");
     } else if (held.tool && this.line.length > 2) {
       const polygon = this.line.map(([px, py]) => this.toData(px, py));
@@ -423,6 +450,7 @@ class LatentMap {
   }
 
   release() {
+    this.released = true;
     clearTimeout(this.later);
     this.sizes.disconnect();
     this.layer.release();

@@ -49,6 +49,59 @@ void main() {
   }
 }`;
 
+const LINE_VERTEX = `#version 300 es
+in vec4 ends;               // x, y of one end, of the other
+uniform vec2 centre, scale, screen;
+uniform float wide;         // px
+out float across;
+void main() {
+  vec2 a = (ends.xy - centre) * scale, b = (ends.zw - centre) * scale;
+  vec2 along = normalize((b - a) * screen + vec2(1e-9, 0.0));
+  float side = (gl_VertexID & 1) == 0 ? -1.0 : 1.0;
+  across = side * (wide + 1.0);
+  vec2 offset = vec2(-along.y, along.x) * across / screen;
+  gl_Position = vec4((gl_VertexID < 2 ? a : b) + offset, 0.0, 1.0);
+}`;
+
+const LINE_FRAGMENT = `#version 300 es
+precision highp float;
+in float across;
+uniform vec3 ink;
+uniform float wide;
+out vec4 pixel;
+void main() {
+  float cover = clamp(0.5 + wide * 0.5 - abs(across) * 0.5, 0.0, 1.0) * 0.55;
+  pixel = vec4(ink * cover, cover);
+}`;
+
+// A density as the share of points that lie denser still: lines at 50, 80 and 95 %, a wash within the last.
+const FIELD_VERTEX = `#version 300 es
+uniform vec4 box;           // left, bottom, right, top
+uniform vec2 centre, scale;
+out vec2 at;
+void main() {
+  at = vec2(gl_VertexID & 1, gl_VertexID >> 1);
+  gl_Position = vec4((mix(box.xy, box.zw, at) - centre) * scale, 0.0, 1.0);
+}`;
+
+const FIELD_FRAGMENT = `#version 300 es
+precision highp float;
+in vec2 at;
+uniform sampler2D denser;
+uniform vec3 ink;
+uniform float wide;         // px
+out vec4 pixel;
+float line(float value, float level, float slope) {
+  return clamp(0.5 + wide * 0.5 - abs(value - level) / max(slope, 1e-6), 0.0, 1.0);
+}
+void main() {
+  float value = texture(denser, at).r;
+  float slope = length(vec2(dFdx(value), dFdy(value)));
+  float lines = max(line(value, 0.5, slope), max(line(value, 0.8, slope) * 0.75, line(value, 0.95, slope) * 0.5));
+  float cover = max(lines * 0.8, 0.3 * clamp(1.0 - value / 0.95, 0.0, 1.0));
+  pixel = vec4(ink * cover, cover);
+}`;
+
 class PointLayer {
   constructor(canvas) {
     this.canvas = canvas;
@@ -56,42 +109,79 @@ class PointLayer {
     if (!gl) throw new Error("no WebGL2");
     this.gl = gl;
     this.count = 0;
-    this.program = gl.createProgram();
-    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    this.points = this.compile(VERTEX, FRAGMENT, ["position", "look"]);
+    this.strokes = this.compile(LINE_VERTEX, LINE_FRAGMENT, ["ends"]);
+    this.field = this.compile(FIELD_VERTEX, FIELD_FRAGMENT, []);
+    [this.places, this.looks, this.order, this.ends] = [0, 1, 2, 3].map(() => gl.createBuffer());
+    [this.ofPoints, this.ofStrokes, this.ofField] = [0, 1, 2].map(() => gl.createVertexArray());
+    this.texture = gl.createTexture();
+    this.lines = 0;
+    this.density = null;
+  }
+
+  compile(vertex, fragment, attributes) {
+    const gl = this.gl;
+    const program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
       const shader = gl.createShader(kind);
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
-      gl.attachShader(this.program, shader);
+      gl.attachShader(program, shader);
     }
-    gl.bindAttribLocation(this.program, 0, "position");
-    gl.bindAttribLocation(this.program, 1, "look");
-    gl.linkProgram(this.program);
-    if (!gl.getProgramParameter(this.program, gl.LINK_STATUS) && !gl.isContextLost()) {
-      throw new Error(gl.getProgramInfoLog(this.program));
+    attributes.forEach((name, place) => gl.bindAttribLocation(program, place, name));
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
+      throw new Error(gl.getProgramInfoLog(program));
     }
-    this.uniform = (name) => gl.getUniformLocation(this.program, name);
-    this.places = gl.createBuffer();
-    this.looks = gl.createBuffer();
-    this.order = gl.createBuffer();
+    const found = {};
+    const uniform = (name) => (found[name] ??= gl.getUniformLocation(program, name));
+    return { program, uniform };
+  }
+
+  // ends: x, y of both ends of each line.
+  setLines(ends) {
+    const gl = this.gl;
+    this.lines = ends.length / 4;
+    gl.bindVertexArray(this.ofStrokes);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.ends);
+    gl.bufferData(gl.ARRAY_BUFFER, ends, gl.DYNAMIC_DRAW);
+    gl.enableVertexAttribArray(0);
+    gl.vertexAttribPointer(0, 4, gl.FLOAT, false, 0, 0);
+    gl.vertexAttribDivisor(0, 1);
+  }
+
+  // density: {width, height, box, colour} or nothing; grid: half floats, rows from the bottom.
+  setDensity(density, grid) {
+    const gl = this.gl;
+    this.density = density;
+    if (!density) return;
+    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 2);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R16F, density.width, density.height, 0, gl.RED, gl.HALF_FLOAT, grid);
+    for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
+    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.LINEAR);
   }
 
   setPlaces(xy) {
     const gl = this.gl;
+    gl.bindVertexArray(this.ofPoints);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.places);
     gl.bufferData(gl.ARRAY_BUFFER, xy, gl.STATIC_DRAW);
     gl.enableVertexAttribArray(0);
     gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
   }
 
-  // looks: one pair (colour number, kind bits) a point. Hidden points are left out of the order of drawing: grey
-  // ones lie at the bottom, synthetic ones over real ones, selected ones over all.
-  setLooks(looks, grey) {
+  // looks: one pair (colour number, kind bits) a point. Hidden points are left out of the order of drawing: those of
+  // the colours `under` lie at the bottom, synthetic ones over real ones, selected ones over all.
+  setLooks(looks, under) {
     const gl = this.gl;
+    const low = new Uint8Array(256);
+    for (const colour of under) low[colour] = 1;
     const rank = (i) => {
       const kind = looks[2 * i + 1];
       if (!(kind & KIND.visible)) return -1;
       if (kind & KIND.selected) return 4;
-      return (looks[2 * i] === grey ? 0 : 2) + (kind & KIND.synthetic ? 1 : 0);
+      return (low[looks[2 * i]] ? 0 : 2) + (kind & KIND.synthetic ? 1 : 0);
     };
     const ends = new Uint32Array(6);
     const count = looks.length / 2;
@@ -104,6 +194,7 @@ class PointLayer {
       if (k >= 0) order[ends[k]++] = i;
     }
     this.count = order.length;
+    gl.bindVertexArray(this.ofPoints);
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.order);
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, order, gl.DYNAMIC_DRAW);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.looks);
@@ -113,7 +204,7 @@ class PointLayer {
   }
 
   // view: {x, y, unit}: data point in the middle, CSS pixels a data unit. size: CSS px.
-  draw(view, { width, height, ratio, size, palette, paper, dim }) {
+  draw(view, { width, height, ratio, size, palette, paper, ink, dim }) {
     const gl = this.gl;
     const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (this.canvas.width !== w || this.canvas.height !== h) {
@@ -123,18 +214,42 @@ class PointLayer {
     gl.viewport(0, 0, w, h);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
-    if (!this.count) return;
-    gl.useProgram(this.program);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.uniform2f(this.uniform("centre"), view.x, view.y);
-    gl.uniform2f(this.uniform("scale"), (2 * view.unit) / width, (2 * view.unit) / height);
-    gl.uniform1f(this.uniform("size"), size * ratio);
-    gl.uniform1f(this.uniform("line"), Math.max(1, Math.min(1.6, size / 4)) * ratio);
-    gl.uniform3fv(this.uniform("palette"), palette);
-    gl.uniform3fv(this.uniform("paper"), paper);
-    gl.uniform1i(this.uniform("dim"), dim ? 1 : 0);
-    gl.drawElements(gl.POINTS, this.count, gl.UNSIGNED_INT, 0);
+    const use = ({ program, uniform }, attributes) => {
+      gl.useProgram(program);
+      gl.bindVertexArray(attributes);
+      gl.uniform2f(uniform("centre"), view.x, view.y);
+      gl.uniform2f(uniform("scale"), (2 * view.unit) / width, (2 * view.unit) / height);
+      return uniform;
+    };
+    const points = () => {
+      const uniform = use(this.points, this.ofPoints);
+      gl.uniform1f(uniform("size"), size * ratio);
+      gl.uniform1f(uniform("line"), Math.max(1, Math.min(1.6, size / 4)) * ratio);
+      gl.uniform3fv(uniform("palette"), palette);
+      gl.uniform3fv(uniform("paper"), paper);
+      gl.uniform1i(uniform("dim"), dim ? 1 : 0);
+      gl.drawElements(gl.POINTS, this.count, gl.UNSIGNED_INT, 0);
+    };
+    const lines = () => {
+      const uniform = use(this.strokes, this.ofStrokes);
+      gl.uniform2f(uniform("screen"), w, h);
+      gl.uniform1f(uniform("wide"), 1.2 * ratio);
+      gl.uniform3fv(uniform("ink"), ink);
+      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.lines);
+    };
+    const field = () => {
+      const uniform = use(this.field, this.ofField);
+      gl.bindTexture(gl.TEXTURE_2D, this.texture);
+      gl.uniform4fv(uniform("box"), this.density.box);
+      gl.uniform1f(uniform("wide"), 1.3 * ratio);
+      gl.uniform3fv(uniform("ink"), palette.subarray(3 * this.density.colour, 3 * this.density.colour + 3));
+      gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+    };
+    if (this.lines) lines();
+    if (this.count) points();
+    if (this.density) field();  // over the points: it must be seen where they are many
   }
 
   release() {
@@ -200,15 +315,34 @@ function inside(polygon, x, y) {
   return odd;
 }
 
-// Reads what app/map.py packed: header length, JSON header, arrays at the offsets it names.
+// Reads what app/map_data.py packed: header length, JSON header, arrays at the offsets it names.
 function unpack(bytes) {
   const block = bytes.slice();  // its own buffer, so that typed arrays start on their boundaries
   const length = new DataView(block.buffer).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(block.subarray(4, 4 + length)));
-  const types = { f4: Float32Array, i4: Int32Array, u2: Uint16Array, u1: Uint8Array };
+  const types = { f4: Float32Array, f2: Uint16Array, i4: Int32Array, u2: Uint16Array, u1: Uint8Array };
   const data = {};
   for (const [name, [type, offset, count]] of Object.entries(head.arrays)) {
     data[name] = new types[type](block.buffer, offset, count);
   }
   return { ...head, ...data };
+}
+
+// A block that many messages name: fetched once, kept while the page is open. Its address names its content.
+const blocks = new Map();
+const KEPT = 30;  // blocks: some maps' worth
+
+function fetchBlock(address) {
+  if (!blocks.has(address)) {
+    const got = (async () => {
+      const answer = await fetch(address);
+      if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
+      const bytes = new Uint8Array(await answer.arrayBuffer());
+      return { bytes: bytes.length, ...unpack(bytes) };
+    })();
+    got.catch(() => blocks.delete(address));  // a later message may ask again
+    blocks.set(address, got);
+    if (blocks.size > KEPT) blocks.delete(blocks.keys().next().value);
+  }
+  return blocks.get(address);
 }

@@ -1,0 +1,209 @@
+"""What a map shows, packed for the browser, and which points a lasso holds; nothing of streamlit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app import charts, palette
+from app.colouring import Colouring
+from app.density import Density
+
+SYNTHETIC, VISIBLE, SELECTED, REJECTED = 1, 2, 4, 8  # bits of a point's kind, as in points.js
+MOST = 200_000  # points drawn: more are a sample of every cell
+STAND_INS = 3  # nearest real items that stand in for a synthetic latent
+HELP = (
+    "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag or L for a lasso, B for a "
+    "box, click for one point, shift and click for one more, Escape to clear, 0 to show all."
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a map shows, one entry a point of the run; ``view`` names the layout and resets pan and zoom."""
+
+    view: str
+    xy: np.ndarray  # [N, 2] float32, NaN off the map
+    points: pd.DataFrame  # the run's points
+    colouring: Colouring
+    visible: np.ndarray  # [N] bool
+    selected: np.ndarray  # row numbers
+    labels: list[dict[str, Any]]
+    class_names: Sequence[str]
+    subdomain_names: Sequence[str]
+    sources: dict[str, str]  # augmenter -> title
+    near: np.ndarray  # [N, 8] rows of the nearest real training points
+    distance: np.ndarray  # [N, 8]
+    alt: str
+    things: str = "images"  # what its real items are
+    mode: str = "replace"  # how a pick joins what is selected: selecting.MODES
+    lines: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))  # [K, 2] rows to join
+    density: Density | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """rows [n] of the run that the browser is sent, and which of them it shows [n]."""
+
+    rows: np.ndarray
+    shown: np.ndarray
+
+
+def drawn(layout: Layout) -> Drawn:
+    """All points, or where more than `MOST` are in view a sample of them.
+
+    Every cell keeps points of each source, small cells all of theirs, and what is selected is always among
+    them. Real points that stand in for synthetic ones come along, unseen, for their names and pictures.
+    """
+    in_view = layout.visible & np.isfinite(layout.xy[:, 0])
+    if int(in_view.sum()) <= MOST:
+        if len(in_view) <= MOST:
+            return Drawn(np.arange(len(in_view)), in_view)
+        some = np.flatnonzero(in_view)
+    else:
+        selected = np.intersect1d(layout.selected, np.flatnonzero(in_view))
+        some = charts.stratified(layout.points, np.flatnonzero(in_view), MOST)
+        some = np.union1d(some, charts.stratified(layout.points, selected, MOST))
+    made = some[(layout.points["origin"].iloc[some] == "synthetic").to_numpy()]
+    stand_ins = np.unique(layout.near[made, :STAND_INS])
+    rows = np.union1d(some, stand_ins[stand_ins >= 0])
+    return Drawn(rows, np.isin(rows, some))
+
+
+def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[str, bytes]:
+    """What stays while a person filters, colours and selects: places, facts and pictures of `rows`."""
+    points, near = layout.points.iloc[rows], layout.near[rows, :STAND_INS]
+    splits, split_names = pd.factorize(points["split"])
+    sources, source_names = pd.factorize(points["method"])
+    place = np.full(len(layout.points) + 1, -1, np.int32)  # the last entry is that of -1
+    place[rows] = np.arange(len(rows), dtype=np.int32)
+    facts = {
+        "near": place[near].astype("<i4").ravel(),
+        "distance": layout.distance[rows, 0].astype("<f4"),
+        "label": points["label"].to_numpy().astype("<u2"),
+        "subdomain": points["subdomain"].to_numpy().astype("<u2"),
+        "split": splits.astype("u1"),
+        "source": sources.astype("u1"),
+    }
+    names = {
+        "splits": [str(name) for name in split_names],
+        "sources": [layout.sources.get(name, name) for name in source_names],
+    }
+    given = {} if len(rows) == len(layout.points) else {"rows": rows.astype("<i4")}
+    pictures = np.full(len(rows), -1) if slots is None else slots[rows]
+    return {
+        "places": _frame({}, {"xy": layout.xy[rows].astype("<f4").ravel(), **given}),
+        "facts": _frame(names, facts),
+        "pictures": _frame({}, {"sprite": pictures.astype("<i4")}),
+    }
+
+
+def pack(
+    layout: Layout, some: Drawn, *, addresses: dict[str, str], atlas: dict[str, Any] | None, height: int,
+    interactive: bool = True,
+) -> bytes:  # fmt: skip
+    """Header length, JSON header, then little-endian arrays on boundaries of four bytes."""
+    points, rows = layout.points, some.rows
+    kind = np.zeros(len(points), dtype=np.uint8)
+    kind[(points["origin"] == "synthetic").to_numpy()] |= SYNTHETIC
+    kind[rows[some.shown]] |= VISIBLE
+    kind[np.asarray(layout.selected, dtype=np.int64)] |= SELECTED
+    kind[~points["kept"].to_numpy(dtype=bool)] |= REJECTED
+    made = layout.colouring
+    joined = layout.xy[layout.lines].reshape(-1, 4)
+    arrays = {
+        "colour": made.numbers[rows].astype("u1"),
+        "kind": kind[rows],
+        "lines": joined[np.isfinite(joined).all(axis=1)].astype("<f4").ravel(),
+    }
+    if made.values is not None:
+        arrays["value"] = made.values[rows].astype("<f4")
+    head: dict[str, Any] = {
+        "view": layout.view,
+        "blocks": addresses,
+        "height": height,
+        "interactive": interactive,
+        "labels": layout.labels,
+        "classes": list(layout.class_names),
+        "subdomains": list(layout.subdomain_names),
+        "valueTitle": made.title,
+        "valueNames": list(made.value_names),
+        "palette": {name: palette.entries(look) for name, look in palette.THEMES.items()},
+        "under": list(made.under),
+        "atlas": atlas,
+        "alt": layout.alt,
+        "things": layout.things,
+        "mode": layout.mode,
+        "help": HELP,
+    }
+    if layout.density is not None:
+        grid = layout.density.grid
+        arrays["density"] = grid.astype("<f2").ravel()
+        head["field"] = {
+            "width": grid.shape[1], "height": grid.shape[0], "box": layout.density.box,
+            "colour": layout.density.colour,
+        }  # fmt: skip
+    return _frame(head, arrays)
+
+
+def _frame(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
+    sizes = {name: (array.dtype.str.lstrip("<|"), array) for name, array in arrays.items()}
+    # Offsets stand in the header before the arrays, so their width must not move it: pad to a fixed length.
+    offset = 4 + -(-(len(json.dumps(head)) + 80 * len(arrays)) // 4) * 4
+    start, table = offset, {}
+    for name, (code, array) in sizes.items():
+        table[name] = [code, start, array.size]
+        start += -(-array.nbytes // 4) * 4
+    text = json.dumps({**head, "arrays": table}).encode().ljust(offset - 4)
+    body = b"".join(array.tobytes().ljust(-(-array.nbytes // 4) * 4, b"\0") for _, array in sizes.values())
+    return len(text).to_bytes(4, "little") + text + body
+
+
+def inside(polygon: Sequence[Sequence[float]], xy: np.ndarray) -> np.ndarray:
+    """Rows of ``xy`` ``[N, 2]`` inside a polygon (even-odd rule); NaN is outside."""
+    corners = np.asarray(polygon, dtype=np.float64)
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
+        return np.empty(0, dtype=np.int64)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    near = np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
+    near = near[np.argsort(xy[near, 1], kind="stable")]
+    x, y = xy[near].astype(np.float64).T
+    odd = np.zeros(len(near), dtype=bool)
+    # an edge crosses the height of few points: with the points in order of height it looks at those alone
+    for (xi, yi), (xj, yj) in zip(corners, np.roll(corners, 1, axis=0), strict=True):
+        if yi != yj:
+            part = slice(*np.searchsorted(y, sorted((yi, yj))))
+            odd[part] ^= x[part] < (xj - xi) * (y[part] - yi) / (yj - yi) + xi
+    return np.sort(near[odd])
+
+
+def labels_at_modes(xy: np.ndarray, colouring: Colouring, shown: np.ndarray) -> list[dict[str, Any]]:
+    """Each named group's name where its points are densest: a scattered group's mean may lie on none of them.
+
+    In the order of `labelled`: where two names would lie over one another, the map keeps the first.
+    """
+    if colouring.groups is None:
+        return []
+    found = []
+    rows = np.flatnonzero(shown & np.isfinite(xy[:, 0]))
+    groups = colouring.groups[rows]
+    for number, colour in colouring.labelled:
+        own = xy[rows[groups == number]]
+        if len(own) == 0:
+            continue
+        counts, columns, lines = np.histogram2d(own[:, 0], own[:, 1], bins=12)
+        smooth = np.pad(counts, 1)
+        smooth = sum(smooth[i : i + 12, j : j + 12] for i in range(3) for j in range(3))
+        i, j = np.unravel_index(int(smooth.argmax()), smooth.shape)
+        near = (
+            (own[:, 0] >= columns[max(i - 1, 0)]) & (own[:, 0] <= columns[min(i + 2, 12)])
+            & (own[:, 1] >= lines[max(j - 1, 0)]) & (own[:, 1] <= lines[min(j + 2, 12)])
+        )  # fmt: skip
+        x, y = own[near].mean(axis=0)
+        found.append({"text": str(colouring.names[number]), "x": float(x), "y": float(y), "colour": colour})
+    return found
