@@ -34,7 +34,7 @@ def draw(
     run: Path,
     on_pick: Callable[[dict[str, Any]], None] | None = None,
 ) -> int:
-    """Show the map; `on_pick` receives ``{"polygon": ...}``, ``{"row": ...}`` or ``{"clear": True}``.
+    """Show the map; `on_pick` receives ``{"polygon"}``, ``{"row", "more"}`` or ``{"clear"}``.
 
     Returns how many points are drawn: fewer than are in view where those are more than `map_data.MOST`.
     """

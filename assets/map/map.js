@@ -396,10 +396,8 @@ class LatentMap {
     if (!held.far) {
       const [x, y] = this.toData(e.offsetX, e.offsetY);
       const row = this.grid.nearest(x, y, REACH / this.view.unit, (r) => this.visible(r));
-      if (row >= 0) {
-        const sent = this.data.rows ? this.data.rows[row] : row; // a drawn sample has rows of its own
-        this.pick({ row: sent, more: held.more }, (r) => r === row, held.more ? "toggle" : this.data.mode);
-      } else if (this.dim && !held.more) this.pick({ clear: true }, () => false, "replace");
+      if (row >= 0) this.pick({ row: this.data.rows ? this.data.rows[row] : row, more: held.more }, (r) => r === row, held.more ? "toggle" : this.data.mode);
+      else if (this.dim && !held.more) this.pick({ clear: true }, () => false, "replace");
     } else if (held.tool && this.line.length > 2) {
       const polygon = this.line.map(([px, py]) => this.toData(px, py));
       if (this.tool) this.take(this.tool);
