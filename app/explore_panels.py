@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import neighbours_view, selecting, selection_view, state, words
+from app import neighbours_view, scrubber_view, selecting, selection_view, state, words
 from app.explored import Explored
 from gelda import runs
 
@@ -25,6 +25,7 @@ class Panel:
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
     "neighbours": Panel("Nearest neighbours", neighbours_view.view, without_map=True),
+    "scrubber": Panel("Out of noise", scrubber_view.view),
 }
 
 
