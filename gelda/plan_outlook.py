@@ -69,7 +69,7 @@ def outlook(made: Job) -> dict[str, Any]:
         "preset": made.name,
         "title": made.plan.title,
         "note": made.plan.note,
-        "data": str(made.data),
+        "data": " and ".join([str(made.data), *made.extract.source.beside]),
         "missing": lacks,
         "problem": problem,
         "places": [vars(place) for place in made.plan.places] if lacks or problem else [],
