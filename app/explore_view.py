@@ -161,7 +161,8 @@ def _map(explored: Explored) -> None:
         )
     if not info.has_synthetic:
         said += " Synthetic latents start at the layer they are generated at, so this layer has none."
-    said = " ".join([said, *map(words.safe, [layout.colouring.meaning, *meta.get("notes", ())])])
+    more = [layout.colouring.meaning, *meta.get("notes", ())]
+    said = " ".join([said, *map(words.safe, filter(None, more))])
     widgets.note(f"{said} {words.trust(info.trustworthiness, info.n_neighbors)}")
 
 
