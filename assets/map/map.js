@@ -80,6 +80,7 @@ class LatentMap {
     this.root.dataset.points = String(this.shown());
     this.root.dataset.selected = String(this.chosen());
     this.root.dataset.bytes = String(bytes.length + fresh);
+    this.root.dataset.turn = String(turn);
     requestAnimationFrame(() => {
       this.root.dataset.drawn = (performance.now() - start).toFixed(0);
       if (data.atlas && !this.atlas) this.later = setTimeout(() => this.fetchAtlas(), 300);
