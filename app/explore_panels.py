@@ -15,32 +15,44 @@ from gelda import runs
 
 @dataclass(frozen=True)
 class Panel:
-    """title: on its tab; view: draws it; without_map: whether it makes sense before a map exists."""
+    """title: on its tab; view: draws it; without_map: whether it makes sense before a map exists.
+
+    lines: pairs of rows ``[M, 2]`` that the map joins while the panel is open.
+    """
 
     title: str
     view: Callable[[Explored], None]
     without_map: bool = False
+    lines: Callable[[Explored], np.ndarray] | None = None
 
 
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
-    "neighbours": Panel("Nearest neighbours", neighbours_view.view, without_map=True),
+    "neighbours": Panel("Nearest neighbours", neighbours_view.view, True, neighbours_view.lines),
     "scrubber": Panel("Out of noise", scrubber_view.view),
 }
 
 
-def view(explored: Explored) -> None:
-    """The tabs and the one panel that is open; its name is in the URL."""
-    offered = {name: p for name, p in PANELS.items() if explored.info is not None or p.without_map}
-    if not offered:
-        return
-    state.bind("panel", next(iter(offered)), list(offered))
-    if len(offered) > 1:
-        st.segmented_control(
-            "Below the map", list(offered), key="panel", required=True, label_visibility="collapsed",
-            format_func=lambda name: offered[name].title,
-        )  # fmt: skip
-    offered[state.value("panel")].view(explored)
+def bind(explored: Explored) -> list[str]:
+    """The panels that make sense now; which of them is open is in the URL, and the map must know it."""
+    offered = [name for name, panel in PANELS.items() if explored.info is not None or panel.without_map]
+    state.bind("panel", offered[0], offered)
+    return offered
+
+
+def lines(explored: Explored) -> np.ndarray | None:
+    """What the open panel wants joined on the map."""
+    wanted = PANELS[state.value("panel")].lines
+    return wanted(explored) if wanted else None
+
+
+def view(explored: Explored, offered: Sequence[str]) -> None:
+    """The tabs and the one panel that is open."""
+    st.segmented_control(
+        "Below the map", offered, key="panel", required=True, label_visibility="collapsed",
+        format_func=lambda name: PANELS[name].title,
+    )  # fmt: skip
+    PANELS[state.value("panel")].view(explored)
 
 
 def for_cell(explored: Explored, classes: Sequence[int], subdomains: Sequence[int]) -> None:

@@ -53,6 +53,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     info = _chosen_map(maps)
     rows = selecting.opened(run, points)
     explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows)
+    panels = explore_panels.bind(explored)
     with actions:
         explore_panels.for_cell(explored, *filters.chosen(meta))
     with left:
@@ -61,7 +62,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
         else:
             _map(explored)
     selection_bar.view(explored)
-    explore_panels.view(explored)
+    explore_panels.view(explored, panels)
     state.publish()
 
 
@@ -139,6 +140,9 @@ def _map(explored: Explored) -> None:
     if source != "off":
         of_source = (points["origin"] == source).to_numpy()
         layout = replace(layout, density=density.of(layout.xy, visible & of_source, source))
+    joined = explore_panels.lines(explored)
+    if joined is not None:
+        layout = replace(layout, lines=joined)
 
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
