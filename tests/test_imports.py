@@ -47,6 +47,7 @@ statistics
 schedulers
 settings
 config
+studies
 compare_config
 extract_config
 allocation
@@ -59,6 +60,7 @@ low_rank
 denoiser
 diffusion
 sampler
+playground
 augmenters
 finetune
 splits
@@ -89,9 +91,11 @@ layer_study
 extraction_runs
 layer_probe
 speech_demo
+study_result
+ablation
+study_text
 jobs
 shipping
-ablation
 executors
 sklearn
 extract_config
@@ -107,6 +111,7 @@ cli_extract
 cli_plans
 cli_runs
 cli_speech
+cli_ablate
 cli
 __main__
 """.split()
