@@ -47,6 +47,7 @@ statistics
 schedulers
 settings
 config
+studies
 compare_config
 extract_config
 allocation
@@ -59,6 +60,7 @@ low_rank
 denoiser
 diffusion
 sampler
+playground
 augmenters
 finetune
 splits
@@ -108,11 +110,13 @@ layer_probe
 terminal_targets
 processes
 speech_demo
+study_result
 samples
 jobs
 edit_jobs
 shipping
 ablation
+study_text
 executors
 sklearn
 extract_config
@@ -130,6 +134,7 @@ cli_plans
 cli_edits
 cli_runs
 cli_speech
+cli_ablate
 cli
 __main__
 """.split()
