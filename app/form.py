@@ -72,6 +72,7 @@ TITLES: dict[str, dict[str, str]] = {
     "sampling.allocation": {name: spec.title for name, spec in ALLOCATIONS.items()},
     "sampling.recipe": {name: spec.title for name, spec in RECIPES.items()},
     "protocol": {"longtail": "Long tail", "zero-shot": "Zero-shot", "few-shot": "Few-shot"},
+    "emotions": {"own": "as the data name them", "joined": "one name each", "four": "the common four only"},
     "cut": {"class": "classes", "cell": "cells (class, subdomain)", "given": "the data's own split"},
 }
 

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from conftest import PlantedEncoder
+from media_fixtures import recording as recording_file
+from media_fixtures import tone
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -268,3 +270,25 @@ def test_a_comparison_on_the_bank_is_found_by_its_folder(gelda, pictures, tmp_pa
     assert done.returncode == 0, done.stderr
     (state,) = [s for s in runs.list_runs() if s.comparison]
     assert runs.read_spec(state.path)["bank"] == str(tmp_path / "bank") and state.status == "done"
+
+
+def test_several_manifests_become_one_bank_by_one_command(gelda, tmp_path):
+    """Given as they lie, from another folder on: emotions joined, speakers of both corpora apart."""
+    for corpus, happy in (("emodb", "joy"), ("nemo", "Happiness")):
+        rows = []
+        for k, emotion in enumerate(("anger", happy, "neu", "sad", "disgust")):
+            recording_file(tmp_path / corpus / f"{k}.wav", tone(0.2))
+            row = {"key": f"{k}", "dataset": corpus, "wav": f"{k}.wav", "emo": emotion, "speaker": "1"}
+            rows.append(json.dumps(row))
+        (tmp_path / corpus / f"{corpus}.jsonl").write_text("\n".join(rows))
+    files = ("emodb/emodb.jsonl", "nemo/nemo.jsonl")
+    done = gelda("extract", *files, "--emotions", "four", "--encoder", "random-whisper", "--out", "bank")
+    assert done.returncode == 0, done.stderr
+    assert "'happiness' is called 'Happiness', 'joy' in the data" in " ".join(done.stdout.split())
+    bank = open_bank(tmp_path / "bank")
+    assert bank.items.class_names == ("anger", "happiness", "neutral", "sadness")
+    assert bank.items.subdomain_names == ("german", "nemo") and len(set(bank.items.group)) == 2
+    spec = runs.read_spec(only_run().path)
+    assert spec["source"]["beside"] == [str(tmp_path / files[1])], "the run means the same from anywhere"
+    assert only_run().name == "emodb + nemo through random-whisper"
+    assert gelda("extract", files[0], "digits", "--out", "none").returncode == 2

@@ -1,10 +1,11 @@
 """Figures by test fold, worked out by hand, and what is said of the independence of speakers."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from bank_fixtures import CLASSES, planted_latents, ready_bank, speech_items
+from bank_fixtures import CLASSES, npz_arrays, planted_latents, ready_bank, speech_items, write_npz
 
 from gelda import compare, report_folds, report_text
 from gelda.compare_config import resolve_compare
@@ -94,3 +95,18 @@ def test_a_comparison_reports_its_folds(protocol, gelda_home):
     assert (
         row["mean"] == pytest.approx(row["polish"]) == pytest.approx(result["methods"]["ce"]["uar"]["mean"])
     )
+
+
+def test_the_command_sums_up_every_target(gelda, tmp_path):
+    bank, out = write_npz(tmp_path / "bank.npz", npz_arrays(ITEMS)), tmp_path / "out.json"
+    given = ("--protocol", "zero-shot", "--keep", "neutral", "--target", "each", "--preset", "tiny")
+    done = gelda("compare", bank, *given, "--methods", "ce,mean-shift", "--seeds", "1", "--json", out)
+    assert done.returncode == 0, done.stderr
+    assert "WA / UAR / macro F1 in %, each in turn as the target" in " ".join(done.stdout.split())
+    found = json.loads(out.read_text())
+    assert set(found["targets"]) == set(ITEMS.subdomain_names)
+    row = found["table"]["macro_f1"]["mean-shift"]
+    assert row["german"] == pytest.approx(
+        found["targets"]["german"]["methods"]["mean-shift"]["macro_f1"]["mean"]
+    )
+    assert row["mean"] == pytest.approx(np.mean([row[name] for name in ITEMS.subdomain_names]))
