@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from app import words
-from app.palette import ACCENT, GREY, LIMIT, RAMP, RIGHT, STEPS, WRONG
+from app.palette import ACCENT, FAINT, GREY, LIMIT, RAMP, RIGHT, STEPS, WRONG
 from gelda import report
 
 GROUPED = ("class", "condition")  # colourings whose groups a person can choose among where there are many
@@ -54,7 +54,7 @@ class Colouring:
     legend: Sequence[tuple[int, str]] = ()  # (palette entry, name)
     ramp: Ramp | None = None
     meaning: str = ""  # what a reader must know
-    under: Sequence[int] = (GREY,)  # palette entries that others are drawn over
+    under: Sequence[int] = (GREY, FAINT)  # palette entries that others are drawn over
     without: np.ndarray | None = None  # [N] bool: points that have no value, drawn in grey
     lack: str = "no value"  # why they have none
     groups: np.ndarray | None = None  # [N] the group of each point whose names stand on the map
@@ -147,11 +147,12 @@ def _of_groups(
     """Ten hues at most: every group's own where they suffice, else the chosen ones' against grey."""
     many = len(names) > LIMIT
     coloured = list(chosen)[:LIMIT] if many else list(range(len(names)))
-    lookup = np.full(len(names) + 1, GREY, dtype=np.uint8)  # the last entry is that of -1
+    lookup = np.full(len(names) + 1, FAINT, dtype=np.uint8)
     lookup[coloured] = np.arange(len(coloured))
+    lookup[-1] = GREY  # of -1: no group
     legend = [(k, names[group]) for k, group in enumerate(coloured)]
     if many:
-        legend.append((GREY, f"{words.thousands(len(names) - len(coloured))} others"))
+        legend.append((FAINT, f"{words.thousands(len(names) - len(coloured))} others"))
     place = {name: k for k, name in enumerate(names)}
     labelled = [(place[n], int(lookup[place[n]])) for n in order if place[n] in coloured]
     return Colouring(title, lookup[codes], legend, groups=codes, names=names, labelled=labelled)

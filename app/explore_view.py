@@ -42,7 +42,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     points = loading.points(run.path)
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run)
-    colours = colouring.offered(points, axis)
+    colours = loading.colourings(run.path, axis)
     filters.bind(meta, layers, maps, points, list(colours))
     filters.controls(layers, meta, places, axis, colours)
     left, right = st.columns([0.7, 0.3], gap="medium")
@@ -75,9 +75,10 @@ def _headline(meta: dict[str, Any]) -> str:
         return " and ".join(both)
     number, latents = int(made[empty].sum()), words.count(int(made[empty].sum()), "synthetic latent")
     if empty.sum() == 1:
-        said = f"1 of {empty.size} cells holds no training sample"
+        said = f"1 of {words.thousands(empty.size)} cells holds no training sample"
     else:
-        said = f"{int(empty.sum())} of {empty.size} cells hold no training sample"
+        some, every = words.thousands(int(empty.sum())), words.thousands(empty.size)
+        said = f"{some} of {every} cells hold no training sample"
     stand = "stands" if number == 1 else "stand"
     return f"{said}; {latents} {stand} in for {'it' if empty.sum() == 1 else 'them'}" if number else said
 

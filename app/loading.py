@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import items
+from app import colouring, items
 from app.map_data import STAND_INS
 from gelda import jobs, projection, report, runs
 from gelda.artifacts import read_json
@@ -67,6 +67,21 @@ def points(run: Path) -> pd.DataFrame:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _points(run: Path, stamp: int) -> pd.DataFrame:
     return projection.load_points(run)
+
+
+def points_stamp(run: Path) -> int:
+    """Changes when the points of a run are written again: for what is made of them and kept."""
+    return _stamp(run / "points.parquet")
+
+
+def colourings(run: Path, axis: str) -> dict[str, str]:
+    """What a run's points can be coloured by, with titles; callers must not write to it."""
+    return _colourings(run, axis, points_stamp(run))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _colourings(run: Path, axis: str, stamp: int) -> dict[str, str]:
+    return colouring.offered(_points(run, stamp), axis)
 
 
 def scored_by(run: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 
 from app import charts, loading
-from app.map_data import Layout, blocks, drawn, inside, labels_at_modes, pack
+from app.map_data import Drawn, Layout, blocks, drawn, inside, labels_at_modes, pack
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 _read = lambda name: (FOLDER / name).read_text(encoding="utf-8")  # noqa: E731
@@ -50,7 +50,11 @@ def draw(
         else None
     )
     some = drawn(layout)
-    parts = blocks(layout, some.rows, sheet.result().slot if ready else None)
+    pictures = sheet.result().slot if ready else None
+    if len(some.rows) == len(layout.points):
+        parts = _whole(run, layout.view, loading.points_stamp(run), bool(ready), layout, some, pictures)
+    else:
+        parts = blocks(layout, some.rows, pictures)
     addresses = {
         name: _publish(part, f"{key}-{name}", "application/octet-stream") for name, part in parts.items()
     }
@@ -73,6 +77,14 @@ def draw(
     if not sheet.done():
         _await_images(sheet)
     return int(some.shown.sum())
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _whole(
+    run: Path, view: str, stamp: int, pictured: bool, _layout: Layout, _some: Drawn, _slots: np.ndarray | None
+) -> dict[str, bytes]:
+    """The blocks of all points of a map: the same until the run's points are written again."""
+    return blocks(_layout, _some.rows, _slots)
 
 
 @st.fragment(run_every=0.5)

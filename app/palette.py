@@ -57,8 +57,9 @@ RAMP_DARK = (
     "#faea89",
 )
 STEPS = 64  # shades of a ramp on the map
-# Entries of `entries`: the ten hues, then these
-GREY, ACCENT, WRONG, RIGHT, RAMP = range(LIMIT, LIMIT + 5)
+# Entries of `entries`: the ten hues, then these; two of the hues are near grey, so what
+# they have to stand out from is fainter
+GREY, FAINT, ACCENT, WRONG, RIGHT, RAMP = range(LIMIT, LIMIT + 6)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def theme(name: str | None) -> Theme:
 
 
 def entries(look: Theme) -> list[str]:
-    """Every colour a point of the map can have, by its number: hues, grey, accent, wrong, right, ramp."""
+    """Every colour a point of the map can have, by its number: ten hues, then in the order above."""
     channels = [[int(shade[i : i + 2], 16) for i in (1, 3, 5)] for shade in look.ramp]
     last = len(channels) - 1
     shades = []
@@ -105,4 +106,4 @@ def entries(look: Theme) -> list[str]:
         low, high = channels[int(at)], channels[min(int(at) + 1, last)]
         mixed = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
         shades.append("#" + "".join(f"{value:02x}" for value in mixed))
-    return [*look.hues, look.quiet, look.accent, look.diverging[0], look.diverging[2], *shades]
+    return [*look.hues, look.quiet, look.line, look.accent, look.diverging[0], look.diverging[2], *shades]

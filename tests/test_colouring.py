@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from app import colouring, palette
-from app.palette import ACCENT, GREY, LIMIT, RAMP, RIGHT, STEPS, WRONG
+from app.palette import ACCENT, FAINT, GREY, LIMIT, RAMP, RIGHT, STEPS, WRONG
 
 
 def points_of(classes: int = 3, each: int = 8, **columns: object) -> pd.DataFrame:
@@ -97,22 +97,22 @@ def test_of_many_classes_the_scarcest_are_in_colour() -> None:
     points = points_of(classes=1000)
     made = make("class", points)
     shown = points["label"].to_numpy() < LIMIT
-    assert (made.numbers[~shown] == GREY).all() and set(made.numbers[shown]) == set(range(LIMIT))
-    assert made.legend[-1] == (GREY, "990 others") and len(made.labelled) == LIMIT
+    assert (made.numbers[~shown] == FAINT).all() and set(made.numbers[shown]) == set(range(LIMIT))
+    assert made.legend[-1] == (FAINT, "990 others") and len(made.labelled) == LIMIT
 
 
 def test_of_many_classes_a_person_chooses() -> None:
     points = points_of(classes=1000)
     made = make("class", points, chosen=["c700", "c3"])
-    assert made.legend == [(0, "c700"), (1, "c3"), (GREY, "998 others")]
+    assert made.legend == [(0, "c700"), (1, "c3"), (FAINT, "998 others")]
     assert [made.names[k] for k, _ in made.labelled] == ["c3", "c700"]
-    assert (made.numbers != GREY).sum() == 16
+    assert (made.numbers != FAINT).sum() == 16
 
 
 def test_many_groups_of_another_column_leave_the_largest_in_colour() -> None:
     group = np.repeat([f"s{k}" for k in range(20)], 6)
     made = make("group", points_of(classes=15, each=8, group=group))
-    assert made.legend[-1] == (GREY, "10 others") and (made.numbers == GREY).sum() == 60
+    assert made.legend[-1] == (FAINT, "10 others") and (made.numbers == FAINT).sum() == 60
 
 
 def test_source_tells_made_from_real() -> None:
