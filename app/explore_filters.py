@@ -64,14 +64,9 @@ def scope_title(scope: str, axis: str) -> str:
     return {"all": "Everything", "class": f"Class {name}", "subdomain": f"{axis.capitalize()} {name}"}[kind]
 
 
-def controls(layers: Sequence[Any], meta: dict[str, Any], places: Sequence[Any], axis: str,
+def controls(meta: dict[str, Any], places: Sequence[Any], axis: str,
              colours: dict[str, str]) -> None:  # fmt: skip
-    titles = {layer.name: layer.title for layer in layers}
-    layer, scope, colour = places
-    layer.selectbox(
-        "Layer", list(titles), key="layer", format_func=titles.get,
-        help=words.safe(meta.get("layer_reason", "")) or None,
-    )  # fmt: skip
+    scope, colour = places
     scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=lambda s: scope_title(s, axis))
     colour.selectbox("Colour by", list(colours), key="colour", format_func=colours.get)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,9 @@ from app import (
     density,
     explore_panels,
     items,
+    layer_slider,
     loading,
+    map_choice,
     selecting,
     selection_bar,
     state,
@@ -27,10 +28,10 @@ from app import explore_filters as filters
 from app import map as latent_map
 from app.explored import Explored
 from app.palette import entries, theme
-from gelda import jobs, projection, report, runs
+from gelda import layer_maps, projection, report, runs
+from gelda.embedding import NEIGHBOURS
 
-CONTROLS = (0.21, 0.19, 0.3)  # widths of layer, scope and colour beside the run picker
-GIVE_UP = 600  # seconds after which a map that is not there is offered again
+CONTROLS = (0.26, 0.3)  # widths of scope and colour beside the run picker
 
 
 def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
@@ -44,21 +45,23 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     axis = words.axis(run)
     colours = loading.colourings(run.path, axis)
     filters.bind(meta, layers, maps, points, list(colours))
-    filters.controls(layers, meta, places, axis, colours)
+    map_choice.bind(maps)
+    filters.controls(meta, places, axis, colours)
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
         filters.grid(meta, axis)
         actions = st.container(horizontal=True)
         visible = filters.view(meta, points, axis)
-    info = _chosen_map(maps)
+    info = map_choice.chosen(run, maps)
     rows = selecting.opened(run, points)
     explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows)
     panels = explore_panels.bind(explored)
     with actions:
         explore_panels.for_cell(explored, *filters.chosen(meta))
     with left:
+        layer_slider.view(run, layers, meta)
         if info is None:
-            _offer(run, layers)
+            map_choice.offer(run, layers, maps, filters.scope_title(state.value("scope"), axis))
         else:
             _map(explored)
     selection_bar.view(explored)
@@ -81,55 +84,6 @@ def _headline(meta: dict[str, Any]) -> str:
         said = f"{some} of {every} cells hold no training sample"
     stand = "stands" if number == 1 else "stand"
     return f"{said}; {latents} {stand} in for {'it' if empty.sum() == 1 else 'them'}" if number else said
-
-
-def _chosen_map(maps: Sequence[Any]) -> Any:
-    layer, (kind, _, name) = state.value("layer"), state.value("scope").partition(":")
-    wanted = [m for m in maps if m.state == "done" and m.layer == layer and m.scope_kind == kind]
-    return next((m for m in wanted if kind == "all" or m.scope_name == name), None)
-
-
-def _offer(run: runs.RunState, layers: Sequence[Any]) -> None:
-    """A map that does not exist yet: offer to make it, and follow it while it is made."""
-    layer, (kind, _, name) = state.value("layer"), state.value("scope").partition(":")
-    wanted = (run.id, layer, kind, name)
-    title = next((entry.title for entry in layers if entry.name == layer), layer)
-
-    def found() -> Any:
-        same = [m for m in loading.maps(run.path) if (m.layer, m.scope_kind) == (layer, kind)]
-        return next((m for m in same if kind == "all" or m.scope_name == name), None)
-
-    entry = found()
-    running = (
-        entry is not None and entry.state == "running" and time.time() - entry.path.stat().st_mtime < GIVE_UP
-    )
-    going = running or (entry is None and st.session_state.get("_making") == wanted)
-    with st.container(border=True, height=570, vertical_alignment="center", horizontal_alignment="center"):
-        scope = filters.scope_title(state.value("scope"), words.axis(run))
-        st.markdown(f"**{scope}, {title}: no map has been made yet.**")
-        if entry is not None and entry.state == "failed":
-            st.warning(entry.message or "Making this map failed.")
-        if runs.readonly():
-            widgets.note("This server is for looking only: choose a layer and a scope that have a map.")
-        elif not going:
-            if st.button("Make this map, about 30 s", type="primary"):
-                jobs.start_projection(run.id, layer, kind, name)
-                st.session_state["_making"] = wanted
-                st.rerun()
-        else:
-            _follow(found)
-
-
-@st.fragment(run_every=1)
-def _follow(found: Any) -> None:
-    entry = found()
-    if entry is not None and entry.state != "running":
-        st.session_state.pop("_making", None)
-        st.rerun()
-    passed = time.time() - entry.path.stat().st_mtime if entry is not None else 0.0
-    widgets.note(
-        f"Making the map: {words.duration(passed)} so far, usually about 30 s. It goes on if you leave."
-    )
 
 
 def _map(explored: Explored) -> None:
@@ -155,7 +109,7 @@ def _map(explored: Explored) -> None:
             state.select(run.id, [], "")
 
     _legend(layout.colouring, visible)
-    drawn = latent_map.draw(layout, key="map", height=570, run=run.path, on_pick=on_pick)
+    drawn = latent_map.draw(layout, key="latents", height=570, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
     wanted, total = int((visible & on_map).sum()), int((on_map & filters.offered(points)).sum())
     said = f"{words.thousands(drawn)} of {words.thousands(total)} points drawn."
@@ -166,9 +120,19 @@ def _map(explored: Explored) -> None:
         )
     if not info.has_synthetic:
         said += " Synthetic latents start at the layer they are generated at, so this layer has none."
-    more = [layout.colouring.meaning, *meta.get("notes", ())]
-    said = " ".join([said, *map(words.safe, filter(None, more))])
-    widgets.note(f"{said} {words.trust(info.trustworthiness, info.n_neighbors)}")
+    told = [words.safe(layout.colouring.meaning), *map(words.safe, meta.get("notes", ()))]
+    trust = words.trust(info.trustworthiness, NEIGHBOURS)
+    widgets.note(" ".join(filter(None, [said, *told, _which(explored), trust])))
+
+
+def _which(explored: Explored) -> str:
+    """The map's own name, and what sets it apart from the run's other maps."""
+    info = explored.info
+    own = loading.projection_config(explored.run.path).model_dump()
+    apart = [name for name in map_choice.differing(info, own) if name in layer_maps.SAME]
+    made = map_choice.said(info, apart)
+    named = f"Map \u201c{words.safe(info.name)}\u201d" if info.name else "This map" if made else ""
+    return f"{named}{': ' if made else ''}{made}." if named else ""
 
 
 def layout_of(

@@ -17,8 +17,9 @@ import streamlit as st
 
 from app import colouring, items
 from app.map_data import STAND_INS
-from gelda import jobs, projection, report, runs
+from gelda import jobs, layer_maps, projection, report, runs
 from gelda.artifacts import read_json
+from gelda.settings import ProjectionConfig
 
 # pictures in one sheet, by what they are decoded from: some 10 s in the background at most
 MOST_SPRITES = {"image": 4_096, "audio": 600}
@@ -121,14 +122,35 @@ def maps(run: Path) -> list[projection.MapInfo]:
     return projection.list_maps(run, jobs.map_workspace(run))
 
 
+def projection_config(run: Path) -> ProjectionConfig:
+    """The settings that a run's own maps are made with."""
+    return _projection_config(run, _stamp(run / "spec.json"))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _projection_config(run: Path, stamp: int) -> ProjectionConfig:
+    return jobs.projection_config(run)
+
+
+def neighbour_change(run: Path) -> dict[str, Any]:
+    """How many neighbours change from layer to layer; {} where it has not been measured."""
+    return layer_maps.load_change(run, jobs.map_workspace(run)) or {}
+
+
 def coordinates(run: Path, info: projection.MapInfo) -> np.ndarray:
-    """Positions ``[N, 2]`` of one map; a row of NaN is not on it."""
-    return _coordinates(run, info.key, _stamp(info.path))
+    """Positions ``[N, 2]`` of one map, turned to lie as the run's own one does; a row of NaN is not on it."""
+    to = layer_maps.anchor(run, maps(run), projection_config(run))
+    if to is None or to.key == info.key:
+        return _coordinates(run, info.key, _stamp(info.path), "", 0)
+    return _coordinates(run, info.key, _stamp(info.path), to.key, _stamp(to.path))
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
-def _coordinates(run: Path, key: str, stamp: int) -> np.ndarray:
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _coordinates(run: Path, key: str, stamp: int, to: str, to_stamp: int) -> np.ndarray:
     found = np.array(projection.load_map(run, key, jobs.map_workspace(run)), dtype=np.float32)
+    if to:
+        real = (points(run)["origin"] == "real").to_numpy()
+        found = layer_maps.turned(found, projection.load_map(run, to, jobs.map_workspace(run)), real)
     found.setflags(write=False)
     return found
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gelda import device
 from gelda.errors import UserError
 from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
@@ -41,6 +40,8 @@ def embed(
     `pca` principal components of the real rows. The cosine metric is Euclid's on rows of length 1.
     """
     import umap
+
+    from gelda import device
 
     if len(real) < 5:
         raise UserError(f"A map needs at least 5 real latents; this selection has {len(real)}.")
@@ -77,6 +78,8 @@ def reduce(
     """Both on the first `most` principal components of real [N, D]; as they are where D is no more."""
     import torch
 
+    from gelda import device
+
     if real.shape[1] <= most:
         return real.astype(np.float32), others.astype(np.float32)
     where = device.resolve()
@@ -96,6 +99,8 @@ def knn(
     With `own` the queries are the pool, and every row is its own first neighbour, as UMAP wants it.
     """
     import torch
+
+    from gelda import device
 
     where = device.resolve()
     known = torch.from_numpy(pool).to(where)
@@ -135,6 +140,8 @@ def trustworthiness(z: NDArray[np.float32], place: NDArray[np.float32], seed: in
     Scikit-learn's up to `QUERIES` points; above, that many drawn by the seed are ranked against all.
     """
     import torch
+
+    from gelda import device
 
     count = len(z)
     k = min(NEIGHBOURS, max(1, count // 2 - 1))

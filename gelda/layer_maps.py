@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from gelda import projection
 from gelda.artifacts import FORMAT, read_json, write_json
+from gelda.embedding import NEIGHBOURS, knn
 from gelda.projection import MapInfo, thinned
 from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
 
-NEIGHBOURS = 15
 FILE = "neighbourhoods.json"
 SAMPLE = 2000  # points whose neighbours are compared
 FEW = 3  # shared points that a turn needs
@@ -60,8 +60,6 @@ def neighbour_change(layers: Sequence[NDArray[np.float32]], seed: int = 0) -> tu
 
     Measured of at most SAMPLE points against all; returns the shares, the neighbours and the points counted.
     """
-    from gelda.embedding import knn  # torch
-
     count = len(layers[0])
     k = min(NEIGHBOURS, count - 2)
     rows = np.sort(numpy_generator(seed, "layers").permutation(count)[:SAMPLE])

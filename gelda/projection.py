@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gelda import embedding
 from gelda.artifacts import (
     FORMAT,
     content_key,
@@ -96,8 +97,6 @@ def project(
     name: str = "",
 ) -> MapInfo:
     """Make one map of a run's points and keep it under its own key; an existing one is returned."""
-    from gelda.embedding import embed  # torch
-
     started = time.perf_counter()
     value = planned(run, layer, scope_kind, scope_name, config, workspace, name)
     for folder in maps_folders(run, workspace):
@@ -113,7 +112,7 @@ def project(
     placed = np.flatnonzero(inside & ~own & (info.has_synthetic | ~synthetic))
     cell = pd.factorize(pd.MultiIndex.from_frame(points[["label", "subdomain"]].iloc[shaping]))[0]
     rows = thinned(cell, config.fit_on, numpy_generator(config.seed, "map"))
-    made = embed(latents[shaping], latents[placed], config, rows)
+    made = embedding.embed(latents[shaping], latents[placed], config, rows)
     place = np.full((len(points), 2), np.nan, np.float32)
     place[shaping], place[placed] = made.real, made.others
     write_tensors(value.path.with_suffix(".safetensors"), {"xy": place})

@@ -116,11 +116,11 @@ def test_explore_shows_a_comparison_without_its_test_items(workspace: Path) -> N
 def test_a_comparison_s_missing_map_is_offered(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixtures.make_comparison(workspace, points=True)
     asked = []
-    monkeypatch.setattr(jobs, "start_projection", lambda *a: asked.append(a))
+    monkeypatch.setattr(jobs, "start_projections", lambda *a: asked.append(a))
     page = open_page("explore", run=RUN, scope="subdomain:night")
     assert "Subdomain night, Encoder pool: no map has been made yet" in text(page)
     next(b for b in page.button if b.label.startswith("Make this map")).click().run()
-    assert asked == [(RUN, "pool", "subdomain", "night")]
+    assert [a[:2] for a in asked] == [(RUN, [("pool", "subdomain", "night")])]
 
 
 def test_selected_points_of_a_comparison_name_their_subdomain(workspace: Path) -> None:

@@ -4,6 +4,7 @@
 const STILL = 4;        // px a press may move and still be a click
 const REACH = 9;        // px within which a point answers the pointer
 const ZOOM = [0.6, 400]; // bounds, relative to the fitted view
+const GLIDE = 450;      // ms in which points move to their places on another map of the same run
 const maps = new WeakMap();
 
 const rgb = (text) => {
@@ -69,6 +70,8 @@ class LatentMap {
     this.root.setAttribute("aria-label", data.interactive ? data.help : data.alt);
     this.canvas.setAttribute("aria-label", data.alt);
     const moved = !before || before.view !== data.view;
+    const from = moved && this.same(before, data) && { xy: this.between ?? before.xy, view: { ...this.view } };
+    this.land();
     if (moved || before.blocks.places !== data.blocks.places) {
       this.hover(-1);
       this.layer.setPlaces(data.xy);
@@ -77,6 +80,7 @@ class LatentMap {
     }
     this.paint();
     this.resize(moved);
+    if (from) this.glide(from);
     this.root.dataset.points = String(this.shown());
     this.root.dataset.selected = String(this.chosen());
     this.root.dataset.bytes = String(bytes.length + fresh);
@@ -85,6 +89,48 @@ class LatentMap {
       this.root.dataset.drawn = (performance.now() - start).toFixed(0);
       if (data.atlas && !this.atlas) this.later = setTimeout(() => this.fetchAtlas(), 300);
     });
+  }
+
+  // Are these the same points, on another map of one run? (A view is named run/map.)
+  same(before, data) {
+    const run = (view) => view.split("/")[0];
+    const rows = before?.blocks.facts === data.blocks.facts; // of many points, each map has a sample of its own
+    return before && this.view && rows && run(before.view) === run(data.view) && before.kind.length === data.kind.length &&
+      !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  // Points keep their identity through a change of map: each moves from its old place to its new one.
+  glide(from) {
+    const { xy } = this.data;
+    const to = { ...this.view };
+    const start = performance.now();
+    this.between = new Float32Array(xy.length);
+    this.root.classList.add("gliding");
+    const step = (now) => {
+      const t = Math.max(0, Math.min(1, (now - start) / GLIDE));
+      const part = t < 0.5 ? 2 * t * t : 1 - 2 * (1 - t) ** 2;
+      for (let i = 0; i < xy.length; i++) {
+        this.between[i] = Number.isNaN(from.xy[i]) ? xy[i] : from.xy[i] + (xy[i] - from.xy[i]) * part;
+      }
+      this.layer.setPlaces(this.between);
+      if (!this.touched) {
+        const mix = (name) => from.view[name] + (to[name] - from.view[name]) * part;
+        this.view = { x: mix("x"), y: mix("y"), unit: from.view.unit * (to.unit / from.view.unit) ** part };
+      }
+      if (t < 1) this.gliding = requestAnimationFrame(step);
+      else this.land();
+      this.render();
+    };
+    step(start);
+  }
+
+  land() {  // what glides arrives at once
+    if (!this.between) return;
+    cancelAnimationFrame(this.gliding);
+    this.between = null;
+    this.layer.setPlaces(this.data.xy);
+    this.root.classList.remove("gliding");
+    this.resize();
   }
 
   fetchAtlas() {  // after the first paint: the images are wanted on hover, not before
