@@ -123,3 +123,19 @@ def test_clips_answer_for_speech(workspace: Path) -> None:  # noqa: F811
     assert "What would *bee* sound like in *night*?" in text(page)
     assert len(page.get("audio")) == 5
     assert "4 synthetic latents by GeLDA stand for" in text(page)
+
+
+def test_the_map_joins_a_point_with_its_neighbours(
+    run: runs.RunState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app import map as latent_map
+
+    layouts = []
+    monkeypatch.setattr(latent_map, "draw", lambda layout, **_: layouts.append(layout) or len(layout.points))
+    points = projection.load_points(run.path)
+    open_page("explore", panel="neighbours", point=points["id"].iloc[7], k="5")
+    joined = layouts[-1].lines
+    assert joined.shape == (5, 2) and set(joined[:, 0]) == {7}
+    assert set(points["split"].iloc[joined[:, 1]]) == {"train"} and 7 not in joined[:, 1]
+    open_page("explore", point=points["id"].iloc[7])
+    assert not len(layouts[-1].lines), "another panel is open"
