@@ -14,6 +14,7 @@ import streamlit as st
 from app import (
     colouring,
     density,
+    editing,
     explore_panels,
     items,
     loading,
@@ -39,7 +40,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     with head:
         st.title(_headline(meta))
     loading.prepare()
-    points = loading.points(run.path)
+    points = editing.shown(run, loading.points(run.path))
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run)
     colours = colouring.offered(points, axis)
