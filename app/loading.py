@@ -142,7 +142,7 @@ def thumbnails(run: Path, rows: np.ndarray) -> list[str | None]:
     sheet = sprites(run)
     if not sheet.done() or sheet.exception() is not None or not sheet.result().image:
         return [None] * len(rows)
-    found = _thumbnails(run, _stamp(run / "points.parquet"), sheet.result())
+    found = _thumbnails(run, stamp(run / "points.parquet"), sheet.result())
     return [found(int(slot)) if slot >= 0 else None for slot in sheet.result().slot[rows]]
 
 
