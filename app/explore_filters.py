@@ -120,7 +120,7 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
         if len(splits) > 1:
             st.pills("Split of real points", splits, key="split", selection_mode="multi")
         if not points["kept"].all():
-            st.toggle("Synthetic latents that the filter set aside", key="rejected")
+            st.toggle("Synthetic latents that were set aside or dropped", key="rejected")
         if (points["split"] == HELD).any():
             st.toggle("Held-out items (test)", key="held")
             widgets.note(HELD_WORDS)

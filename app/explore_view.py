@@ -13,6 +13,7 @@ import streamlit as st
 from app import (
     colouring,
     density,
+    editing,
     explore_panels,
     items,
     layer_slider,
@@ -40,7 +41,7 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     with head:
         st.title(_headline(meta))
     loading.prepare()
-    points = loading.points(run.path)
+    points = editing.shown(run, loading.points(run.path))
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run)
     colours = loading.colourings(run.path, axis)

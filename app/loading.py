@@ -25,14 +25,14 @@ from gelda.settings import ProjectionConfig
 MOST_SPRITES = {"image": 4_096, "audio": 600}
 
 
-def _stamp(path: Path) -> int:
+def stamp(path: Path) -> int:
     """Changes when a file is written again; 0 where it is missing, and the read then says so."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def meta(run: Path) -> dict[str, Any]:
     """Names, counts, groups and layers of a run."""
-    return _meta(run, _stamp(run / "meta.json"))
+    return _meta(run, stamp(run / "meta.json"))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -42,7 +42,7 @@ def _meta(run: Path, stamp: int) -> dict[str, Any]:
 
 def spec(run: Path) -> dict[str, Any]:
     """The settings of a run; callers must not write to them."""
-    return _spec(run, _stamp(run / "spec.json"))
+    return _spec(run, stamp(run / "spec.json"))
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
@@ -52,7 +52,7 @@ def _spec(run: Path, stamp: int) -> dict[str, Any]:
 
 def report_of(run: Path) -> dict[str, Any]:
     """The run's report; callers must not write to it."""
-    return _report(run, _stamp(run / "report.json"))
+    return _report(run, stamp(run / "report.json"))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -62,7 +62,7 @@ def _report(run: Path, stamp: int) -> dict[str, Any]:
 
 def points(run: Path) -> pd.DataFrame:
     """One row a point, real and synthetic; callers must not write to it."""
-    return _points(run, _stamp(run / "points.parquet"))
+    return _points(run, stamp(run / "points.parquet"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -72,7 +72,7 @@ def _points(run: Path, stamp: int) -> pd.DataFrame:
 
 def points_stamp(run: Path) -> int:
     """Changes when the points of a run are written again: for what is made of them and kept."""
-    return _stamp(run / "points.parquet")
+    return stamp(run / "points.parquet")
 
 
 def colourings(run: Path, axis: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def _colourings(run: Path, axis: str, stamp: int) -> dict[str, str]:
 
 def scored_by(run: Path) -> str:
     """The method whose head the scores of a run's points come from; "" where they have none."""
-    return _scored_by(run, _stamp(run / "points.json"))
+    return _scored_by(run, stamp(run / "points.json"))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -97,7 +97,7 @@ def _scored_by(run: Path, stamp: int) -> str:
 
 def neighbours(run: Path) -> tuple[np.ndarray, np.ndarray]:
     """Rows and latent-space distances of each point's nearest real training points, ``[N, 8]`` each."""
-    return _neighbours(run, _stamp(run / "neighbours.safetensors"))
+    return _neighbours(run, stamp(run / "neighbours.safetensors"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -107,7 +107,7 @@ def _neighbours(run: Path, stamp: int) -> tuple[np.ndarray, np.ndarray]:
 
 def latents(run: Path, layer: str) -> np.ndarray:
     """Standardised latents of a layer ``[N, D]``, NaN where it has none; callers must not write to them."""
-    return _latents(run, layer, _stamp(run / "points" / f"{layer}.safetensors"))
+    return _latents(run, layer, stamp(run / "points" / f"{layer}.safetensors"))
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
@@ -124,7 +124,7 @@ def maps(run: Path) -> list[projection.MapInfo]:
 
 def projection_config(run: Path) -> ProjectionConfig:
     """The settings that a run's own maps are made with."""
-    return _projection_config(run, _stamp(run / "spec.json"))
+    return _projection_config(run, stamp(run / "spec.json"))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -141,8 +141,8 @@ def coordinates(run: Path, info: projection.MapInfo) -> np.ndarray:
     """Positions ``[N, 2]`` of one map, turned to lie as the run's own one does; a row of NaN is not on it."""
     to = layer_maps.anchor(run, maps(run), projection_config(run))
     if to is None or to.key == info.key:
-        return _coordinates(run, info.key, _stamp(info.path), "", 0)
-    return _coordinates(run, info.key, _stamp(info.path), to.key, _stamp(to.path))
+        return _coordinates(run, info.key, stamp(info.path), "", 0)
+    return _coordinates(run, info.key, stamp(info.path), to.key, stamp(to.path))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -166,7 +166,7 @@ class Sprites:
 
 def sprites(run: Path) -> Future[Sprites]:
     """The run's sheet of images, built once in the background: the map must not wait for it."""
-    return _sprites(run, _stamp(run / "points.parquet"))
+    return _sprites(run, stamp(run / "points.parquet"))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -179,7 +179,7 @@ def thumbnails(run: Path, rows: np.ndarray) -> list[str | None]:
     sheet = sprites(run)
     if not sheet.done() or sheet.exception() is not None or not sheet.result().image:
         return [None] * len(rows)
-    found = _thumbnails(run, _stamp(run / "points.parquet"), sheet.result())
+    found = _thumbnails(run, stamp(run / "points.parquet"), sheet.result())
     return [found(int(slot)) if slot >= 0 else None for slot in sheet.result().slot[rows]]
 
 

@@ -84,6 +84,7 @@ points
 generator_kit
 health
 selection_health
+suspects
 kit
 edits
 edit_figures

@@ -1,0 +1,208 @@
+"""The edit panel: drop, weigh or make synthetic latents, see on dev what it does to the head, and confirm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import charts as figures
+from app import confirm_view, edit_charts, edit_steps, editing, loading, state, widgets, words
+from app.explored import Explored
+from gelda import edit_figures, edit_jobs, kit, runs, suspects
+from gelda.edits import Edits
+
+LEADING = ("tail", "unseen", "uar", "overall")
+
+
+def view(explored: Explored) -> None:
+    """The whole panel for one run."""
+    run = explored.run
+    state.bind("edit_cell", "")
+    if not kit.exists(run.path):
+        _without_kit(run)
+        return
+    mine = editing.current(run)
+    job = edit_jobs.status(run.id, mine.name)
+    missing = bool(mine.active) and bool(edit_figures.pending(editing.kit_of(run), mine.active))
+    left, right = st.columns([0.57, 0.43], gap="large")
+    with left:
+        _outcome(run, mine, job, missing)
+    with right:
+        if runs.readonly():
+            widgets.note("This server is for looking only: steps cannot be made here.")
+        else:
+            edit_steps.actions(explored)
+            _suggestions(explored)
+        problem = st.session_state.pop(editing.PROBLEM, "")
+        if problem:
+            st.warning(problem)
+        _history(run, mine)
+    if mine.active and not missing:
+        confirm_view.view(run, mine)
+    elif confirm_view.looks(run):
+        confirm_view.past(run)
+
+
+def _without_kit(run: runs.RunState) -> None:
+    st.subheader("This run keeps nothing to train its head again")
+    widgets.note(
+        "It was finished before runs kept that. Finish it once more: what it has computed is reused, and its "
+        "figures stay as they are."
+    )
+    if not runs.readonly() and not run.shipped:
+        from app.run_list import attempt
+        from gelda import jobs
+
+        if st.button("Finish it once more", type="primary"):
+            attempt(jobs.resume, run.id)
+
+
+def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool) -> None:
+    """What the steps did, in one sentence, three figures and every class; or how it is getting on."""
+    if not mine.active:
+        st.subheader("Drop what does not help, and see what it does")
+        widgets.note(
+            "Select synthetic latents (lasso, box, search, or a suggestion at the right), then drop them, "
+            "let them count less, or make others. The layers after them are trained again, five times "
+            "without and five times with your steps, from the same seeds, and compared on dev items: a "
+            "matter of seconds. The test half stays shut until you confirm."
+        )
+        return
+    if missing:
+        _waiting(run, mine, job)
+        return
+    own = editing.kit_of(run)
+    found = editing.history(run, mine)
+    total = found["steps"][-1]["to_start"]
+    main = own.about["main"]
+    st.subheader(headline(mine, total["measures"], main))
+    shown = [main, *[m for m in LEADING if m != main and m in total["measures"]]][:3]
+    for place, measure in zip(st.columns(len(shown), gap="medium"), shown, strict=True):
+        with place:
+            _figure(total["measures"][measure], measure)
+    with st.container(key="edit-classes"):
+        st.plotly_chart(
+            edit_charts.by_class(total["classes"], st.context.theme.type), theme=None,
+            config=figures.config("edit-classes"), key="edit_classes",
+        )  # fmt: skip
+    dev = found["dev"]
+    groups = f" of {words.thousands(dev['groups'])} groups" if dev["groups"] < dev["items"] else ""
+    widgets.note(f"On {words.thousands(dev['items'])} dev items{groups}. {found['note']}")
+
+
+def headline(mine: Edits, measures: dict[str, Any], main: str) -> str:
+    """The finding in one sentence, never more than the interval allows."""
+    change = measures[main]
+    what = {"tail": "rare classes", "uar": "mean recall"}.get(main, main)
+    does = edit_figures.title(mine.active[0]) if len(mine.active) == 1 else f"{len(mine.active)} steps"
+    noise = "" if words.certain(change["ci95"]) else ", inside the noise"
+    return f"{does}: {what} {words.number(change['mean'], signed=True)} points on dev{noise}"
+
+
+def _figure(change: dict[str, Any], measure: str) -> None:
+    how = f"{words.interval(change['ci95'], signed=True)} (95 %)"
+    if not words.certain(change["ci95"]):
+        how += ", inside the noise"
+    how += f". From {words.number(change['before'])} to {words.number(change['after'])} %."
+    title = words.METRICS.get(measure, measure)
+    widgets.figure_block(f"{title}, on dev", words.number(change["mean"], signed=True), "points", how)
+
+
+def _waiting(run: runs.RunState, mine: Edits, job: edit_jobs.Job) -> None:
+    """Heads are being trained: how far, and what to do where that stopped."""
+    if job.going:
+        st.subheader("Training the heads again")
+        _follow(run.id, mine.name)
+        return
+    st.subheader("The heads are not trained for these steps yet")
+    if job.state in ("failed", "interrupted") and job.message:
+        st.warning(job.message)
+    if not runs.readonly():
+        label = "Go on" if job.state == "interrupted" else "Refit"
+        st.button(label, type="primary", on_click=editing.attempt, args=(lambda: editing.train(run),))
+
+
+@st.fragment(run_every=0.5)
+def _follow(run_id: str, name: str) -> None:
+    job = edit_jobs.status(run_id, name)
+    if not job.going:
+        st.rerun()
+    share = job.done / job.total if job.total else 0.0
+    said = f"Head {int(job.done) + 1} of {job.total}" if job.total else "Starting"
+    st.progress(min(1.0, share), text=f"{said}. It goes on if you leave.")
+
+
+def _suggestions(explored: Explored) -> None:
+    """Latents that are worth a look, by their real training neighbours alone."""
+    run, points = explored.run, explored.points
+    near, distance = loading.neighbours(run.path)
+    own = set(editing.kit_of(run).table["id"])
+    there = points["id"].isin(own).to_numpy()
+    lost, near_copies = (
+        rows[there[rows] & explored.visible[rows]]
+        for rows in (suspects.foreign(points, near), suspects.copies(points, near, distance))
+    )
+    offers = (
+        (
+            f"{len(lost)} among other classes",
+            lost,
+            "Their nearest training items are mostly of other classes.",
+        ),
+        (
+            words.count(len(near_copies), "close copy", "close copies"),
+            near_copies,
+            "They lie at a training item, closer than half its distance to the next one.",
+        ),
+    )
+    with st.container(horizontal=True):
+        for said, rows, why in offers:
+            st.button(
+                f"Select {said}", on_click=state.select, args=(run.id, rows, "suggestion"),
+                disabled=not len(rows), help=f"{why} Found without looking at any dev or test item.",
+            )  # fmt: skip
+
+
+def _history(run: runs.RunState, mine: Edits) -> None:
+    """The steps with what each did, undo and redo, names, and the file that does it all again."""
+    if not mine.steps:
+        return
+    found = editing.history(run, mine)
+    main = editing.kit_of(run).about["main"]
+    rows = ['<tr><td class="faint">Start</td><td></td><td></td></tr>']
+    for number, step in enumerate(mine.steps):
+        title = words.safe(edit_figures.title(step))
+        if number >= mine.at:
+            rows.append(f'<tr><td class="faint wrap"><s>{title}</s></td><td></td><td></td></tr>')
+            continue
+        entry = found["steps"][number]
+        rows.append(
+            f'<tr><td class="wrap">{number + 1}. {title}</td>'
+            f"<td>{_change((entry.get('to_previous') or {}).get(main))}</td>"
+            f"<td>{_change((entry.get('to_start') or {'measures': {}})['measures'].get(main))}</td></tr>"
+        )
+    measure = words.METRICS.get(main, main)
+    st.markdown(f"**Steps** ({measure}, points on dev)")
+    widgets.table("", "<th>by this step</th><th>since the start</th>", rows)
+    with st.container(horizontal=True):
+        if not runs.readonly():
+            move = editing.attempt
+            st.button("Undo", on_click=move, args=(lambda: editing.move(run, True),), disabled=not mine.at)
+            st.button("Redo", on_click=move, args=(lambda: editing.move(run, False),),
+                      disabled=mine.at == len(mine.steps))  # fmt: skip
+            edit_steps.rename(run, mine)
+        file = f"{run.id}-{mine.name}.json"
+        with st.popover("Again, elsewhere"):
+            widgets.note("The list of steps, and the command that does the same with the same figures.")
+            text = json.dumps(mine.as_json(), indent=1)
+            st.download_button("Edits file", text, file, "application/json", on_click="ignore")
+            st.code(f"gelda run --from {run.id} --edits {file}", language="bash", wrap_lines=True)
+
+
+def _change(pair: dict[str, Any] | None) -> str:
+    if pair is None or not np.isfinite(pair["mean"]):
+        return "–"
+    text = words.number(pair["mean"], signed=True)
+    return f"{text} <small>{words.interval(pair['ci95'], signed=True)}</small>"

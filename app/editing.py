@@ -1,0 +1,118 @@
+"""A run's list of edits as a page sees it: cached reads, the points with what was dropped, and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import loading
+from gelda import edit_figures, edit_jobs, edits, kit, runs
+from gelda.edits import Edits, Step
+from gelda.errors import UserError
+from gelda.kit import Kit
+
+PROBLEM = "_edit_problem"  # why the last click did nothing
+
+
+def kit_of(run: runs.RunState) -> Kit:
+    """The run's kit; a UserError where it has none that fits."""
+    return _kit(run.path, loading.stamp(run.path / "kit.json"), loading.stamp(run.path / "points.json"))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _kit(run: Path, stamp: int, points: int) -> Kit:
+    return kit.load(run)
+
+
+def current(run: runs.RunState) -> Edits:
+    """The run's list of edits, as it lies on disk."""
+    return edits.load(kit_of(run))
+
+
+def shown(run: runs.RunState, points: pd.DataFrame) -> pd.DataFrame:
+    """The points, with `kept` off for what the steps in force leave out; a new table where there are any."""
+    if not kit.exists(run.path) or not edits.path_of(run.id, edits.DEFAULT).is_file():
+        return points
+    try:
+        mine = current(run)
+    except UserError:  # the panel says what is wrong with the list
+        return points
+    if not mine.active:
+        return points
+    return _shown(run.path, edits.state_key(kit_of(run), mine.active), mine, points)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _shown(run: Path, state_key: str, _mine: Edits, _points: pd.DataFrame) -> pd.DataFrame:
+    own = kit.load(run)
+    applied = edits.applied(own, _mine.active)
+    used = edits.used(applied)[: len(own.table)]
+    point = own.table["point"].to_numpy()
+    about = own.synthetic & (point >= 0)
+    kept = _points["kept"].to_numpy(dtype=bool, copy=True)
+    kept[point[about]] = used[about]
+    return _points.assign(kept=kept)
+
+
+def history(run: runs.RunState, mine: Edits) -> dict[str, Any]:
+    """What the steps in force did, as far as heads are trained; counted once a state."""
+    own = kit_of(run)
+    missing = len(edit_figures.pending(own, mine.active))
+    titles = tuple(edit_figures.title(step) for step in mine.active)
+    return _history(run.path, edits.state_key(own, mine.active), missing, titles, mine)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _history(
+    run: Path, state_key: str, missing: int, titles: tuple[str, ...], _mine: Edits
+) -> dict[str, Any]:
+    return edit_figures.history(kit.load(run), _mine)
+
+
+def push(run: runs.RunState, step: Step) -> None:
+    """Put a step at the end of the list and train the heads again."""
+    own, mine = kit_of(run), current(run)
+    edits.check(step, own, mine.active)
+    _keep(run, mine.push(step))
+
+
+def move(run: runs.RunState, back: bool) -> None:
+    """Undo or redo one step; figures that are there already come back at once."""
+    mine = current(run)
+    _keep(run, mine.undo() if back else mine.redo())
+
+
+def rename(run: runs.RunState, number: int, title: str) -> None:
+    edits.save(current(run).renamed(number, title))
+
+
+def train(run: runs.RunState) -> None:
+    """Train what is missing of the heads, in the background."""
+    edit_jobs.start(run.id, edits.DEFAULT)
+
+
+def _keep(run: runs.RunState, mine: Edits) -> None:
+    edits.save(mine)
+    if mine.active and edit_figures.pending(kit_of(run), mine.active):
+        train(run)
+
+
+def attempt(act: Callable[[], None]) -> None:
+    """What a click does; a refusal is kept to be said on the page."""
+    try:
+        act()
+    except UserError as error:
+        st.session_state[PROBLEM] = str(error)
+
+
+def selected_ids(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray) -> tuple[str, ...]:
+    """Ids of the selected synthetic latents that the edited arm has and uses."""
+    part = points.iloc[rows]
+    own = kit_of(run)
+    there = part["id"].isin(set(own.table["id"][own.synthetic])) & (part["origin"] == "synthetic")
+    return tuple(part["id"][there & part["kept"]].astype(str))

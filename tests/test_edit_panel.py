@@ -1,0 +1,162 @@
+"""The edit panel: select, drop, see, undo, confirm; what it says where it cannot."""
+
+from pathlib import Path
+
+import kit_fixtures as made
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import open_page, text
+
+from app import edit_charts, edit_view
+from gelda import edit_jobs, edits, kit, projection, runs, suspects
+from gelda.edits import Drop, Edits
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
+    monkeypatch.setattr("gelda.jobs._spawn", _inside)
+    return tmp_path
+
+
+def _inside(arguments: list[str], log: Path) -> None:
+    """The job, done at once in this process."""
+    _, run_id, name, _, what = arguments
+    edit_jobs.work(run_id, name, what)
+
+
+def button(page: AppTest, label: str):
+    return next(b for b in page.button if b.label.startswith(label))
+
+
+def opened(**query: str) -> AppTest:
+    return open_page("explore", run=made.RUN, panel="edit", **query)
+
+
+def test_select_drop_see_undo_redo_confirm(workspace):
+    path = made.make_run()
+    page = opened()
+    assert "Drop what does not help" in text(page)
+    assert button(page, "Drop the selection").disabled
+    button(page, f"Select {made.BAD} among other classes").click().run()
+    button(page, f"Drop these {made.BAD} synthetic latents").click().run()
+    said = text(page)
+    assert f"Drop {made.BAD} latents: rare classes" in said and "points on dev" in said
+    assert "160 dev items" in said and edits.load(kit.load(path)).active
+    assert button(page, "Select 0 among").disabled, "what was dropped is not offered again"
+    button(page, "Undo").click().run()
+    assert "Drop what does not help" in text(page) and "<s>Drop 20 latents</s>" in text(page)
+    button(page, "Redo").click().run()
+    assert f"Drop {made.BAD} latents: rare classes" in text(page)
+    button(page, "Confirm, once").click().run()
+    said = text(page)
+    assert "First look at the test half: a result." in said and "on test" in said
+    assert not [b for b in page.button if b.label.startswith("Confirm")], "these steps were looked at"
+    button(page, "Apply").click().run()
+    assert "look number 2: it is no longer a result" in "\n".join(w.value for w in page.warning)
+    button(page, "Confirm, once").click().run()
+    assert "2nd look" in text(page) and not page.exception
+
+
+def test_what_was_dropped_is_crossed_out_on_the_map(workspace):
+    path = made.make_run()
+    edits.save(Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids())))
+    from app import editing
+
+    points = projection.load_points(path)
+    shown = editing.shown(runs.read_state(path), points)
+    assert list(shown["id"][points["kept"] & ~shown["kept"]]) == list(made.bad_ids())
+
+
+def test_heads_that_are_not_trained_are_offered_and_a_stopped_job_goes_on(workspace, monkeypatch):
+    path = made.make_run()
+    mine = Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids()))
+    edits.save(mine)
+    started = []
+    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments))
+    page = opened()
+    assert not started, "a page starts nothing by itself"
+    button(page, "Refit").click().run()
+    assert started and "Training the heads again" in text(page)
+    edit_jobs._write(path.name, "edits", "refit", "failed", message="The disk is full.")
+    page = opened()
+    assert "The disk is full." in [w.value for w in page.warning] and button(page, "Refit")
+
+
+def test_a_run_without_a_kit_says_what_to_do(workspace, monkeypatch):
+    path = made.make_run()
+    (path / "kit.json").unlink()
+    resumed = []
+    monkeypatch.setattr("gelda.jobs.resume", resumed.append)
+    page = opened()
+    assert "keeps nothing to train its head again" in text(page)
+    button(page, "Finish it once more").click().run()
+    assert resumed == [path.name]
+
+
+def test_looking_only_shows_figures_and_no_way_to_change_them(workspace, monkeypatch):
+    path = made.make_run()
+    mine = Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids()))
+    edits.save(mine)
+    edit_jobs.work(path.name, mine.name, "refit")
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    page = opened()
+    assert "rare classes" in text(page) and "looking only" in text(page)
+    labels = [b.label for b in page.button]
+    assert not [label for label in labels if label.startswith(("Drop", "Undo", "Confirm", "Apply", "Keep "))]
+
+
+def test_a_list_of_other_latents_is_one_sentence(workspace):
+    path = made.make_run()
+    edits.save(Edits(path.name, "other", steps=(Drop(ids=("x",)),), at=1))
+    page = opened()
+    assert "made on other latents" in "\n".join(w.value for w in page.warning)
+
+
+def test_suspects_are_found_by_training_neighbours_alone(workspace):
+    path = made.make_run()
+    points = projection.load_points(path)
+    near, distance = projection.load_neighbours(path)
+    found = suspects.foreign(points, near)
+    assert list(points["id"].iloc[found]) == list(made.bad_ids())
+    other = points.assign(label=np.where(points["split"] == "dev", 0, points["label"]))
+    assert np.array_equal(suspects.foreign(other, near), found)
+    moved = distance.copy()
+    row = found[0]
+    moved[row, 0] = 0.1 * distance[near[row, 0], 0]
+    assert list(suspects.copies(points, near, moved)) == [
+        *sorted({row, *suspects.copies(points, near, distance)})
+    ]
+    assert not len(suspects.foreign(points.assign(kept=False), near))
+
+
+def change(mean: float, low: float, high: float) -> dict:
+    return {"mean": mean, "ci95": [low, high], "before": 50.0, "after": 50.0 + mean}
+
+
+@pytest.mark.parametrize("pair, said", [
+    (change(2.0, 0.5, 3.5), "Drop dog: rare classes +2.0 points on dev"),
+    (change(2.0, -0.5, 4.5), "Drop dog: rare classes +2.0 points on dev, inside the noise"),
+    (change(-2.0, -3.0, -1.0), "Drop dog: rare classes −2.0 points on dev"),
+    (change(0.0, float("nan"), float("nan")), "Drop dog: rare classes +0.0 points on dev, inside the noise"),
+])  # fmt: skip
+def test_the_headline_says_no_more_than_the_interval(pair, said):
+    mine = Edits("r", "k").push(Drop(classes=("dog",)))
+    assert edit_view.headline(mine, {"tail": pair}, "tail") == said
+
+
+@pytest.mark.parametrize("count", [2, 1000])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_strip_of_classes_holds_what_changed_most(count, theme):
+    classes = [{"name": f"class {k}", **change(k / 10, k / 10 - 1, k / 10 + 1)} for k in range(count)]
+    figure = edit_charts.by_class(classes, theme)
+    assert len(figure.data[0].y) == min(count, edit_charts.MOST)
+    assert f"class {count - 1}" in figure.data[0].y
+    title = edit_charts.class_title(classes)
+    assert title == (
+        "No class changed beyond the noise" if count == 2 else "class 999 gains 99.9 points of recall"
+    )
