@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from gelda.samples import Drawn, SampleRequest
 COUNTS = ("20", "40", "80")
 SEEDS = ("own", *map(str, range(1, 10)))
 STEERED = {"both": "Class and {axis}", "class": "Class alone", "subdomain": "{axis} alone"}
-BACKGROUND = 3_000  # real points behind the drawn ones, every cell kept
+BACKGROUND = 1_500  # real points behind the drawn ones, every cell kept
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def default_cell(explored: Explored) -> tuple[int, int]:
 
 
 def cell(explored: Explored, prefix: str, titles: tuple[str, str], default: tuple[int, int],
-         places: tuple[Any, Any]) -> tuple[int, int]:  # fmt: skip
+         places: Sequence[Any]) -> tuple[int, int]:  # fmt: skip
     """A class and a subdomain to choose, in two places of the page."""
     classes, subdomains = list(explored.classes), list(explored.subdomains)
     fields = f"{prefix}_class", f"{prefix}_{explored.axis}"
@@ -164,3 +165,15 @@ def named(explored: Explored, label: int, subdomain: int) -> str:
     """A cell for titles: *zero*, slanted."""
     row = {"label": label, "subdomain": subdomain}
     return words.safe(words.cell(row, explored.classes, explored.subdomains))
+
+
+def how_placed(found: Drawn, xy: np.ndarray) -> str:
+    """What a place on the map means, and how well it agrees with the map's own."""
+    said = "A latent lies at the median of its eight nearest real latents on the map"
+    off = samples.misplaced(found, xy)
+    if off is None:
+        return f"{said}."
+    return (
+        f"{said}: of the run’s own synthetic latents that is, for nine in ten, within "
+        f"{100 * off[1]:.1f} % of the map’s width of where UMAP itself puts them."
+    )

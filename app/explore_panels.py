@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import edit_view, neighbours_view, scrubber_view, selecting, selection_view, state, words
+from app import (
+    between_view,
+    edit_view,
+    neighbours_view,
+    scrubber_view,
+    selecting,
+    selection_view,
+    state,
+    words,
+)
 from app.explored import Explored
 from gelda import runs
 
@@ -30,6 +39,7 @@ PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
     "neighbours": Panel("Nearest neighbours", neighbours_view.view, True, neighbours_view.lines),
     "scrubber": Panel("Out of noise", scrubber_view.view),
+    "between": Panel("Between two cells", between_view.view),
     "edit": Panel("Edit and refit", edit_view.view, without_map=True),
 }
 

@@ -98,7 +98,7 @@ def _figure(explored: Explored, found: Drawn, cell: tuple[int, int]) -> None:
         sides, found.spread, behind, cell[0], name, noisy, marked, title, st.context.theme.type
     )
     st.plotly_chart(made, theme=None, key="way", config=charts.config("way"), alt=words.plain(title))
-    widgets.note(" ".join(_notes(explored, found, sides, noisy, marked)))
+    widgets.note(" ".join(_notes(explored, found, sides, noisy, marked, xy)))
 
 
 def _finding(sides: list[way_charts.Way], name: str, scale: float) -> str:
@@ -112,12 +112,10 @@ def _finding(sides: list[way_charts.Way], name: str, scale: float) -> str:
 
 
 def _notes(
-    explored: Explored, found: Drawn, sides: list[way_charts.Way], noisy: bool, marked: np.ndarray
-) -> list[str]:
-    told = [
-        "A latent lies at the median of its eight nearest real latents on the map (for finished ones that "
-        "is within about 1 % of the map’s width of where UMAP itself puts them)."
-    ]
+    explored: Explored, found: Drawn, sides: list[way_charts.Way], noisy: bool, marked: np.ndarray,
+    xy: np.ndarray,
+) -> list[str]:  # fmt: skip
+    told = [drawing.how_placed(found, xy)]
     if noisy:
         told.append(
             "Early steps are noise, far from all data: where they lie means little, so they are faint."

@@ -72,7 +72,7 @@ def _behind(behind: Backdrop, label: int, look: Theme, number: int) -> list[dict
     own = behind.label == label
     return [
         dict(
-            type="scattergl",
+            type="scatter",
             x=behind.xy[rows, 0],
             y=behind.xy[rows, 1],
             marker=dict(size=4 if rows is own else 3, color=colour, opacity=0.55 if rows is own else 0.35),
@@ -187,7 +187,7 @@ def _layout(sides: Sequence[Way], behind: Backdrop, spread: Sequence[float], wan
             dtick=max(1, last // 4), title=dict(text="step", standoff=2),
         )  # fmt: skip
         layout[f"yaxis{place + 3}"] = dict(
-            domain=list(LOWER), anchor=f"x{place + 3}", range=list(ends), nticks=4
+            domain=list(LOWER), anchor=f"x{place + 3}", range=list(ends), nticks=4, ticklabelstandoff=5
         )
         layout["annotations"].append(_heading(text, span[0], LOWER[1], look, "left"))
     layout["sliders"] = [_slider(spread, look)]

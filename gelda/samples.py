@@ -56,7 +56,8 @@ class Drawn:
     arrays of a way [views, scales, T + 1 steps, n, …], of what lies between [scales, shares, n, …]: near
     (rows of the points table, the nearest first) [… 8], far (distance to the nearest), said (the class that
     the head takes it for). Further: variance, a latent's over a real one's (NaN: too few real ones), and of
-    what lies between the mean probabilities [scales, shares, C].
+    what lies between the mean probabilities [scales, shares, C]; check_rows [K] and check_near [K, 8] of the
+    run's own synthetic latents, to see how well `place` does on a map.
     """
 
     state: str
@@ -136,6 +137,7 @@ def make(run: Path, request: SampleRequest) -> None:
     arrays, spread = drawn(kit, request, scales, latents[pool])
     near = pool[arrays["near"]].astype(np.uint16 if len(points) < 65_536 else np.int32)
     arrays |= {"near": near, "far": arrays["far"].astype(np.float16), "said": arrays["said"].astype(np.int16)}
+    arrays |= _check(points, latents, pool)
     real, reference = _real_variance(points.iloc[pool], latents[pool], request.start)
     arrays["variance"] = (arrays["variance"] / real).astype(np.float32)
     name = key(run, request)
@@ -224,12 +226,37 @@ def _real_variance(points: Any, latents: NDArray[np.float32], cell: tuple[int, i
     return float((np.concatenate(parts) ** 2).sum(0).mean() / number), "class"
 
 
+def _check(
+    points: Any, latents: NDArray[np.float32], pool: NDArray[np.integer], most: int = 500
+) -> dict[str, NDArray[Any]]:
+    """Some of the run's own synthetic latents [K] and their nearest real points [K, 8]."""
+    rows = np.flatnonzero((points["origin"] == "synthetic").to_numpy())
+    rows = np.sort(numpy_generator(0, "check").permutation(rows)[:most])
+    near = pool[nearest(latents[rows], latents[pool], NEAR)[0]] if len(rows) else np.zeros((0, NEAR))
+    return {"check_rows": rows.astype(np.int32), "check_near": near.astype(np.int32)}
+
+
 def _usual_distance(latents: NDArray[np.float32], most: int = 500) -> float:
     """Median distance of a real latent to the nearest other one."""
     if len(latents) < 2:
         return float("nan")
     rows = numpy_generator(0, "usual-distance").permutation(len(latents))[:most]
     return float(np.median(nearest(latents[rows], latents, 2)[1][:, 1]))
+
+
+def misplaced(drawn: Drawn, xy: NDArray[np.float32]) -> tuple[float, float] | None:
+    """How far `place` puts synthetic latents from where a map [N, 2] itself has them, over its width.
+
+    Median and nine tenths; None for a map without any.
+    """
+    own = xy[drawn.arrays["check_rows"]]
+    off = np.linalg.norm(place(drawn.arrays["check_near"], xy) - own, axis=1)
+    off = off[np.isfinite(off)]
+    if not len(off):
+        return None
+    width = float(np.nanmax(np.nanmax(xy, 0) - np.nanmin(xy, 0)))
+    median, most = np.quantile(off, [0.5, 0.9]) / max(width, 1e-12)
+    return float(median), float(most)
 
 
 def place(near: NDArray[np.integer], xy: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -65,17 +65,15 @@ def test_a_latent_is_placed_among_its_neighbours():
     assert np.isnan(samples.place(np.array([[4, 4]], np.uint16), xy)).all()
 
 
-def test_placing_agrees_with_the_map_where_the_map_has_the_latents_itself():
-    from gelda.metrics import nearest
-
-    points = projection.load_points(RUN)
-    z = projection.load_latents(RUN, projection.generation_layer(RUN))
+def test_placing_agrees_with_the_map_where_the_map_has_the_latents_itself(drawn):
     info = next(m for m in projection.list_maps(RUN) if m.has_synthetic and m.scope_kind == "all")
-    xy, real = projection.load_map(RUN, info.key), (points["origin"] == "real").to_numpy()
-    index, _ = nearest(z[~real], z[real], samples.NEAR)
-    off = np.linalg.norm(samples.place(np.flatnonzero(real)[index], xy) - xy[~real], axis=1)
-    width = np.ptp(xy[real], axis=0).max()
-    assert np.median(off) < 0.01 * width and np.quantile(off, 0.9) < 0.02 * width
+    xy = projection.load_map(RUN, info.key)
+    median, most = samples.misplaced(drawn["way"], xy)
+    assert 0 < median < 0.01 and median < most < 0.02
+    shuffled = np.random.default_rng(0).permutation(xy)
+    assert samples.misplaced(drawn["way"], shuffled)[0] > 0.1
+    synthetic = (projection.load_points(RUN)["origin"] == "synthetic").to_numpy()
+    assert samples.misplaced(drawn["way"], np.where(synthetic[:, None], np.nan, xy)) is None
 
 
 def test_what_is_asked_has_one_key_and_is_found_again(drawn, tmp_path, monkeypatch):
