@@ -112,6 +112,7 @@ processes
 speech_demo
 study_result
 samples
+slots
 jobs
 edit_jobs
 shipping
