@@ -39,7 +39,7 @@ def pairing(a: Report, b: Report) -> str:
         shared = sorted(set(a["seeds"]) & set(b["seeds"]))
         return (
             f"Paired over the {words.count(len(shared), 'seed')} that both have: the same cut, the same test "
-            "items. Intervals are over seeds."
+            + ("items. Intervals are over seeds." if len(shared) > 1 else "items. One seed has no interval.")
         )
     return (
         "The two cut their data differently, or share no seed, so a seed of one is no pair of a seed of the "

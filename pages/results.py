@@ -4,7 +4,7 @@ from app import comparison_view, results_view, state, versus_view, widgets
 
 state.begin("results")
 with widgets.guarded():
-    run, head, places = widgets.run_picker((0.5,))
+    run, head, places = widgets.run_picker((0.3, 0.4))
     if run is None:
         widgets.no_run()
     elif not widgets.unfinished(run):
