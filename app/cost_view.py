@@ -46,7 +46,7 @@ def _basis(known: dict[str, tuple[float, costs.Measured]]) -> str:
     scaled = "scaled by seeds, steps and sizes"
     if not here:
         return f"From the run that ships, on two processor cores, {scaled}: yours may be faster or slower."
-    text = f"From your last runs here, {scaled}." if len(here) > 1 else f"From {here[0].run} here, {scaled}."
+    text = f"From your last {'runs' if len(here) > 1 else 'run'} on this machine, {scaled}."
     return text if len(here) == len(bases) else f"{text} What it reused, from the run that ships."
 
 

@@ -63,7 +63,8 @@ def view() -> None:
             values, effort = form.comparison(f"generate-{bank}", bank) if bank else ({}, "")
         with right:
             _comparison(values, effort)
-    _going()
+    with right:
+        _going()
     run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE)
     state.publish()
 
@@ -175,7 +176,7 @@ def _live(was_alive: bool) -> None:
         st.rerun()
     if not found:
         return
-    st.header("Going on")
+    st.subheader("Going on")
     for run in found:
         run_list.row(run)
         frame = curves.losses(run.path)

@@ -165,16 +165,17 @@ def changes(rows: pd.DataFrame, first: str, second: str, key: str) -> None:
         )
     head = "".join(f"<th>{words.safe(t)}</th>" for t in ("training items", first, second, "difference"))
     widgets.table("recall, percent", head, body)
-    seeds = int(rows["seeds"].max()) if len(rows) else 0
-    widgets.note(
-        "Bold: the 95 % interval over seeds excludes zero; of so many classes, one in twenty does by chance."
-        if seeds > 1
-        else "One seed: no intervals."
-    )
+    if rows["low"].notna().any():
+        widgets.note(
+            "Bold: the 95 % interval over seeds excludes zero; of so many classes, one in twenty does by "
+            "chance."
+        )
 
 
 def change_title(rows: pd.DataFrame) -> str:
-    """How many classes gain and lose beyond their intervals."""
+    """How many classes gain and lose beyond their intervals, where there are any."""
+    if rows["low"].isna().all():
+        return "The largest changes, class by class"
     up, down = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
     if not up and not down:
         return "No class changes beyond its interval"

@@ -87,7 +87,7 @@ def _table(report: dict[str, Any]) -> None:
         own = ' class="own"' if method == "gelda" else ""
         rows.append(f"<tr{own}><td>{words.safe(title_of(method))}</td>{cells}</tr>")
     st.html(
-        f'<div class="scroll"><table class="numbers"><thead><tr><th>percent</th>{head}</tr></thead>'
+        f'<div class="scroll"><table class="numbers wide"><thead><tr><th>percent</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
     widgets.note(

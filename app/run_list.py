@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import comparison, loading, widgets, words
-from gelda import jobs, runs
+from gelda import jobs, runs, slots
 from gelda.errors import UserError
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
@@ -62,7 +62,7 @@ def row(run: runs.RunState) -> None:
     with st.container(border=True):
         text, actions = st.columns([0.72, 0.28], vertical_alignment="center", gap="medium")
         when = "ships with the product" if run.shipped else words.ago(run.created)
-        parts = (_kind(run), words.STATUS.get(run.status, run.status), when, run.id)
+        parts = (_kind(run), _status(run), when, run.id)
         facts = " · ".join(words.safe(part) for part in parts if part)
         said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
         with text:
@@ -71,6 +71,15 @@ def row(run: runs.RunState) -> None:
             _actions(run)
         if run.status in widgets.ALIVE:
             widgets.progress(run)
+
+
+def _status(run: runs.RunState) -> str:
+    """How a run stands; one that waits says for what."""
+    waiting = [other.id for other in slots.line()] if run.status == "queued" else []
+    if run.id not in waiting:
+        return words.STATUS.get(run.status, run.status)
+    before = waiting.index(run.id)
+    return f"waiting: {words.count(before, 'run')} before it in line" if before else "waiting: next in line"
 
 
 def _kind(run: runs.RunState) -> str:
@@ -105,5 +114,8 @@ def _actions(run: runs.RunState) -> None:
             st.button("Stopping", key=f"cancel-{run.id}", disabled=True, help="It stops at its next step.")
         elif st.button("Cancel", key=f"cancel-{run.id}"):
             attempt(jobs.cancel, run.id)
+        waiting = [other.id for other in slots.line()] if run.status == "queued" else []
+        if run.id in waiting[1:] and st.button("To the front", key=f"front-{run.id}"):
+            attempt(jobs.to_front, run.id)
     elif st.button("Resume", key=f"resume-{run.id}", help="Finished stages are kept."):
         attempt(jobs.resume, run.id)

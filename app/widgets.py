@@ -126,11 +126,11 @@ def run_picker(
         pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")
     else:
         (head, pick), places = st.columns([0.74, 0.26], gap="large"), []
-    pick.selectbox("Run", list(by_id), key="run", format_func=lambda i: _run_title(by_id[i]))
+    pick.selectbox("Run", list(by_id), key="run", format_func=lambda i: run_title(by_id[i]))
     return by_id[st.session_state["run"]], head, places
 
 
-def _run_title(run: runs.RunState) -> str:
+def run_title(run: runs.RunState) -> str:
     return f"{run.name} · {'ships with the product' if run.shipped else words.ago(run.created) or run.id}"
 
 

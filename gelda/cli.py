@@ -119,6 +119,17 @@ def ship(
 
 app.command("run")(cli_runs.run)
 app.command("run-stored", hidden=True)(cli_runs.run_stored)
+
+
+@app.command(hidden=True)
+def queued(run_id: str, command: list[str]) -> None:
+    """Another command of this program, when it is a run's turn: a job of several runs is one in the line."""
+    from gelda import runs, slots
+
+    with slots.turn(runs.read_state(runs.find_run(run_id))):
+        app(command, standalone_mode=False)
+
+
 app.command("edit-job", hidden=True)(cli_edits.edit_job)
 app.command("project")(cli_maps.project)
 app.command("project-stored", hidden=True)(cli_maps.project_stored)

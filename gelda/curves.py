@@ -23,17 +23,17 @@ def losses(run: Path) -> pd.DataFrame:
         start = max(0, file.stat().st_size - MOST_READ)
         stream.seek(start)
         lines = stream.read().split(b"\n")[1 if start else 0 :]
-    rows: dict[tuple[str, int], float] = {}
+    found: dict[str, dict[int, float]] = {}
     for line in lines:
         try:
             entry = json.loads(line)
-            key = str(entry["stage"]), int(entry["step"])
-            loss = float(entry["loss"])
+            stage, step, loss = str(entry["stage"]), int(entry["step"]), float(entry["loss"])
         except (ValueError, KeyError, TypeError):
             continue
-        rows.pop(key, None)  # written again: its stage is the one that goes on now
-        rows[key] = loss
-    frame = pd.DataFrame([(*key, loss) for key, loss in rows.items()], columns=["stage", "step", "loss"])
+        steps = found[stage] = found.pop(stage, {})  # the stage that goes on now comes last
+        steps[step] = loss
+    rows = [(stage, step, loss) for stage, own in found.items() for step, loss in own.items()]
+    frame = pd.DataFrame(rows, columns=["stage", "step", "loss"])
     return pd.concat([_thinned(part) for _, part in frame.groupby("stage", sort=False)] or [frame])
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import layer_maps, processes, projection, recording, runs, samples
+from gelda import layer_maps, processes, projection, recording, runs, samples, slots
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError
@@ -140,6 +140,12 @@ def cancel(run_id: str) -> None:
     (path / "cancel").touch()
 
 
+def to_front(run_id: str) -> None:
+    """Move a waiting run before all others that wait."""
+    _allowed()
+    slots.to_front(runs.read_state(runs.find_run(run_id)))
+
+
 def start_projection(
     run_id: str,
     layer: str,
@@ -254,11 +260,12 @@ def _allowed() -> None:
 
 
 def _queue(state: runs.RunState, command: list[str] | None = None) -> None:
-    """Start a run's work in a process of its own."""
+    """Start a run's work in a process of its own, which waits for its turn (slots.py)."""
     recording.forget_cancel(state.path)
-    state.status, state.error = "queued", None
+    state.status, state.error, state.pid = "queued", None, None
+    slots.join(state.path)
     runs.save_state(state)
-    _spawn(command or ["run-stored", state.id], state.path / "log.txt")
+    _spawn(["queued", state.id, "--", *(command or ["run-stored", state.id])], state.path / "log.txt")
 
 
 def _spawn(arguments: list[str], log: Path) -> None:

@@ -153,9 +153,7 @@ def read_state(path: Path) -> RunState:
         state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
         return state
     patience = PATIENCE if state.status == "queued" else SILENCE
-    if state.status in ALIVE and (
-        silent_for(path) > patience or state.status == "running" and process_is_gone(state.pid, state.host)
-    ):
+    if state.status in ALIVE and (silent_for(path) > patience or process_is_gone(state.pid, state.host)):
         state.status = "interrupted"
         state.error = "The run stopped without finishing; what it had finished is kept. Resume it."
     return state

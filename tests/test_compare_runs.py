@@ -53,7 +53,11 @@ def test_a_comparison_is_started_in_the_background_and_finishes(workspace, spawn
     monkeypatch.chdir(workspace)
     run_id = jobs.start_comparison({**VALUES, "bank": bank.name}, "tiny")
     state = runs.read_state(runs.find_run(run_id))
-    assert spawned == [["run-stored", run_id]] and state.comparison and state.status == "queued"
+    assert (
+        spawned == [["queued", run_id, "--", "run-stored", run_id]]
+        and state.comparison
+        and state.status == "queued"
+    )
     assert runs.read_spec(state.path)["bank"] == str(bank), "it must be found from any working directory"
     monkeypatch.chdir("/")
     done = CliRunner().invoke(cli.app, ["run-stored", run_id])
@@ -108,7 +112,7 @@ def test_an_interrupted_comparison_goes_on_with_what_it_had(workspace, spawned, 
     assert any("train-0" in str(f) for f in kept) and not (path / "report.json").exists()
     monkeypatch.setattr(compare.Comparison, "_train", work)
     jobs.resume(run_id)
-    assert spawned[-1] == ["run-stored", run_id]
+    assert spawned[-1] == ["queued", run_id, "--", "run-stored", run_id]
     done = CliRunner().invoke(cli.app, ["run", run_id])  # the same by hand
     assert done.exit_code == 0, done.output
     assert (path / "report.json").exists() and runs.read_state(path).status == "done"

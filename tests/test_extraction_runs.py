@@ -151,7 +151,7 @@ def test_an_encoder_of_random_weights_says_so_wherever_its_latents_go(gelda, pic
 
 def test_a_job_is_started_resumed_and_finished_in_the_background(pictures, spawned, gelda, monkeypatch):
     run_id = jobs.start_extraction({"path": str(pictures), "device": "cpu"})
-    assert spawned == [["run-stored", run_id]] and only_run().status == "queued"
+    assert spawned == [["queued", run_id, "--", "run-stored", run_id]] and only_run().status == "queued"
     with pytest.raises(UserError, match="already going"):
         jobs.start_extraction({"path": str(pictures), "device": "cpu"})
     done = gelda("run-stored", run_id)
@@ -202,7 +202,7 @@ def test_a_cancelled_extraction_resumes_where_it_was(pictures, tmp_path, spawned
         extraction_runs.execute(config, state, cancel)
     assert only_run().status == "cancelled"
     jobs.resume(state.id)
-    assert spawned == [["run-stored", state.id]]
+    assert spawned == [["queued", state.id, "--", "run-stored", state.id]]
     seen = []
     result = extraction_runs.execute(config, only_run(), lambda s: seen.append(s.stages[1].done))
     assert result["rows"] == 47 and 0 < result["encoded"] <= 48 - 16 and 16 in seen

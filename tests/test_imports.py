@@ -113,6 +113,7 @@ processes
 speech_demo
 study_result
 samples
+slots
 jobs
 edit_jobs
 shipping

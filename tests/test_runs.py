@@ -319,7 +319,7 @@ def spawned(monkeypatch):
 def test_a_demo_is_started_with_its_spec_written(spawned, monkeypatch):
     run_id = jobs.start_demo(seeds=3)
     state = runs.read_state(runs.find_run(run_id))
-    assert spawned == [["run-stored", run_id]] and state.status == "queued"
+    assert spawned == [["queued", run_id, "--", "run-stored", run_id]] and state.status == "queued"
     assert runs.read_spec(state.path)["seeds"] == 3
     monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
     assert runs.read_spec(runs.find_run(jobs.start_demo()))["name"] == "digits demo, tiny"
@@ -329,7 +329,10 @@ def test_a_demo_is_started_with_its_spec_written(spawned, monkeypatch):
 def test_what_stopped_can_be_resumed(status, spawned):
     create("r1", status)
     jobs.resume("r1")
-    assert spawned == [["run-stored", "r1"]] and runs.read_state(runs.find_run("r1")).status == "queued"
+    assert (
+        spawned == [["queued", "r1", "--", "run-stored", "r1"]]
+        and runs.read_state(runs.find_run("r1")).status == "queued"
+    )
 
 
 def test_what_runs_is_broken_or_unknown_is_not_resumed(spawned):

@@ -319,7 +319,7 @@ def test_it_starts_in_the_background(short, monkeypatch):
     monkeypatch.setattr(jobs, "_spawn", lambda command, log: started.append(command))
     run_id = jobs.start_demo("speech", preset="tiny", seeds=2)
     assert runs.read_state(runs.find_run(run_id)).status == "queued"
-    assert started == [["demo", "speech", "--no-open", "--preset=tiny", "--seeds=2"]]
+    assert started == [["queued", run_id, "--", "demo", "speech", "--no-open", "--preset=tiny", "--seeds=2"]]
 
 
 def test_home_starts_it_by_a_quiet_link(short, monkeypatch):
@@ -330,7 +330,7 @@ def test_home_starts_it_by_a_quiet_link(short, monkeypatch):
     button = next(b for b in page.button if "synthetic speech" in b.label)
     assert button.proto.type == "tertiary" and not button.disabled
     button.click().run()
-    assert started and started[0][:2] == ["demo", "speech"]
+    assert started and started[0][3:5] == ["demo", "speech"]
     assert next(b for b in page.button if "synthetic speech" in b.label).disabled, "it is going"
 
 

@@ -1,0 +1,85 @@
+"""Two runs side by side as frames and sentences: what differs, by how much, and the same points twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from app import words
+from app.results_classes import in_words, title_of
+from gelda import contrast
+
+Report = dict[str, Any]
+
+
+def finding(a: Report, b: Report, rows: pd.DataFrame) -> str:
+    """The other run beside this one on the first measure that both have, as modest as the interval."""
+    told = rows[rows["difference"].notna()]
+    if told.empty or not contrast.paired(a, b):
+        return "Two runs whose seeds are no pairs: read their figures side by side"
+    first = told.iloc[0]
+    place = {"tail": "the rare classes", "unseen": "cells never seen", "overall": "all items"}
+    where = place.get(first["measure"], words.METRICS[first["measure"]])
+    if np.isnan(first["low"]):
+        return f"{words.number(first['difference'], signed=True)} points on {where}, by one shared seed"
+    verdict = words.verdict({"mean": first["difference"], "ci95": [first["low"], first["high"]]})
+    if verdict == "inside the noise":
+        return f"The second run is inside the noise of the first on {where}"
+    gap = words.number(abs(first["difference"]))
+    return f"The second run is {verdict} of the first by {gap} points on {where}".replace(
+        "behind of", "behind"
+    )
+
+
+def pairing(a: Report, b: Report) -> str:
+    """What the differences rest on."""
+    if contrast.paired(a, b):
+        shared = sorted(set(a["seeds"]) & set(b["seeds"]))
+        return (
+            f"Paired over the {words.count(len(shared), 'seed')} that both have: the same cut, the same test "
+            + ("items. Intervals are over seeds." if len(shared) > 1 else "items. One seed has no interval.")
+        )
+    return (
+        "The two cut their data differently, or share no seed, so a seed of one is no pair of a seed of the "
+        "other: there are no differences with intervals."
+    )
+
+
+def methods(a: Report, b: Report, first: str, second: str) -> str:
+    """ "GeLDA" where both show the same method, "GeLDA and SMOTE" else."""
+    return title_of(first) if first == second else f"{title_of(first)} and {in_words(second)}"
+
+
+def shared_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of real points that both tables list, in the same order; ids listed twice are left out."""
+    first, second = (
+        table.loc[(table["origin"] == "real").to_numpy(), "id"].reset_index().rename(columns={"index": "row"})
+        for table in (a.reset_index(drop=True), b.reset_index(drop=True))
+    )
+    both = first.drop_duplicates("id", keep=False).merge(
+        second.drop_duplicates("id", keep=False), on="id", suffixes=("_a", "_b")
+    )
+    return both["row_a"].to_numpy(), both["row_b"].to_numpy()
+
+
+def aligned(
+    moved: np.ndarray, fixed: np.ndarray, rows_moved: np.ndarray, rows_fixed: np.ndarray
+) -> np.ndarray:
+    """`moved` [N, 2] turned, mirrored, scaled and shifted: its `rows_moved` come nearest to `fixed`'s.
+
+    Orthogonal Procrustes with one scale on the pairs of finite places; with fewer than three it stays.
+    """
+    a, b = moved[rows_moved].astype(float), fixed[rows_fixed].astype(float)
+    there = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+    a, b = a[there], b[there]
+    if len(a) < 3:
+        return moved
+    from scipy.linalg import orthogonal_procrustes
+
+    centre_a, centre_b = a.mean(0), b.mean(0)
+    turn, singular = orthogonal_procrustes(a - centre_a, b - centre_b)
+    size = float(((a - centre_a) ** 2).sum())
+    scale = singular / size if size else 1.0
+    return ((moved - centre_a) @ turn * scale + centre_b).astype(np.float32)

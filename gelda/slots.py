@@ -1,0 +1,113 @@
+"""A line of runs: so many at a time (GELDA_SLOTS, 1), the others wait in the order they were started.
+
+A run's own process waits, so the line outlives the app. Who runs holds a lock on a file of the workspace,
+which the kernel gives back however a process ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gelda.artifacts import read_json, write_json
+from gelda.errors import UserError
+from gelda.paths import home
+from gelda.recording import Cancelled, tracked
+from gelda.runs import SILENCE, RunState, list_runs, save_state, silent_for
+
+POLL = 1.0  # seconds between two looks at the line
+RECENT = 200  # runs that are looked at for waiting ones
+
+
+def slots() -> int:
+    """How many runs go at a time."""
+    text = os.environ.get("GELDA_SLOTS", "1")
+    if not text.isdigit() or not int(text):
+        raise UserError(f"GELDA_SLOTS is '{text}': it must be a whole number from 1 on.")
+    return int(text)
+
+
+def line() -> list[RunState]:
+    """Runs that wait, the next one first."""
+    waiting = [state for state in list_runs(limit=RECENT) if state.status == "queued"]
+    return sorted(waiting, key=lambda state: (place(state.path), state.created, state.id))
+
+
+def join(path: Path) -> None:
+    """Take the last place of the line."""
+    write_json(path / "place.json", {"place": time.time()})
+
+
+def to_front(run: RunState) -> None:
+    """Move a waiting run before all others."""
+    if run.status != "queued":
+        raise UserError(f"The run '{run.id}' does not wait: its status is {run.status}.")
+    write_json(run.path / "place.json", {"place": min(place(other.path) for other in line()) - 1})
+
+
+def place(path: Path) -> float:
+    """A run's number in the line; those of lower ones go first."""
+    try:
+        return float(read_json(path / "place.json")["place"])
+    except (UserError, KeyError, TypeError, ValueError):  # it never joined, or was cut off
+        return 0.0
+
+
+@contextmanager
+def turn(state: RunState) -> Iterator[None]:
+    """Wait for a slot and hold it; raises Cancelled where the person asked for that while waiting."""
+    state.pid, state.host = os.getpid(), platform.node()
+    save_state(state)
+    held = None
+    try:
+        with _or_cancelled(state):
+            while (held := _take(state)) is None:
+                (state.path / "heartbeat").touch()
+                if (state.path / "cancel").exists():
+                    raise Cancelled
+                time.sleep(POLL)
+        yield
+    finally:
+        if held is not None:
+            held.close()
+
+
+@contextmanager
+def _or_cancelled(state: RunState) -> Iterator[None]:
+    """Write down that a run was cancelled before it began; nothing where it comes to its turn."""
+    try:
+        yield
+    except (Cancelled, KeyboardInterrupt) as error:
+        with tracked(state):
+            raise error
+
+
+def _take(state: RunState) -> IO[str] | None:
+    """A lock on a free slot where it is this run's turn; None where it has to wait on."""
+    # who is silent is still starting or was killed: nobody waits for it
+    waiting = [s.id for s in line() if s.id == state.id or silent_for(s.path) < SILENCE]
+    if state.id not in waiting[: slots()]:
+        return None
+    free = [lock for number in range(slots()) if (lock := _lock(number)) is not None]
+    mine = free.pop() if state.id in waiting[: len(free)] else None
+    for lock in free:
+        lock.close()
+    return mine
+
+
+def _lock(number: int) -> IO[str] | None:
+    folder = home() / "slots"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / f"{number}.lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file

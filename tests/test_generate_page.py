@@ -1,0 +1,137 @@
+"""Generate: every setting with its line, the cost, the start, what is going on, and the line of runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import app_fixtures as fixtures
+import pytest
+from pydantic import BaseModel
+from test_pages import open_page, text, warnings
+
+from app import generate_view
+from gelda import jobs, runs
+from gelda.config import RunConfig
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    monkeypatch.delenv("GELDA_READONLY", raising=False)
+    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
+    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
+    return tmp_path
+
+
+def every_field(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= every_field(field.annotation, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field.description
+    return found
+
+
+def test_every_setting_has_a_line() -> None:
+    assert not [name for name, line in every_field().items() if not line]
+
+
+def test_every_setting_of_a_run_is_on_the_page() -> None:
+    shown = [name for section in generate_view.SECTIONS for name in generate_view.fields(section)]
+    assert {*shown, *generate_view.FIXED} == set(every_field()) and len(shown) == len(set(shown))
+
+
+def test_an_empty_workspace_offers_the_presets_and_knows_no_time() -> None:
+    page = open_page("generate")
+    assert not warnings(page) and page.radio(key="preset").value == "digits"
+    assert "is not known before a run has finished here" in text(page)
+    assert "Training steps of the denoiser." in text(page), "the line under a setting"
+    assert [b.label for b in page.button] == ["Start"]
+
+
+def test_the_cost_rests_on_the_last_run_here_and_grows(workspace: Path) -> None:
+    import platform
+
+    path = fixtures.make_run(workspace)
+    state = runs.read_state(path)
+    state.host = platform.node()
+    runs.save_state(state)
+    page = open_page("generate", preset="tiny")
+    assert "From your last run on this machine" in text(page)
+    # 3, 4, … 9 seconds a stage; five seeds in place of two, where a stage has seeds
+    assert "42 <small>s</small>" in text(page)
+    page.number_input(key="generate-tiny.seeds").set_value(4).run()
+    assert f"{3 + 2 * (4 + 5 + 6 + 7 + 8) + 9} <small>s</small>" in text(page)
+
+
+def test_start_takes_what_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(jobs, "start_run", lambda *a: started.append(a))
+    page = open_page("generate", preset="tiny")
+    page.number_input(key="generate-tiny.generator.steps").set_value(60)
+    page.multiselect(key="generate-tiny.methods").set_value(["ce", "logit-adjustment", "gelda"])
+    page.run()
+    assert "2 settings changed" in text(page)
+    page.button[0].click().run()
+    assert started == [({"generator": {"steps": 60}, "methods": ("ce", "logit-adjustment", "gelda")}, "tiny")]
+
+
+def test_settings_that_cannot_be_are_a_sentence_and_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page("generate", preset="tiny")
+    page.selectbox(key="generate-tiny.generator.timestep_sampling").set_value("logit-normal").run()
+    assert any("is for flows" in w for w in warnings(page))
+    assert not page.button
+
+
+def test_looking_only_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    page = open_page("generate")
+    assert not page.button and "looking only" in text(page)
+
+
+def test_your_own_latents_need_a_path() -> None:
+    page = open_page("generate", preset="own")
+    assert not page.button and "encoded first" in text(page)
+    page.text_input(key="generate.path").set_value("/nowhere/latents.npz").run()
+    assert [b.label for b in page.button] == ["Compare"] and not warnings(page)
+    page.button[0].click().run()
+    assert any("/nowhere/latents.npz" in w for w in warnings(page))
+
+
+def test_what_is_going_on_has_stages_and_a_curve() -> None:
+    path = fixtures.make_unfinished("running", "running-run")
+    lines = [{"stage": "generate/seed0", "step": s, "loss": 1 - s / 100} for s in (10, 20, 30)]
+    (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    page = open_page("generate")
+    assert "Train the latent diffusion model" in text(page) and "9 s left" in text(page)
+    (chart,) = page.get("plotly_chart")
+    assert "loss fell from 0.90 to 0.70" in json.loads(chart.proto.spec)["layout"]["title"]["text"]
+    assert "waits in line" in text(page)
+
+
+def test_the_line_is_shown_and_a_run_goes_to_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: None)
+    fixtures.make_unfinished("running", "running-run")
+    names = [jobs.start_run({"name": name}, "tiny", name) for name in ("first", "second", "third")]
+    page = open_page("generate")
+    said = text(page)
+    assert "waiting: next in line" in said and "waiting: 2 runs before it in line" in said
+    assert not [b for b in page.button if b.key == "front-first"]
+    next(b for b in page.button if b.key == "front-third").click().run()
+    from gelda import slots
+
+    assert [s.id for s in slots.line()] == ["third", "first", "second"] and set(names) == {
+        "first", "second", "third",
+    }  # fmt: skip
+
+
+def test_a_failed_run_keeps_its_sentence_and_can_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixtures.make_unfinished("failed", "failed-run", "The disk is full: free some space and resume.")
+    asked = []
+    monkeypatch.setattr(jobs, "resume", lambda run: asked.append(run))
+    page = open_page("generate")
+    assert "The disk is full" in text(page)
+    page.button(key="resume-failed-run").click().run()
+    assert asked == ["failed-run"]
