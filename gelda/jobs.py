@@ -27,7 +27,7 @@ def start_demo(
     """Start a demo in the background and return the run's id at once.
 
     GELDA_DEMO_PRESET replaces the preset (tests use `tiny`). The speech demo is a chain of runs that its
-    process starts one after the other: the id is that of the first, and what is finished is found again.
+    process starts, several at once: the id is that of the first, and what is finished is found again.
     """
     _allowed()
     preset = preset or os.environ.get("GELDA_DEMO_PRESET") or name

@@ -37,7 +37,7 @@ def _ends(shown: Console) -> Callable[[Sequence[RunState]], None]:
             if state.status == "done" and state.id not in told:
                 told.add(state.id)
                 seconds = sum(stage.seconds for stage in state.stages)
-                shown.print(f"{MARKS['done']} {state.name}  run {state.id}  {seconds:.1f} s")
+                shown.print(f"{MARKS['done']} {_target(state)}  {duration(seconds)}  run {state.id}")
 
     return tell
 
@@ -54,10 +54,15 @@ def _live(shown: Console) -> Iterator[Callable[[Sequence[RunState]], None]]:
                 mark, text = MARKS["done" if state.status == "done" else "running"], ""
                 if stage and state.status != "done":
                     text = f"{stage.title}  {100 * stage.done // max(stage.total, 1)} %  {stage.message}"
-                table.add_row(mark, state.name, seconds, text)
+                table.add_row(mark, _target(state), seconds, text)
             live.update(table)
 
         yield tell
+
+
+def _target(state: RunState) -> str:
+    """ "zero-shot German": a run's name without that of its bank."""
+    return state.name.rpartition(", ")[2]
 
 
 def print_targets(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
