@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.palette import ACCENT, GREY
+from app.palette import ACCENT, INK
 
-SOURCES = {"real": GREY, "synthetic": ACCENT}  # and the palette entry that a density has
+SOURCES = {"real": INK, "synthetic": ACCENT}  # and the palette entry that a density has
 HELD = (50, 80, 95)  # percent of the points within each line; map.js draws them
 CELLS = 200  # along the longer side
 MARGIN = 10  # cells around the points, for lines to close in

@@ -101,11 +101,10 @@ def grid(meta: dict[str, Any], axis: str) -> None:
 
 def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
     """The filters; returns which points are visible, ``[N]``."""
-    left, right = st.columns([0.46, 0.54])
-    left.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
-    right.segmented_control(
-        "Density", DENSITIES, key="density", required=True, format_func=str.capitalize,
-        help=f"Lines around {words.listed([str(share) for share in density.HELD])} % of the points in view.",
+    st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
+    st.segmented_control(
+        "Density of points in view", DENSITIES, key="density", required=True, format_func=str.capitalize,
+        help=f"Lines around {words.listed([str(share) for share in density.HELD])} % of them.",
     )  # fmt: skip
     if many(state.value("colour"), meta):
         _highlight(meta, axis)

@@ -59,7 +59,7 @@ RAMP_DARK = (
 STEPS = 64  # shades of a ramp on the map
 # Entries of `entries`: the ten hues, then these; two of the hues are near grey, so what
 # they have to stand out from is fainter
-GREY, FAINT, ACCENT, WRONG, RIGHT, RAMP = range(LIMIT, LIMIT + 6)
+GREY, FAINT, INK, ACCENT, WRONG, RIGHT, RAMP = range(LIMIT, LIMIT + 7)
 
 
 @dataclass(frozen=True)
@@ -106,4 +106,5 @@ def entries(look: Theme) -> list[str]:
         low, high = channels[int(at)], channels[min(int(at) + 1, last)]
         mixed = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
         shades.append("#" + "".join(f"{value:02x}" for value in mixed))
-    return [*look.hues, look.quiet, look.line, look.accent, look.diverging[0], look.diverging[2], *shades]
+    others = [look.quiet, look.line, look.ink, look.accent, look.diverging[0], look.diverging[2]]
+    return [*look.hues, *others, *shades]

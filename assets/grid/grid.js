@@ -7,6 +7,9 @@ function element(tag, name, text) {
   return made;
 }
 
+// A count of four digits has no room in a cell; the label has it in full.
+const short = (count) => (count < 1000 ? String(count) : `${(count / 1000).toFixed(count < 9950 ? 1 : 0)}k`);
+
 function button(text, label, active, act) {
   const made = element("button", active ? "active" : "", text);
   made.type = "button";
@@ -23,6 +26,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const table = element("table");
   const longest = Math.max(...data.classes.map(({ name }) => name.length));
   table.style.setProperty("--names", `${Math.max(4.2, Math.min(9, 0.58 * longest + 0.6))}em`);
+  if (data.subdomains.length > 5) table.className = "narrow";
   const head = table.createTHead().insertRow();
   head.append(element("th"));
   const chosen = (c, s) => data.classes_on.includes(c) && data.subdomains_on.includes(s);
@@ -55,7 +59,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       cell.dataset.cell = `${index},${s}`;
       cell.style.setProperty("--depth", `${Math.round(4 + 40 * Math.sqrt(real / data.most))}%`);
       if (!real) cell.classList.add("empty");
-      cell.append(element("b", "", String(real)), element("i", "", made ? `+${made}` : ""));
+      cell.append(element("b", "", short(real)), element("i", "", made ? `+${short(made)}` : ""));
       row.insertCell().append(cell);
     });
   }

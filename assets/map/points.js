@@ -98,7 +98,7 @@ void main() {
   float value = texture(denser, at).r;
   float slope = length(vec2(dFdx(value), dFdy(value)));
   float lines = max(line(value, 0.5, slope), max(line(value, 0.8, slope) * 0.75, line(value, 0.95, slope) * 0.5));
-  float cover = max(lines * 0.8, 0.3 * clamp(1.0 - value / 0.95, 0.0, 1.0));
+  float cover = max(lines * 0.8, 0.2 * clamp(1.0 - value / 0.95, 0.0, 1.0));
   pixel = vec4(ink * cover, cover);
 }`;
 
