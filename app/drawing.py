@@ -126,10 +126,11 @@ def drawn(explored: Explored, wanted: SampleRequest, what: str) -> Drawn | None:
     if found is not None and found.state == "done":
         return found
     with st.container(border=True, height=300, vertical_alignment="center", horizontal_alignment="center"):
-        st.markdown(f"**{what}: not drawn yet.**")
         if found is not None and found.state == "running":
+            st.markdown(f"**{what}: being drawn.**", width="content")
             _follow(explored, wanted)
             return None
+        st.markdown(f"**{what}: not drawn yet.**", width="content")
         if found is not None:
             st.warning(found.message or "Drawing failed.")
         if runs.readonly():
@@ -145,7 +146,7 @@ def _follow(explored: Explored, wanted: SampleRequest) -> None:
     found = samples.find(explored.run.path, wanted)
     if found is None or found.state != "running":
         st.rerun()
-    widgets.note("Drawing in a process of its own; it goes on if you leave.")
+    widgets.note("In a process of its own, usually about 5 s; it goes on if you leave.")
 
 
 def backdrop(explored: Explored, xy: np.ndarray) -> Backdrop:

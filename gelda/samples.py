@@ -20,7 +20,6 @@ from pydantic import Field
 from gelda import projection
 from gelda.artifacts import FORMAT, content_key, read_arrays, read_json, write_json, write_tensors
 from gelda.errors import UserError
-from gelda.metrics import nearest
 from gelda.paths import home
 from gelda.seeds import numpy_generator
 from gelda.settings import Settings
@@ -197,9 +196,11 @@ def _measured(
     """Neighbours among real latents, what the head says, and the variance of the n latents [… n, D]."""
     import torch
 
+    from gelda.embedding import knn  # torch
+
     shape = made.shape[:-1]
     flat = made.reshape(-1, made.shape[-1])
-    index, distance = nearest(flat, real, min(NEAR, len(real)))
+    index, distance = knn(flat, real, min(NEAR, len(real)))
     said = kit.head(torch.from_numpy(flat), torch.from_numpy(np.ascontiguousarray(subdomain).reshape(-1)))
     found = {
         "near": index.reshape(*shape, -1),
@@ -230,18 +231,22 @@ def _check(
     points: Any, latents: NDArray[np.float32], pool: NDArray[np.integer], most: int = 500
 ) -> dict[str, NDArray[Any]]:
     """Some of the run's own synthetic latents [K] and their nearest real points [K, 8]."""
+    from gelda.embedding import knn
+
     rows = np.flatnonzero((points["origin"] == "synthetic").to_numpy())
     rows = np.sort(numpy_generator(0, "check").permutation(rows)[:most])
-    near = pool[nearest(latents[rows], latents[pool], NEAR)[0]] if len(rows) else np.zeros((0, NEAR))
+    near = pool[knn(latents[rows], latents[pool], min(NEAR, len(pool)))[0]] if len(rows) else rows[:, None]
     return {"check_rows": rows.astype(np.int32), "check_near": near.astype(np.int32)}
 
 
 def _usual_distance(latents: NDArray[np.float32], most: int = 500) -> float:
     """Median distance of a real latent to the nearest other one."""
+    from gelda.embedding import knn
+
     if len(latents) < 2:
         return float("nan")
     rows = numpy_generator(0, "usual-distance").permutation(len(latents))[:most]
-    return float(np.median(nearest(latents[rows], latents, 2)[1][:, 1]))
+    return float(np.median(knn(latents[rows], latents, 2)[1][:, 1]))
 
 
 def misplaced(drawn: Drawn, xy: NDArray[np.float32]) -> tuple[float, float] | None:
