@@ -64,9 +64,8 @@ def scope_title(scope: str, axis: str) -> str:
     return {"all": "Everything", "class": f"Class {name}", "subdomain": f"{axis.capitalize()} {name}"}[kind]
 
 
-def controls(meta: dict[str, Any], places: Sequence[Any], axis: str,
-             colours: dict[str, str]) -> None:  # fmt: skip
-    scope, colour = places
+def controls(meta: dict[str, Any], axis: str, colours: dict[str, str]) -> None:
+    scope, colour = st.columns(2)
     scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=lambda s: scope_title(s, axis))
     colour.selectbox("Colour by", list(colours), key="colour", format_func=colours.get)
 

@@ -32,11 +32,11 @@ from app.palette import entries, theme
 from gelda import layer_maps, projection, report, runs
 from gelda.embedding import NEIGHBOURS
 
-CONTROLS = (0.26, 0.3)  # widths of scope and colour beside the run picker
+HEIGHT = 540  # of the map, in pixels: with the headline it fits a screen of 800
 
 
-def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
-    """The whole page; `head` and `places` are for the headline and the controls beside the run picker."""
+def view(run: runs.RunState, head: Any) -> None:
+    """The whole page; `head` is the place of the headline beside the run picker."""
     meta = loading.meta(run.path)
     with head:
         st.title(_headline(meta))
@@ -47,9 +47,9 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     colours = loading.colourings(run.path, axis)
     filters.bind(meta, layers, maps, points, list(colours))
     map_choice.bind(maps)
-    filters.controls(meta, places, axis, colours)
     left, right = st.columns([0.7, 0.3], gap="medium")
     with right:
+        filters.controls(meta, axis, colours)
         filters.grid(meta, axis)
         actions = st.container(horizontal=True)
         visible = filters.view(meta, points, axis)
@@ -60,11 +60,14 @@ def view(run: runs.RunState, head: Any, places: Sequence[Any]) -> None:
     with actions:
         explore_panels.for_cell(explored, *filters.chosen(meta))
     with left:
-        layer_slider.view(run, layers, meta)
+        said = ""
         if info is None:
             map_choice.offer(run, layers, maps, filters.scope_title(state.value("scope"), axis))
         else:
-            _map(explored)
+            said = _map(explored)
+        layer_slider.view(run, layers, meta)
+        if said:
+            widgets.note(said)
     selection_bar.view(explored)
     explore_panels.view(explored, panels)
     state.publish()
@@ -87,7 +90,8 @@ def _headline(meta: dict[str, Any]) -> str:
     return f"{said}; {latents} {stand} in for {'it' if empty.sum() == 1 else 'them'}" if number else said
 
 
-def _map(explored: Explored) -> None:
+def _map(explored: Explored) -> str:
+    """Draw the map; returns what is to be said of it."""
     run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
     visible = explored.visible
     chosen = state.value("highlight") if filters.many(state.value("colour"), meta) else None
@@ -110,7 +114,7 @@ def _map(explored: Explored) -> None:
             state.select(run.id, [], "")
 
     _legend(layout.colouring, visible)
-    drawn = latent_map.draw(layout, key="latents", height=570, run=run.path, on_pick=on_pick)
+    drawn = latent_map.draw(layout, key="latents", height=HEIGHT, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
     wanted, total = int((visible & on_map).sum()), int((on_map & filters.offered(points)).sum())
     said = f"{words.thousands(drawn)} of {words.thousands(total)} points drawn."
@@ -123,7 +127,7 @@ def _map(explored: Explored) -> None:
         said += " Synthetic latents start at the layer they are generated at, so this layer has none."
     told = [words.safe(layout.colouring.meaning), *map(words.safe, meta.get("notes", ()))]
     trust = words.trust(info.trustworthiness, NEIGHBOURS)
-    widgets.note(" ".join(filter(None, [said, *told, _which(explored), trust])))
+    return " ".join(filter(None, [said, *told, _which(explored), trust]))
 
 
 def _which(explored: Explored) -> str:

@@ -125,7 +125,7 @@ def run_picker(
         head = st.container()
         pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")
     else:
-        (head, pick), places = st.columns([0.74, 0.26], gap="large"), []
+        (head, pick), places = st.columns([0.7, 0.3], gap="medium"), []
     pick.selectbox("Run", list(by_id), key="run", format_func=lambda i: run_title(by_id[i]))
     return by_id[st.session_state["run"]], head, places
 

@@ -4,7 +4,7 @@ from app import explore_view, state, widgets
 
 state.begin("explore")
 with widgets.guarded():
-    run, head, places = widgets.run_picker(explore_view.CONTROLS, maps=True)
+    run, head, _ = widgets.run_picker(maps=True)
     if run is None:
         widgets.no_run()
     elif widgets.unfinished(run):
@@ -12,4 +12,4 @@ with widgets.guarded():
     elif not run.mapped:
         widgets.no_map(run, head)
     else:
-        explore_view.view(run, head, places)
+        explore_view.view(run, head)
