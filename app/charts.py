@@ -274,7 +274,7 @@ def plain_map(xy: np.ndarray, points: pd.DataFrame, colours: np.ndarray, theme_n
     )  # fmt: skip
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
-    return finish(figure, look, "", 520).update_layout(margin=dict(t=8))
+    return finish(figure, look, "", 520).update_layout(margin=dict(t=8), dragmode="lasso")
 
 
 def stratified(points: pd.DataFrame, rows: np.ndarray, limit: int = PLAIN_LIMIT) -> np.ndarray:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import charts, loading
-from app.map_data import Drawn, Layout, blocks, drawn, inside, labels_at_modes, pack
+from app import charts, loading, words
+from app.map_data import Drawn, Layout, blocks, digest, drawn, inside, labels_at_modes, pack
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 _read = lambda name: (FOLDER / name).read_text(encoding="utf-8")  # noqa: E731
@@ -41,7 +41,7 @@ def draw(
     held = st.session_state.get(key)
     fallback = bool(held and held.get("fallback"))
     if fallback:
-        _draw_plain(layout, height)
+        _draw_plain(layout, key, height, on_pick)
     sheet = loading.sprites(run)
     ready = sheet.done() and sheet.exception() is None and sheet.result().image
     atlas = (
@@ -52,7 +52,8 @@ def draw(
     some = drawn(layout)
     pictures = sheet.result().slot if ready else None
     if len(some.rows) == len(layout.points):
-        parts = _whole(run, layout.view, loading.points_stamp(run), bool(ready), layout, some, pictures)
+        key_of = (run, loading.points_stamp(run), digest(layout), bool(ready))
+        parts = _whole(key_of, layout, some, pictures)
     else:
         parts = blocks(layout, some.rows, pictures)
     addresses = {
@@ -81,9 +82,9 @@ def draw(
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _whole(
-    run: Path, view: str, stamp: int, pictured: bool, _layout: Layout, _some: Drawn, _slots: np.ndarray | None
+    key: tuple[Path, int, str, bool], _layout: Layout, _some: Drawn, _slots: np.ndarray | None
 ) -> dict[str, bytes]:
-    """The blocks of all points of a map: the same until the run's points are written again."""
+    """The blocks of all points of a map: packing them anew costs more than finding that they are the same."""
     return blocks(_layout, _some.rows, _slots)
 
 
@@ -94,16 +95,35 @@ def _await_images(sheet: Future[Any]) -> None:
         st.rerun()
 
 
-def _draw_plain(layout: Layout, height: int) -> None:
-    rows = charts.stratified(layout.points, np.flatnonzero(layout.visible & np.isfinite(layout.xy[:, 0])))
+def _draw_plain(
+    layout: Layout, key: str, height: int, on_pick: Callable[[dict[str, Any]], None] | None
+) -> None:
+    """A sample drawn by plotly, with its lasso and box: their polygons select as the map's own do."""
+    in_view = np.flatnonzero(layout.visible & np.isfinite(layout.xy[:, 0]))
+    rows = charts.stratified(layout.points, in_view)
     st.caption(
-        f"This browser offers no WebGL2, so the map shows a sample of {len(rows):,} points, evenly from "
-        "every class and subdomain; selecting needs a browser with WebGL2."
+        f"This browser offers no WebGL2, so the map is a plain one of {words.thousands(len(rows))} of "
+        f"{words.thousands(len(in_view))} points, from every class and subdomain. Drag to select: all points "
+        "inside are meant, also those not drawn."
     )
     figure = charts.plain_map(
         layout.xy[rows], layout.points.iloc[rows], layout.colouring.numbers[rows], st.context.theme.type
     )
-    st.plotly_chart(figure, height=height, theme=None, alt=layout.alt)
+    if len(layout.selected):
+        figure.update_traces(selectedpoints=np.flatnonzero(np.isin(rows, layout.selected)))
+
+    def picked() -> None:
+        found = st.session_state[f"{key}_plain"].selection
+        polygons = [list(zip(part["x"], part["y"], strict=True)) for part in found.lasso]
+        for (left, right), (top, bottom) in ((part["x"], part["y"]) for part in found.box):
+            polygons.append([(left, top), (right, top), (right, bottom), (left, bottom)])
+        if polygons and on_pick:
+            on_pick({"polygon": polygons[-1]})
+
+    st.plotly_chart(
+        figure, height=height, theme=None, key=f"{key}_plain", alt=layout.alt,
+        on_select=picked if on_pick else "ignore", selection_mode=("lasso", "box"),
+    )  # fmt: skip
 
 
 def _publish(content: bytes, name: str, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,14 @@ def drawn(layout: Layout) -> Drawn:
     stand_ins = np.unique(layout.near[made, :STAND_INS])
     rows = np.union1d(some, stand_ins[stand_ins >= 0])
     return Drawn(rows, np.isin(rows, some))
+
+
+def digest(layout: Layout) -> str:
+    """Names what `blocks` packs of all points, but for the pictures and what a run's points table says."""
+    found = hashlib.blake2b(digest_size=12)
+    for array in (layout.xy, layout.near, layout.points["label"].to_numpy()):
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[str, bytes]:

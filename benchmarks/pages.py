@@ -210,6 +210,7 @@ class Visit:
         act()
         seen()
         self.seconds[name] = time.perf_counter() - start
+        print(f"{name}: {self.seconds[name]:.2f} s", file=sys.stderr, flush=True)
         self.bytes[name] = int(self.tab.evaluate(f"{MAP}.bytes") or 0)
         if settle:
             self.tab.wait_for_function(SETTLED)
