@@ -11,6 +11,7 @@ import streamlit as st
 from app import (
     between_view,
     edit_view,
+    maps_view,
     neighbours_view,
     scrubber_view,
     selecting,
@@ -37,6 +38,7 @@ class Panel:
 
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
+    "maps": Panel("Maps", maps_view.view, without_map=True),
     "neighbours": Panel("Nearest neighbours", neighbours_view.view, True, neighbours_view.lines),
     "edit": Panel("Edit and refit", edit_view.view, without_map=True),
     "scrubber": Panel("Out of noise", scrubber_view.view),

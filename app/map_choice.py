@@ -17,7 +17,7 @@ USUAL = 5.0  # seconds a map takes where none of this run's was timed
 COMPILING = 12.0  # seconds until UMAP is ready, once a job
 SHORT = {
     "n_neighbors": "{} neighbours",
-    "min_dist": "closeness {:g}",
+    "min_dist": "least distance {:g}",
     "metric": "{}",
     "pca": "{} components",
     "fit_on": "fitted on {}",

@@ -106,9 +106,9 @@ def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[s
     given = {} if len(rows) == len(layout.points) else {"rows": rows.astype("<i4")}
     pictures = np.full(len(rows), -1) if slots is None else slots[rows]
     return {
-        "places": _frame({}, {"xy": layout.xy[rows].astype("<f4").ravel(), **given}),
-        "facts": _frame(names, facts),
-        "pictures": _frame({}, {"sprite": pictures.astype("<i4")}),
+        "places": frame({}, {"xy": layout.xy[rows].astype("<f4").ravel(), **given}),
+        "facts": frame(names, facts),
+        "pictures": frame({}, {"sprite": pictures.astype("<i4")}),
     }
 
 
@@ -157,10 +157,10 @@ def pack(
             "width": grid.shape[1], "height": grid.shape[0], "box": layout.density.box,
             "colour": layout.density.colour,
         }  # fmt: skip
-    return _frame(head, arrays)
+    return frame(head, arrays)
 
 
-def _frame(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
+def frame(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
     sizes = {name: (array.dtype.str.lstrip("<|"), array) for name, array in arrays.items()}
     # Offsets stand in the header before the arrays, so their width must not move it: pad to a fixed length.
     offset = 4 + -(-(len(json.dumps(head)) + 80 * len(arrays)) // 4) * 4

@@ -314,12 +314,12 @@ class ProjectionConfig(Settings):
     """The map: UMAP fitted on real latents, synthetic ones transformed."""
 
     n_neighbors: int = Field(
-        15, ge=2, le=500, description="Neighbours a point is held to: few show detail, many the whole."
+        15, ge=2, le=500, title="Neighbours", description="Few show detail, many the whole."
     )
-    min_dist: float = Field(0.1, ge=0, le=1, description="How close points of the map may lie.")
+    min_dist: float = Field(0.1, ge=0, le=1, title="Least distance", description="How close points may lie.")
     metric: Literal["euclidean", "cosine"] = Field(
-        "euclidean", description="What near means in latent space."
+        "euclidean", title="Metric", description="Of latent space."
     )
-    fit_on: int = Field(15_000, ge=10, le=1_000_000, description="Real latents the map is fitted on at most.")
-    pca: int = Field(50, ge=2, le=1000, description="Principal components the latents are reduced to first.")
+    fit_on: int = Field(15_000, ge=10, le=1_000_000, title="Fitted on at most", description="Real latents.")
+    pca: int = Field(50, ge=2, le=1000, title="Principal components", description="Kept of latents, at most.")
     seed: int = Field(0, description="The same seed draws the same map.")

@@ -1,0 +1,199 @@
+"""The panel of maps: side by side by layer, class or subdomain; others made, named, kept and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from app import colouring, form, loading, map_choice, multiples, state, widgets, words
+from app import explore_filters as filters
+from app.explored import Explored
+from gelda import jobs, layer_maps, projection, runs
+from gelda.projection import MapInfo
+from gelda.settings import ProjectionConfig
+
+BESIDE = ("layers", "classes", "subdomains")
+MOST = 24  # small maps at once
+ROWS = 12  # kept maps that are listed
+FIELDS = ("n_neighbors", "min_dist", "metric", "seed", "pca", "fit_on")
+
+
+def view(explored: Explored) -> None:
+    state.bind("beside", BESIDE[0], BESIDE)
+    _beside(explored)
+    left, right = st.columns([0.42, 0.58], gap="large")
+    with left:
+        _form(explored)
+    with right:
+        _kept(explored)
+
+
+def _beside(explored: Explored) -> None:
+    """Small maps of every layer, class or subdomain, and an offer to make those that are missing."""
+    titles = {"layers": "Layers", "classes": "Classes", "subdomains": f"{explored.axis.capitalize()}s"}
+    st.segmented_control(
+        "Side by side", BESIDE, key="beside", required=True, format_func=titles.get,
+        help="Click one to put it into view.",
+    )  # fmt: skip
+    scopes, names, more = _scopes(explored)
+    wanted = map_choice.wanted(explored.run, explored.maps)
+    found = [map_choice.nearest([m for m in explored.maps if m.scope == scope], wanted) for scope in scopes]
+    tiles = [
+        multiples.Tile(name, "not made yet")
+        if info is None
+        else multiples.Tile(
+            name,
+            _trust(info),
+            info.key,
+            loading.coordinates(explored.run.path, info),
+            info == explored.info,
+        )
+        for name, info in zip(names, found, strict=True)
+    ]
+    data = multiples.pack(tiles, explored.points, _colours(explored), explored.visible, explored.rows)
+    multiples.draw(data, "multiples", lambda key: _show(explored.maps, key))
+    if more:
+        widgets.note(f"{more} more: choose classes or {explored.axis}s in the filters to see theirs.")
+    _missing(explored, [s for s, info in zip(scopes, found, strict=True) if info is None])
+
+
+def _scopes(explored: Explored) -> tuple[list[tuple[str, str, str]], list[str], int]:
+    """Scopes of the small maps, their names, and how many were left out; the scarcest come first."""
+    layer, kind, name = map_choice.scope()
+    if state.value("beside") == "layers":
+        scopes = [(entry.name, kind, name) for entry in explored.layers]
+        return scopes, [entry.title for entry in explored.layers], 0
+    axis, field = ("class", "classes") if state.value("beside") == "classes" else ("subdomain", "conditions")
+    names = state.value(field) or colouring.scarcest(
+        "class" if axis == "class" else "condition", explored.meta
+    )
+    return [(layer, axis, n) for n in names[:MOST]], list(names[:MOST]), max(0, len(names) - MOST)
+
+
+def _colours(explored: Explored) -> np.ndarray:
+    """The colours of the large map."""
+    colour, meta = state.value("colour"), explored.meta
+    chosen = state.value("highlight") if filters.many(colour, meta) else None
+    head = loading.scored_by(explored.run.path)
+    return colouring.make(colour, explored.points, meta, explored.axis, head, chosen).numbers
+
+
+def _show(maps: Sequence[MapInfo], key: str) -> None:
+    map_choice.show(next(info for info in maps if info.key == key))
+
+
+def _missing(explored: Explored, scopes: Sequence[tuple[str, str, str]]) -> None:
+    """One job for all of them; what is being made or failed is said."""
+    here = [info for info in explored.maps if info.scope in scopes]
+    going = [info.key for info in here if info.state == "running"]
+    failed = {info.message for info in here if info.state == "failed"}
+    for message in sorted(failed):
+        st.warning(message)
+    if going:
+        map_choice.follow(explored.run, going)
+    elif scopes and not runs.readonly():
+        about = words.duration(map_choice.seconds(explored.maps, len(scopes)))
+        what = "missing one" if len(scopes) == 1 else f"{len(scopes)} missing ones"
+        st.button(
+            f"Make the {what}, about {about}", on_click=map_choice.start,
+            args=(explored.run, explored.maps, scopes),
+        )  # fmt: skip
+
+
+def _form(explored: Explored) -> None:
+    """A map of this layer and scope with other settings, under a name."""
+    st.markdown("**Another map of what is in view**")
+    if runs.readonly():
+        widgets.note("This server is for looking only: no maps are made here.")
+        return
+    own = loading.projection_config(explored.run.path)
+    changed = form.settings(FIELDS, own, prefix=f"map.{explored.run.id}", across=2)
+    name = st.text_input("Name", key="map_name", placeholder="Optional", max_chars=60).strip()
+    config = ProjectionConfig(**{**own.model_dump(), **changed})
+    there = next(
+        (m for m in explored.maps if m.scope == map_choice.scope() and m.settings == config.model_dump()),
+        None,
+    )
+    if there is not None and there.state == "running":
+        map_choice.follow(explored.run, [there.key])
+    elif there is not None and there.state == "done":
+        st.button("Show this map", on_click=map_choice.show, args=(there,), disabled=there == explored.info)
+        widgets.note("It has been made before.")
+    else:
+        if there is not None:
+            st.warning(there.message)
+        about = words.duration(map_choice.seconds(explored.maps, 1))
+        st.button(
+            f"Make this map, about {about}", key="make_map", on_click=_make,
+            args=(explored.run, config, name),
+            type="primary" if explored.info else "secondary",  # without one, the place of the map offers it
+        )  # fmt: skip
+
+
+def _make(run: runs.RunState, config: ProjectionConfig, name: str) -> None:
+    state.put("map", jobs.start_projection(run.id, *map_choice.scope(), config, name))
+    state.put("map_name", "")
+
+
+def _kept(explored: Explored) -> None:
+    """Maps that were named or made with settings of their own, and those of what is in view."""
+    own = loading.projection_config(explored.run.path).model_dump()
+    kept = [
+        info
+        for info in explored.maps
+        if info.state == "done"
+        and (
+            info.name
+            or info.scope == map_choice.scope()
+            or any(info.settings[name] != own[name] for name in layer_maps.SAME)
+        )
+    ]
+    st.markdown("**Kept maps**")
+    if not kept:
+        widgets.note("None yet of what is in view.")
+    kept.sort(key=lambda info: (info != explored.info, info.scope != map_choice.scope()))
+    anchor = layer_maps.anchor(explored.run.path, explored.maps, ProjectionConfig(**own))
+    for info in kept[:ROWS]:
+        _row(explored, info, info == anchor)
+    if len(kept) > ROWS:
+        widgets.note(f"{len(kept) - ROWS} more: choose their layer or scope to see them here.")
+
+
+def _row(explored: Explored, info: MapInfo, own: bool) -> None:
+    kind = f"{info.scope_kind}:{info.scope_name}" if info.scope_name else "all"
+    scope = filters.scope_title(kind, explored.axis)
+    title = f"<strong>{words.safe(info.name)}</strong>, " if info.name else ""
+    facts = [map_choice.said(info), _trust(info), words.ago(info.created) if info.created else ""]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"kept-{info.key}"):
+        st.html(
+            f'<p class="kept">{title}{words.safe(scope)}, {words.safe(info.layer_title)}'
+            f"<small>{words.safe('; '.join(filter(None, facts)))}</small></p>"
+        )
+        seen = info == explored.info
+        st.button(
+            "In view" if seen else "Show", key=f"show.{info.key}", on_click=map_choice.show, args=(info,),
+            disabled=seen,
+        )  # fmt: skip
+        if runs.readonly() or info.path.parent != _folder(explored.run):
+            return
+        with st.popover("Rename"):
+            st.text_input(
+                "Name", info.name, key=f"name.{info.key}", max_chars=60, on_change=_rename, args=(info,)
+            )
+        if not own:
+            st.button("Delete", key=f"delete.{info.key}", on_click=projection.delete_map, args=(info,))
+
+
+def _trust(info: MapInfo) -> str:
+    return "" if info.trustworthiness is None else f"trustworthiness {info.trustworthiness:.2f}"
+
+
+def _rename(info: MapInfo) -> None:
+    projection.rename_map(info, st.session_state[f"name.{info.key}"])
+
+
+def _folder(run: runs.RunState) -> object:
+    """Where a person's own maps of this run lie; the others ship with it."""
+    return projection.maps_folders(run.path, jobs.map_workspace(run.path))[-1]
