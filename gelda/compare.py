@@ -180,21 +180,24 @@ class Comparison(Choosing):
     # -- the map ----------------------------------------------------------------------------------
 
     def _project(self, choice: Choice, stage: StageState) -> None:
-        """Points of the first seed's first episode, and their first map; too few for a map is no failure."""
+        """Points and generator of the first seed's first episode; too few points for a map is no failure."""
         episode, run = self.episodes(self.seeds[0])[0], self.state.path
         pairs = [(m, self._final(m, choice)) for m in compare_points.DRAWN if m in self.methods]
         at = choice.adapter_layer
         arms = [arm_key(self.config, m, choice.layer, choice.tau, own, at) for m, own in pairs]
         key = content_key("points", self.seeds[0], choice.layer, choice.tau, at, arms)
-        if not self.state.mapped or projection.points_key(run) != key:
+        kept = not pairs or (run / "generator.json").is_file()
+        if not (kept and self.state.mapped and projection.points_key(run) == key):
             self.recorder.advance(stage, 0, "making the synthetic latents again")
-            candidates = self._candidates(episode, choice.layer, choice.tau, pairs, at)
+            candidates = self._candidates(episode, choice.layer, choice.tau, pairs, at, keep=True)
             # each arm's head once more, asked what it says of the very latents it learns from
             asked = [replace(c, test=c.data.latents) for c in candidates if c.made is not None]
-            self._fit(asked, episode.seed)
+            self._fit(asked, episode.seed, keep=True)
             made = {c.arm: c.made for c in asked if c.made is not None}
             said = {c.arm: c.logits.softmax(-1).numpy() for c in asked if c.logits is not None}
             compare_points.write(run, self, episode, choice, made, said, key)
+            if asked:
+                compare_points.write_generator(run, self, episode, choice, asked[0], key)
         if self.config.map:
             self.recorder.advance(stage, 0, projection.WAIT)
             try:

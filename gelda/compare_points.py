@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from gelda import generator_kit
 from gelda.artifacts import FORMAT, require_space, write_json
 from gelda.augmenters.base import Synthetic
+from gelda.augmenters.diffusion import Gelda
 from gelda.choices import Choice
 from gelda.compare_report import class_groups
 from gelda.layer_weights import WEIGHTED
@@ -20,7 +22,7 @@ from gelda.points import head_scores, layer_stack, point_table, write_points
 from gelda.projection import thinned
 from gelda.protocols import Episode
 from gelda.seeds import numpy_generator
-from gelda.workbench import Workbench, protocol_seed
+from gelda.workbench import Candidate, Workbench, protocol_seed
 
 DRAWN = ("gelda", "gelda-paper")  # arms whose synthetic latents are drawn
 # points of a kind (of an arm) at most: placing one on a map costs 4 ms at width 1280
@@ -94,6 +96,16 @@ def write(
     if said:
         points = points.assign(**head_scores(np.concatenate(scores), points["label"].to_numpy()))
     write_points(run, points, layers, generated_at, key, next(iter(said), ""))
+
+
+def write_generator(
+    run: Path, bench: Workbench, episode: Episode, choice: Choice, drawn: Candidate, key: str
+) -> None:
+    """Keep the arm that made an episode's latents, and its head, as `gelda run` does."""
+    space, maker, head = drawn.space, drawn.maker, drawn.head
+    assert space is not None and isinstance(maker, Gelda) and head is not None
+    task = bench.task(episode, choice.layer, space=space)
+    generator_kit.write(run, maker, task, head, choice.adapter_layer, space.scale, key)
 
 
 def _distinct(made: Mapping[str, Synthetic]) -> dict[str, Synthetic]:

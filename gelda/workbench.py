@@ -14,7 +14,7 @@ from gelda import class_start, compare_check, device, metrics
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.arms import Setting, build, describe
 from gelda.artifacts import content_key
-from gelda.augmenters.base import Synthetic, Task
+from gelda.augmenters.base import Augmenter, Synthetic, Task
 from gelda.augmenters.diffusion import semantic_inputs
 from gelda.compare_config import CompareConfig
 from gelda.finetune import adversarial, head_data, real_data
@@ -41,6 +41,9 @@ class Candidate:
     made: Synthetic | None = None
     space: Space | None = None  # None: z^(0)
     logits: torch.Tensor | None = None
+    # only where they were asked for: hundreds of settings are tried
+    maker: Augmenter | None = None
+    head: Adapter | None = None
 
 
 @dataclass(frozen=True)
@@ -200,10 +203,16 @@ class Workbench:
         return np.where(wanted > 0, np.maximum(1, np.floor(share * wanted)), 0).astype(np.int64)
 
     def _candidates(
-        self, episode: Episode, layer: str, tau: float, pairs: Sequence[tuple[str, Setting]], at: int = 0
+        self,
+        episode: Episode,
+        layer: str,
+        tau: float,
+        pairs: Sequence[tuple[str, Setting]],
+        at: int = 0,
+        keep: bool = False,
     ) -> Iterator[Candidate]:
         """A head to train for every (arm, setting); settings that differ in weight share their latents,
-        arms that say so a trained model."""
+        arms that say so a trained model. With `keep` each has the arm that made its latents."""
         space = self.space(episode, layer, tau, at)
         task = self.task(episode, layer, space=space)
         test, subdomain = self.test(episode, layer, space)
@@ -229,10 +238,14 @@ class Workbench:
                 task.classes,
                 made=made[key],
                 space=space,
+                maker=arm if keep else None,
             )
 
-    def _fit(self, candidates: Sequence[Candidate], seed: int) -> None:
-        """Train the heads side by side, as many as memory takes, and keep their test logits [M, C']."""
+    def _fit(self, candidates: Sequence[Candidate], seed: int, keep: bool = False) -> None:
+        """Train the heads side by side, as many as memory takes, and keep their test logits [M, C'].
+
+        With `keep` the heads themselves, too.
+        """
         a = self.config.adapter
         start = 0
         while start < len(candidates):
@@ -262,6 +275,7 @@ class Workbench:
             for number, candidate in enumerate(group):
                 one = heads.gather([number])
                 candidate.logits = one.run(candidate.test.to(self.device), at)[0].cpu()
+                candidate.head = one if keep else None
             start = stop
 
     def _score(self, inner: Sequence[Episode], own: Sequence[Trial]) -> float:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from bank_fixtures import photo_items, planted_latents, ready_bank, speech_items
 
-from gelda import compare, compare_points, projection, runs
+from gelda import compare, compare_points, generator_kit, projection, runs
 from gelda.artifacts import read_json
 from gelda.compare_check import compare_key
 from gelda.compare_config import resolve_compare
@@ -100,8 +100,28 @@ def test_points_carry_the_labels_and_latents_of_their_items(case):
         assert scored["confidence"].between(0, 1).all() and (scored["loss"] >= 0).all()
         right = scored["predicted"] == scored["label"]
         np.testing.assert_allclose(scored["loss"][right], -np.log(scored["confidence"][right]), atol=1e-4)
+        _its_generator_draws_them_again(run, made)
     else:
-        assert "loss" not in points
+        assert "loss" not in points and not (run / "generator.json").is_file()
+
+
+def _its_generator_draws_them_again(run, made):
+    """The kit of the arm whose latents are shown, and the head that scored them."""
+    kit, z = generator_kit.load(run), projection.load_latents(run, projection.generation_layer(run))
+    for (c, s), rows in made.groupby(["label", "subdomain"]):
+        again = kit.sample(c, s, len(rows)).latents
+        np.testing.assert_allclose(again, z[rows.index], atol=5e-3)  # kept as fp16
+        said = kit.head(again, torch.full((len(rows),), s))
+        np.testing.assert_allclose(said[np.arange(len(rows)), said.argmax(1)], rows["confidence"], atol=5e-3)
+
+
+def test_a_comparison_from_before_generators_were_kept_makes_its_own_when_resumed():
+    config, bank, run = executed("long tail")
+    before = projection.points_key(run)
+    (run / "generator.json").unlink()
+    compare.execute(config, bank, runs.read_state(run))
+    assert generator_kit.load(run).sample(0, 0, 2).latents.isfinite().all()
+    assert projection.points_key(run) == before
 
 
 def test_scores_belong_to_their_rows():
@@ -119,8 +139,8 @@ def test_synthetic_latents_are_those_that_heads_were_trained_on(monkeypatch):
     def spied(self, episode, choice, tick):
         candidates_of = self._candidates
 
-        def kept(*arguments):
-            for candidate in candidates_of(*arguments):
+        def kept(*arguments, **more):
+            for candidate in candidates_of(*arguments, **more):
                 seen.setdefault(candidate.arm, candidate.made.latents)
                 yield candidate
 
