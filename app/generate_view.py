@@ -166,14 +166,14 @@ def _alive() -> list[runs.RunState]:
 
 def _going() -> None:
     """Runs that are going or waiting; drawn again every second while there are any."""
-    alive = bool(_alive())
-    st.fragment(_live, run_every=1 if alive else None)(alive)
+    before = [run.id for run in _alive()]
+    st.fragment(_live, run_every=1 if before else None)(before)
 
 
-def _live(was_alive: bool) -> None:
+def _live(before: list[str]) -> None:
     found = _alive()
-    if was_alive and not found:
-        st.rerun()
+    if {run.id for run in found} != set(before):
+        st.rerun()  # the lists below change too
     if not found:
         return
     st.subheader("Going on")

@@ -191,7 +191,7 @@ def _subdomains(report: dict[str, Any]) -> None:
     tested = [s for s in report["subdomain_names"] if any(s in figures.get(m, {}) for m in known)]
     if len(tested) < 2:
         return
-    st.subheader("Every method in every " + ("language" if _speech(report) else "subdomain"))
+    st.subheader("Each method in each " + ("language" if _speech(report) else "subdomain"))
     state.bind("within", "uar", list(SUBDOMAIN))
     titles = {**SUBDOMAIN, "overall": "WA" if _speech(report) else "Accuracy"}
     st.segmented_control(

@@ -55,7 +55,7 @@ def test_few_and_many_classes(workspace: Path, classes: int, subdomains: int) ->
     page = open_page("results")
     assert not warnings(page)
     assert rows(page, "recall, percent") == min(classes, results_classes.MOST)
-    assert ("Every method in every subdomain" in text(page)) == (subdomains > 1)
+    assert ("Each method in each subdomain" in text(page)) == (subdomains > 1)
     charts = {c.proto.id.split("chart-")[-1]: json.loads(c.proto.spec) for c in page.get("plotly_chart")}
     shown = [s["data"][0] for s in charts.values() if s["data"][0]["type"] == "heatmap"]
     assert [len(heat["x"]) for heat in shown] == ([] if classes > 400 else [min(classes, 20)])
