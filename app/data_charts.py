@@ -51,7 +51,7 @@ def _heat(
     plain = len(np.unique(kinds)) == 1  # what every cell is, the title says
     if across <= WORDY and not plain:
         text = [
-            [f"{words.thousands(n)}<br>{KINDS[k]}" for n, k in zip(*row, strict=True)]
+            [f"{words.thousands(n)}<br>{KINDS[k]}" if n else f"no {noun}" for n, k in zip(*row, strict=True)]
             for row in zip(shown, kinds, strict=True)
         ]
     elif across <= NUMBERED:
@@ -92,6 +92,10 @@ def _heat(
         tickvals=list(range(down)), ticktext=list(subdomains), autorange="reversed", showgrid=False,
         zeroline=False, fixedrange=True, tickfont=dict(color=look.ink), ticklabelstandoff=8,
     )  # fmt: skip
+    if across <= NUMBERED:
+        for s, c in zip(*np.nonzero(shown == 0), strict=True):
+            box = dict(x0=c - 0.47, x1=c + 0.47, y0=s - 0.44, y1=s + 0.44)
+            figure.add_shape(type="rect", **box, line=dict(color=look.muted, width=1.2, dash="dash"))
     _outline(figure, look, order, chosen, down)
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select", dragmode=False)
     note = _legend(kinds, "cell", marked=NUMBERED < across <= MARKED)

@@ -8,7 +8,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import check_view, data_charts, form, items, run_list, source_form, sources, state, widgets, words
+from app import (
+    check_view,
+    data_charts,
+    form,
+    items,
+    missing,
+    run_list,
+    source_form,
+    sources,
+    state,
+    widgets,
+    words,
+)
 from app.figures import show
 from gelda import datasets, runs
 from gelda.datasets.hub import PREFIX
@@ -68,9 +80,10 @@ def finding(look: sources.Look) -> str:
     """How much there is, in one line."""
     classes, subdomains = look.names
     noun = "latent" if look.bank else words.NOUNS[look.source.media]
-    parts = words.count(len(classes), "class", "classes")
+    kind, axis = look.source.axes
+    parts = words.count(len(classes), kind, words.plural(kind))
     if len(subdomains) > 1:
-        parts += f" in {words.count(len(subdomains), 'subdomain')}"
+        parts += f" in {words.count(len(subdomains), axis, words.plural(axis))}"
     return f"{words.count(len(look.table), noun)} of {parts}"
 
 
@@ -123,6 +136,9 @@ def _look(look: sources.Look) -> None:
         noun = words.NOUNS[look.source.media]
         figure = data_charts.counts(table, *look.names, noun, st.context.theme.type, (label, subdomain))
         show(figure, "counts", on_select=_clicked)
+        lacking = missing.sentence(table, *look.names, noun, look.source.axes[0])
+        if lacking:
+            widgets.note(f"<strong>{words.safe(lacking)}</strong>")
         _splits(look)
         check_view.remarks(look)
     with right:
@@ -171,7 +187,7 @@ def _clicked() -> None:
 def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None:
     st.session_state["_names"] = look.names
     both = st.columns(2, gap="small")
-    titles = ("Class", "Subdomain")
+    titles = [name.capitalize() for name in look.source.axes]
     for column, key, title, names in zip(both, ("class", "subdomain"), titles, look.names, strict=True):
         if len(names) > 1:
             column.selectbox(
@@ -216,7 +232,7 @@ def _caption(look: sources.Look, row: object, label: int, subdomain: int) -> str
 def _splits(look: sources.Look) -> None:
     if not look.splits:
         return
-    heads = ["", "items", "classes", "subdomains", *(["groups"] if look.source.grouped else [])]
+    heads = ["", "items", *map(words.plural, look.source.axes), *(["groups"] if look.source.grouped else [])]
     body = []
     for name in look.splits:
         part = look.table.iloc[look.rows(name)]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, density, selection_view, state, widgets, words
+from app import colouring, density, items, missing, selection_view, state, widgets, words
 from app.palette import LIMIT
 
 SOURCES = ("real", "synthetic")
@@ -92,9 +92,15 @@ def grid(meta: dict[str, Any], axis: str) -> None:
 
     st.markdown("**Training samples and synthetic latents**")
     widgets.cell_grid(meta, *chosen(meta), to_cell)
+    kind = words.kind(meta)
+    lacking = missing.sentence(
+        meta["real"], meta["class_names"], meta["subdomain_names"], items.thing(meta, 1), kind, "in training"
+    )
+    if lacking:
+        widgets.note(f"<strong>{words.safe(lacking)}</strong>")
     widgets.note(
-        "Real samples in training, +synthetic. Dashed: none in training. Click a cell, a class or a "
-        f"{axis} to see it alone; click again for everything."
+        "Real samples in training, +synthetic. Dashed: none in training. Click a cell, "
+        f"{words.article(kind)} or {words.article(axis)} to see it alone; click again for everything."
     )
 
 
@@ -111,10 +117,12 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
     if len(made) > 1:
         st.pills("Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title)
     with st.expander("More filters", expanded=bool(state.value("split") or state.value("held"))):
-        st.multiselect("Classes", meta["class_names"], key="classes", placeholder="All classes")
-        st.multiselect(
-            f"{axis.capitalize()}s", meta["subdomain_names"], key="conditions", placeholder=f"All {axis}s"
-        )
+        for noun, key, names in (
+            (words.kind(meta), "classes", meta["class_names"]),
+            (axis, "conditions", meta["subdomain_names"]),
+        ):
+            several = words.plural(noun)
+            st.multiselect(several.capitalize(), names, key=key, placeholder=f"All {several}")
         if len(splits) > 1:
             st.pills("Split of real points", splits, key="split", selection_mode="multi")
         if not points["kept"].all():

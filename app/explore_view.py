@@ -43,7 +43,7 @@ def view(run: runs.RunState, head: Any) -> None:
     loading.prepare()
     points = editing.shown(run, loading.points(run.path))
     layers, maps = projection.layers(run.path), loading.maps(run.path)
-    axis = words.axis(run)
+    axis = words.axis(run, meta)
     colours = loading.colourings(run.path, axis)
     filters.bind(meta, layers, maps, points, list(colours))
     map_choice.bind(maps)
@@ -153,7 +153,7 @@ def layout_of(
     """What the map component draws, for this page and for Home's picture; chosen: see `colouring.make`."""
     xy = loading.coordinates(run.path, info)
     near, distance = loading.neighbours(run.path)
-    axis = words.axis(run)
+    axis = words.axis(run, meta)
     made = colouring.make(colour, points, meta, axis, loading.scored_by(run.path), chosen)
     synthetic = int(((points["origin"] == "synthetic").to_numpy() & visible).sum())
     return latent_map.Layout(

@@ -37,9 +37,14 @@ class Explored:
         return self.meta["subdomain_names"]
 
     @property
+    def kind(self) -> str:
+        """What a class is called in this run: class, emotion …"""
+        return words.kind(self.meta)
+
+    @property
     def axis(self) -> str:
         """What a subdomain is called in this run: condition, language …"""
-        return words.axis(self.run)
+        return words.axis(self.run, self.meta)
 
     @property
     def synthetic(self) -> np.ndarray:

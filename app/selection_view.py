@@ -65,7 +65,7 @@ def view(explored: Explored) -> None:
         )
         return
     near, distance = loading.neighbours(run.path)
-    table = table_of(points, rows, near, distance, names, words.axis(run))
+    table = table_of(points, rows, near, distance, names, explored.axis)
     made = int((table["origin"] == "synthetic").sum())
     st.subheader(f"{words.count(len(rows), 'point')} selected: {len(rows) - made} real, {made} synthetic")
     hidden = len(rows) - len(explored.rows)

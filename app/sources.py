@@ -148,7 +148,7 @@ def _of_bank(path: str, bank: ReadyBank) -> Look:
     media = bank.media if bank.uris is not None else ""
     decode = datasets.source_decoder(media, bank.root)
     notes = (bank.note,) if bank.note else ()
-    source = Source(bank.name, media, manifest, bank.root, decode, (), notes, items.grouped)
+    source = Source(bank.name, media, manifest, bank.root, decode, (), notes, items.grouped, bank.axes)
     return Look(path, bank.key, source, bank)
 
 

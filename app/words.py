@@ -111,9 +111,18 @@ def thousands(number_of: int) -> str:
     return f"{number_of:,}".replace(",", "\u202f")
 
 
-def axis(run: Any) -> str:
-    """What a run calls its subdomains: the digits' are writing conditions."""
-    return "subdomain" if run.comparison else "condition"
+def axis(run: Any, meta: Mapping[str, Any]) -> str:
+    """What a run calls its subdomains: condition, language …"""
+    return meta.get("axes", ("class", "subdomain" if run.comparison else "condition"))[1]
+
+
+def kind(meta: Mapping[str, Any]) -> str:
+    """What a run calls its classes: class, emotion …"""
+    return meta.get("axes", ("class",))[0]
+
+
+def plural(noun: str) -> str:
+    return noun + ("es" if noun.endswith("s") else "s")
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -158,6 +158,7 @@ def _meta(
     return {
         "class_names": [items.class_names[c] for c in episode.classes],
         "subdomain_names": [items.subdomain_names[s] for s in played],
+        "axes": bank.axes,
         "dataset": bank.name,
         "real": counts,
         "synthetic": synthetic,

@@ -192,6 +192,7 @@ def finish(source: Source, folder: Path, plan: Plan, caution: str) -> LatentBank
         "classes": source.manifest.class_names,
         "subdomains": source.manifest.subdomain_names,
         "grouped": source.grouped,
+        "axes": source.axes,
         "rows": len(index),
         "shard_rows": counts,
         "skipped": skipped,

@@ -18,6 +18,7 @@ from gelda.artifacts import FORMAT, content_key, file_sha256, require_space, wri
 from gelda.artifacts import read_tensors as _read_tensors
 from gelda.artifacts import write_tensors as _write_tensors
 from gelda.datasets import DATASETS
+from gelda.datasets.source import AXES
 from gelda.errors import UserError, unknown
 from gelda.latent_files import LATENT_FILES
 from gelda.latents import LatentBank, check_folder
@@ -77,6 +78,7 @@ class ReadyBank:
     uris: NDArray[np.str_] | None = None
     media: str = ""
     root: str = ""
+    axes: tuple[str, str] = AXES
 
 
 def open_bank(path: Path | str) -> ReadyBank:
@@ -200,7 +202,16 @@ def _from_folder(path: Path) -> ReadyBank:
         uris=index["uri"].to_numpy(str) if "uri" in index else None,
         media=bank.info.get("media", ""),
         root=bank.info.get("root", ""),
+        axes=_axes(bank.info),
     )
+
+
+def _axes(info: Mapping[str, Any]) -> tuple[str, str]:
+    """What a bank's data call a class and a subdomain; a demo's older banks know it, too."""
+    source = info.get("source")
+    said = info.get("axes") or (DATASETS[source].axes if source in DATASETS else AXES)
+    plain = [name for name in said if isinstance(name, str) and re.fullmatch(r"[a-z][a-z ]{0,29}", name)]
+    return (plain[0], plain[1]) if len(plain) == 2 else AXES
 
 
 def _caveat(source: str | None) -> str:

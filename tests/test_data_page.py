@@ -65,7 +65,7 @@ def test_a_demo_is_one_click() -> None:
     page = open_page("data")
     page.button(key="demo-digits").click().run()
     assert not page.exception and not warnings(page)
-    assert page.title[0].value == "8\u202f985 pictures of 10 classes in 5 subdomains"
+    assert page.title[0].value == "8\u202f985 pictures of 10 classes in 5 conditions"
     assert page.query_params["source"] == "digits"
     assert text(page).count("<figure") == 20
 

@@ -336,7 +336,7 @@ def test_home_starts_it_by_a_quiet_link(short, monkeypatch):
 
 def test_data_shows_and_plays_it():
     page = open_page("data", source="speech")
-    assert page.title[0].value.startswith("1\u202f200 clips of 5 classes in 6 subdomains")
+    assert page.title[0].value.startswith("1\u202f200 clips of 5 emotions in 6 languages")
     assert "synthetic speech" in text(page)
     assert len(page.get("audio")) > 3
 

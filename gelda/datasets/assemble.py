@@ -13,7 +13,7 @@ from gelda.datasets import emotions
 from gelda.datasets.items import source_decoder
 from gelda.datasets.labels import class_names, kept_classes, label_map, mapped, unlike
 from gelda.datasets.options import SourceOptions
-from gelda.datasets.source import Problem, Source
+from gelda.datasets.source import AXES, Problem, Source
 from gelda.datasets.splitting import find_leaks, split_by_group
 from gelda.errors import UserError
 from gelda.manifest import Manifest
@@ -47,6 +47,7 @@ class Raw:
     class_order: tuple[str, ...] | None = None
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    axes: tuple[str, str] = AXES
 
 
 def assemble(raw: Raw, options: SourceOptions) -> Source:
@@ -95,7 +96,7 @@ def assemble(raw: Raw, options: SourceOptions) -> Source:
         )
     manifest = Manifest(table, classes, subdomains, raw.name)
     decode = source_decoder(raw.media, raw.root)
-    source = Source(raw.name, raw.media, manifest, raw.root, decode, tuple(problems), (), grouped)
+    source = Source(raw.name, raw.media, manifest, raw.root, decode, tuple(problems), (), grouped, raw.axes)
     return replace(source, notes=(*notes, *unlike(manifest), *find_leaks(source)))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gelda.datasets.source import AXES
 from gelda.errors import unknown
 from gelda.manifest import Manifest
 
@@ -21,6 +22,7 @@ class DatasetSpec:
     manifest()      -> Manifest of every item
     read(uris)      -> drawn images, float32 [N, channels, height, width] in [0, 1], or a list of `media.Clip`
     class_attributes, subdomain_attributes -> float [C, k], [S, k]: the dataset's own attribute tables
+    axes: what a class and a subdomain are called, one noun each
     """
 
     title: str
@@ -32,6 +34,7 @@ class DatasetSpec:
     class_attributes: Callable[[], np.ndarray]
     subdomain_attributes: Callable[[], np.ndarray]
     media: str = "image"
+    axes: tuple[str, str] = AXES
 
 
 def _digits_manifest() -> Manifest:
@@ -91,6 +94,7 @@ DATASETS: dict[str, DatasetSpec] = {
         read=_digits_read,
         class_attributes=_digits_attribute("CLASS_ATTRIBUTES"),
         subdomain_attributes=_digits_attribute("CONDITION_ATTRIBUTES"),
+        axes=("class", "condition"),
     ),
     "speech": DatasetSpec(
         title="Synthetic speech, five emotions in six languages",
@@ -103,6 +107,7 @@ DATASETS: dict[str, DatasetSpec] = {
         class_attributes=_speech("emotion_attributes"),
         subdomain_attributes=_speech("language_attributes"),
         media="audio",
+        axes=("emotion", "language"),
     ),
 }
 

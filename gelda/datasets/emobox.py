@@ -24,6 +24,7 @@ from gelda.datasets.source import Problem
 from gelda.errors import UserError
 from gelda.paths import inside, permitted
 
+AXES = ("emotion", "language")
 SUFFIXES = (".jsonl", ".json")
 FIELDS = {
     "uri": ("wav", "audio", "path"),
@@ -121,7 +122,7 @@ def read(path: str, options: SourceOptions) -> Raw:
     titles = list(dict.fromkeys(corpus.title for corpus in corpora))
     title = permitted(path).name if len(titles) > 1 and not options.beside else " + ".join(titles[:4])
     title += " …" if options.beside and len(titles) > 4 else ""
-    return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes))
+    return Raw(title, "audio", str(root), rows, True, None, tuple(problems), tuple(notes), AXES)
 
 
 def _corpora(path: Path) -> list[Corpus]:

@@ -62,7 +62,9 @@ def open_demo(name: str, options: SourceOptions | None = None) -> Source:
     """A shipped demo; it has no options."""
     entry = get(name)
     decode = source_decoder(entry.media, "")
-    return Source(name, entry.media, entry.manifest(), "", decode, notes=(entry.caveat,), grouped=True)
+    return Source(
+        name, entry.media, entry.manifest(), "", decode, notes=(entry.caveat,), grouped=True, axes=entry.axes
+    )
 
 
 READERS: dict[str, Reader] = {

@@ -8,6 +8,8 @@ from typing import Any
 
 from gelda.manifest import Manifest
 
+AXES = ("class", "subdomain")
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -26,6 +28,7 @@ class Source:
     a segment of a recording is a media fragment, "wav/a.wav#t=1.25,3.5" (W3C Media Fragments, seconds).
     problems: items left out of the manifest. notes: what was merged, mapped or assumed, one sentence each.
     grouped: whether items carry a group (speaker) of their own; else every item is one.
+    axes: what the data call a class and a subdomain: ("emotion", "language").
     """
 
     name: str
@@ -36,3 +39,4 @@ class Source:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = field(default=())
     grouped: bool = False
+    axes: tuple[str, str] = AXES
