@@ -70,7 +70,7 @@ def _found(look: dict[str, Any]) -> None:
             widgets.figure_block(
                 f"{title}, on {name}", words.number(pair["mean"], signed=True), "points",
                 f"{words.interval(pair['ci95'], signed=True)} (95 %). From {words.number(pair['before'])} to "
-                f"{words.number(pair['after'])} %.",
+                f"{words.number(pair['after'])}\u00a0%.",
             )  # fmt: skip
     sure = [c for c in look["test"]["classes"] if words.certain(c["ci95"])]
     classes = [f"{words.safe(c['name'])} {words.number(c['mean'], signed=True)}" for c in sure[:8]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import editing, state, widgets, words
+from app import editing, loading, state, widgets, words
 from app.explored import Explored
 from gelda import edit_figures, edits, runs
 from gelda.edits import Add, Drop, Edits, Resample, Weight
@@ -79,11 +79,16 @@ def _weight(run: runs.RunState, ids: tuple[str, ...], these: str) -> None:
               args=(lambda: editing.push(run, step),))  # fmt: skip
 
 
-def _guidance(key: str) -> tuple[float, float]:
+def _guidance(run: runs.RunState, key: str) -> dict[str, float | None]:
+    """How strongly latents are drawn toward their condition; None is the run's own, which it starts at."""
+    own = loading.guidance(run.path)
     said = "1 is unguided; more draws latents toward what is typical of the class."
-    either = st.slider("Class guidance", 0.0, 5.0, 1.0, 0.1, key=f"{key}.class", help=said)
-    other = st.slider("Condition guidance", 0.0, 5.0, 1.0, 0.1, key=f"{key}.condition")
-    return either, other
+    asked = (
+        st.slider("Class guidance", 0.0, 5.0, own[0], 0.1, key=f"{key}.class", help=said),
+        st.slider("Condition guidance", 0.0, 5.0, own[1], 0.1, key=f"{key}.condition"),
+    )
+    names = ("guidance_class", "guidance_subdomain")
+    return {n: None if a == o else a for n, a, o in zip(names, asked, own, strict=True)}
 
 
 def _resample(explored: Explored, ids: tuple[str, ...]) -> None:
@@ -98,8 +103,7 @@ def _resample(explored: Explored, ids: tuple[str, ...]) -> None:
     widgets.note(
         f"All synthetic latents of {words.count(len(cells), 'cell')} are made anew, as many as there are now."
     )
-    either, other = _guidance("edit_resample")
-    step = Resample(cells=cells, guidance_class=either, guidance_subdomain=other, seed=_seed(run))
+    step = Resample(cells=cells, seed=_seed(run), **_guidance(run, "edit_resample"))
     st.button("Make them anew", key="edit_make_anew", type="primary",
               on_click=editing.attempt, args=(lambda: editing.push(run, step),))  # fmt: skip
 
@@ -127,9 +131,7 @@ def _add(explored: Explored, label: str, place: str, key: str = "edit_add") -> N
             explored.axis.capitalize(), subdomains, subdomains.index(place), key="edit_add_place"
         )
     count = st.number_input("How many", 1, edits.MOST_MADE, 20, key=f"{key}.count")
-    either, other = _guidance(key)
-    step = Add(cells=((label, place),), count=int(count), guidance_class=either, guidance_subdomain=other,
-               seed=_seed(run))  # fmt: skip
+    step = Add(cells=((label, place),), count=int(count), seed=_seed(run), **_guidance(run, key))
     st.button("Generate", key=f"{key}.go", type="primary", on_click=editing.attempt,
               args=(lambda: _push(run, step),))  # fmt: skip
 

@@ -106,7 +106,7 @@ def _figure(change: dict[str, Any], measure: str) -> None:
     how = f"{words.interval(change['ci95'], signed=True)} (95 %)"
     if not words.certain(change["ci95"]):
         how += ", inside the noise"
-    how += f". From {words.number(change['before'])} to {words.number(change['after'])} %."
+    how += f". From {words.number(change['before'])} to {words.number(change['after'])}\u00a0%."
     title = words.METRICS.get(measure, measure)
     widgets.figure_block(f"{title}, on dev", words.number(change["mean"], signed=True), "points", how)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import streamlit as st
 
 from app import loading
 from gelda import edit_figures, edit_jobs, edits, kit, runs
+from gelda.artifacts import read_arrays
 from gelda.edits import Edits, Step
 from gelda.errors import UserError
 from gelda.kit import Kit
@@ -36,13 +38,8 @@ def current(run: runs.RunState) -> Edits:
 
 def shown(run: runs.RunState, points: pd.DataFrame) -> pd.DataFrame:
     """The points, with `kept` off for what the steps in force leave out; a new table where there are any."""
-    if not kit.exists(run.path) or not edits.path_of(run.id, edits.DEFAULT).is_file():
-        return points
-    try:
-        mine = current(run)
-    except UserError:  # the panel says what is wrong with the list
-        return points
-    if not mine.active:
+    mine = _in_force(run)
+    if mine is None:
         return points
     return _shown(run.path, edits.state_key(kit_of(run), mine.active), mine, points)
 
@@ -57,6 +54,64 @@ def _shown(run: Path, state_key: str, _mine: Edits, _points: pd.DataFrame) -> pd
     kept = _points["kept"].to_numpy(dtype=bool, copy=True)
     kept[point[about]] = used[about]
     return _points.assign(kept=kept)
+
+
+def counted(run: runs.RunState, meta: dict[str, Any]) -> dict[str, Any]:
+    """The run's meta with the synthetic counts of the grid as the steps in force leave them."""
+    mine = _in_force(run)
+    if mine is None:
+        return meta
+    applied = edits.applied(kit_of(run), mine.active)
+    counts = np.zeros_like(np.asarray(meta["synthetic"]))
+    own = applied.rows[edits.used(applied)]
+    np.add.at(counts, (own["label"].to_numpy(np.int64), own["subdomain"].to_numpy(np.int64)), 1)
+    return {**meta, "synthetic": counts.tolist()}
+
+
+@dataclass(frozen=True)
+class MadePoints:
+    """Latents that steps made, as the map shows them beside the run's points; `around` places them."""
+
+    points: pd.DataFrame  # [M] rows, with the columns of the run's points
+    near: np.ndarray  # [M, 8] rows of the nearest training points
+    distance: np.ndarray  # [M, 8]
+    around: np.ndarray  # [M, 8] rows of the nearest real points
+
+
+def made(run: runs.RunState, points: pd.DataFrame) -> MadePoints | None:
+    """What the steps in force made, as far as it is there."""
+    mine = _in_force(run)
+    own = kit_of(run) if mine is not None else None
+    if mine is None or own is None or not any(isinstance(step, edits.Sampled) for step in mine.active):
+        return None
+    applied = edits.applied(own, mine.active)
+    start, parts, found = len(own.table), [], []
+    for one in applied.made:
+        count = sum(n for *_, n in one.order) * max(1, int(own.table["level"].max()))
+        rows, file = slice(start, start + count), one.file(own)
+        start += count
+        if file.is_file():
+            frame = applied.rows.iloc[rows].reindex(columns=points.columns)
+            parts.append(frame.assign(method=own.about["arm"], uri="", kept=applied.factor[rows] > 0))
+            found.append(read_arrays(file))
+    if not parts:
+        return None
+    table = pd.concat(parts, ignore_index=True)
+    if "predicted" in table:  # nobody has asked a head about them
+        table["predicted"] = table["predicted"].fillna(-1).astype(np.int32)
+    arrays = (np.concatenate([f[name] for f in found]) for name in ("near", "distance", "around"))
+    return MadePoints(table, *arrays)
+
+
+def _in_force(run: runs.RunState) -> Edits | None:
+    """The run's list where it has steps in force that can be read."""
+    if not kit.exists(run.path) or not edits.path_of(run.id, edits.DEFAULT).is_file():
+        return None
+    try:
+        mine = current(run)
+    except UserError:  # the panel says what is wrong with the list
+        return None
+    return mine if mine.active else None
 
 
 def history(run: runs.RunState, mine: Edits) -> dict[str, Any]:

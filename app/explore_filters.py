@@ -130,7 +130,7 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
         if (points["split"] == HELD).any():
             st.toggle("Held-out items (test)", key="held")
             widgets.note(HELD_WORDS)
-    return _visible(points, *chosen(meta))
+    return visible(points, meta)
 
 
 def _highlight(meta: dict[str, Any], axis: str) -> None:
@@ -146,7 +146,9 @@ def _highlight(meta: dict[str, Any], axis: str) -> None:
         st.button("The ten scarcest", on_click=state.put, args=("highlight", known[:LIMIT]))
 
 
-def _visible(points: pd.DataFrame, classes: Sequence[int], conditions: Sequence[int]) -> np.ndarray:
+def visible(points: pd.DataFrame, meta: dict[str, Any]) -> np.ndarray:
+    """Which points the filters let through, ``[N]``."""
+    classes, conditions = chosen(meta)
     shown = points["origin"].isin(state.value("show")).to_numpy()
     real = (points["origin"] == "real").to_numpy()
     if classes:

@@ -29,7 +29,7 @@ from app import explore_filters as filters
 from app import map as latent_map
 from app.explored import Explored
 from app.palette import entries, theme
-from gelda import layer_maps, projection, report, runs
+from gelda import layer_maps, projection, report, runs, samples
 from gelda.embedding import NEIGHBOURS
 
 HEIGHT = 540  # of the map, in pixels: with the headline it fits a screen of 800
@@ -37,7 +37,7 @@ HEIGHT = 540  # of the map, in pixels: with the headline it fits a screen of 800
 
 def view(run: runs.RunState, head: Any) -> None:
     """The whole page; `head` is the place of the headline beside the run picker."""
-    meta = loading.meta(run.path)
+    meta = editing.counted(run, loading.meta(run.path))
     with head:
         st.title(_headline(meta))
     loading.prepare()
@@ -95,28 +95,32 @@ def _map(explored: Explored) -> str:
     run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
     visible = explored.visible
     chosen = state.value("highlight") if filters.many(state.value("colour"), meta) else None
+    more = editing.made(run, points)
     layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"), chosen)
+    if more is not None and info.has_synthetic:
+        layout = with_made(layout, more, explored, chosen)
     source = state.value("density")
     if source != "off":
         of_source = (points["origin"] == source).to_numpy()
-        layout = replace(layout, density=density.of(layout.xy, visible & of_source, source))
+        layout = replace(layout, density=density.of(layout.xy[: len(points)], visible & of_source, source))
     joined = explore_panels.lines(explored)
     if joined is not None:
         layout = replace(layout, lines=joined)
 
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
-            inside = latent_map.inside(event["polygon"], layout.xy)
+            inside = latent_map.inside(event["polygon"], layout.xy[: len(points)])
             selecting.pick(run.id, inside[visible[inside]], "lasso")
-        elif event.get("row") is not None:
+        elif event.get("row") is not None and event["row"] < len(points):
             selecting.pick(run.id, [event["row"]], "click", "toggle" if event.get("more") else "")
         else:
             state.select(run.id, [], "")
 
-    _legend(layout.colouring, visible)
+    _legend(layout.colouring, layout.visible)
     drawn = latent_map.draw(layout, key="latents", height=HEIGHT, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
-    wanted, total = int((visible & on_map).sum()), int((on_map & filters.offered(points)).sum())
+    wanted = int((layout.visible & on_map).sum())
+    total = int(on_map[filters.offered(layout.points)].sum())
     said = f"{words.thousands(drawn)} of {words.thousands(total)} points drawn."
     if drawn < wanted:
         said = (
@@ -173,6 +177,29 @@ def layout_of(
         mode=selecting.mode(),
         alt=f"Map of {int(visible.sum()) - synthetic} real and {synthetic} synthetic latents, coloured by "
         f"{made.title}.",
+    )
+
+
+def with_made(
+    layout: latent_map.Layout,
+    more: editing.MadePoints,
+    explored: Explored,
+    chosen: Sequence[str] | None,
+) -> latent_map.Layout:
+    """The layout with the latents that edits made, placed among the real points they lie nearest to."""
+    points = pd.concat([layout.points, more.points], ignore_index=True)
+    made = colouring.make(
+        state.value("colour"), points, explored.meta, explored.axis,
+        loading.scored_by(explored.run.path), chosen,
+    )  # fmt: skip
+    return replace(
+        layout,
+        points=points,
+        xy=np.concatenate([layout.xy, samples.place(more.around, layout.xy)]),
+        colouring=made,
+        visible=np.concatenate([layout.visible, filters.visible(more.points, explored.meta)]),
+        near=np.concatenate([layout.near, more.near]),
+        distance=np.concatenate([layout.distance, more.distance]),
     )
 
 

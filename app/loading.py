@@ -117,6 +117,13 @@ def _latents(run: Path, layer: str, stamp: int) -> np.ndarray:
     return found
 
 
+def guidance(run: Path) -> tuple[float, float]:
+    """The (w_γ, w_κ) that a run's generator was drawn with."""
+    about = read_json(run / "generator.json")
+    own, sampling = about["setting"].get("guidance"), about["sampling"]
+    return (own, own) if own else (sampling["guidance_class"], sampling["guidance_subdomain"])
+
+
 def maps(run: Path) -> list[projection.MapInfo]:
     """Maps of a run, finished or being made; those of a shipped run lie in the workspace."""
     return projection.list_maps(run, jobs.map_workspace(run))

@@ -50,7 +50,10 @@ def draw(
         else None
     )
     some = drawn(layout)
-    pictures = sheet.result().slot if ready else None
+    pictures = None
+    if ready:  # latents that edits made stand behind the run's points, and have no picture
+        own = sheet.result().slot
+        pictures = np.pad(own, (0, len(layout.points) - len(own)), constant_values=-1)
     if len(some.rows) == len(layout.points):
         key_of = (run, loading.points_stamp(run), digest(layout), bool(ready))
         parts = _whole(key_of, layout, some, pictures)

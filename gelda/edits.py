@@ -219,6 +219,10 @@ class Made:
         """The key of the latents, whatever the steps before were."""
         return content_key("made", kit.key, self.step.key(), self.order)
 
+    def file(self, kit: Kit) -> Path:
+        """Where the latents are kept, with their neighbours among the points."""
+        return folder(kit.run.name) / "made" / f"{self.key(kit)}.safetensors"
+
 
 @dataclass(frozen=True)
 class Applied:

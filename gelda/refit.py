@@ -7,18 +7,21 @@ A head is small: the CPU takes seconds, and gives a page, the command line and C
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gelda import edits as editing
+from gelda import projection
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.artifacts import read_tensors, write_tensors
 from gelda.edit_figures import HEADS, pending, piece
 from gelda.edits import Applied, Edits, Made
 from gelda.finetune import predict, tune
 from gelda.kit import Kit
+from gelda.metrics import nearest
 from gelda.settings import AdapterConfig
 
 Tick = Callable[[int, int], None]
@@ -89,7 +92,7 @@ class Bench:
 
 def made_latents(kit: Kit, made: Made) -> torch.Tensor:
     """Standardised z^(l) [M, D] that a step makes, made once and kept."""
-    file = editing.folder(kit.run.name) / "made" / f"{made.key(kit)}.safetensors"
+    file = made.file(kit)
     if not file.is_file():
         from gelda import generator_kit
 
@@ -106,8 +109,26 @@ def made_latents(kit: Kit, made: Made) -> torch.Tensor:
             ).latents
             for label, subdomain, count in made.order
         ]
-        write_tensors(file, {"z": torch.cat(parts)})
+        z = torch.cat(parts)
+        write_tensors(file, {"z": z, **_neighbours(kit, z.numpy())})
     return read_tensors(file)["z"]
+
+
+def _neighbours(kit: Kit, z: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Rows of the points nearest to latents [M, D], for the map: `near`, `distance` [M, 8] among training
+    points, `around` [M, 8] among all real ones but test items."""
+    points = projection.load_points(kit.run)
+    drawn = projection.load_latents(kit.run, projection.generation_layer(kit.run))
+    split = points["split"].to_numpy()
+    train = np.flatnonzero(split == "train")
+    real = np.flatnonzero((points["origin"] == "real").to_numpy() & (split != "test"))
+    near, distance = nearest(z, drawn[train], projection.NEIGHBOURS)
+    around, _ = nearest(z, drawn[real], projection.NEIGHBOURS)
+    return {
+        "near": train[near].astype(np.int32),
+        "distance": distance.astype(np.float32),
+        "around": real[around].astype(np.int32),
+    }
 
 
 def seeds_of(kit: Kit, heads: int = HEADS) -> list[int]:

@@ -1,0 +1,65 @@
+"""The loop in a real browser: drop what lies among other classes, see, confirm; generate into a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_browser import Server, page, wait_for_map  # noqa: F401 - `page` is a fixture
+
+from gelda import confirm, edits, kit, runs
+
+pytestmark = pytest.mark.browser
+LIMIT = 180_000  # ms that a job may take on a busy machine
+
+
+def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+    """The shipped demo run: nothing has to be computed before."""
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    server = Server(tmp_path)
+    try:
+        page.goto(f"{server.url}/explore?run=digits")
+        wait_for_map(page)
+        page.get_by_text("Edit and refit", exact=True).click()
+        page.get_by_role("button", name="among other classes").click()
+        drop = page.get_by_role("button", name="Drop these")
+        drop.wait_for()
+        number = int(drop.inner_text().split()[2])
+        drop.click()
+        page.get_by_role("heading", name=f"Drop {number} latents: rare classes").wait_for(timeout=LIMIT)
+        page.get_by_text("gains").or_(page.get_by_text("beyond the noise")).first.wait_for()
+        page.get_by_role("button", name="Confirm, once").click()
+        page.get_by_text("First look at the test half: a result.").wait_for(timeout=LIMIT)
+        page.get_by_role("button", name="Undo").click()
+        page.get_by_text("Drop what does not help").wait_for()
+        path = runs.find_run("digits")
+        mine = edits.load(kit.load(path))
+        assert (len(mine.steps), mine.at) == (1, 0) and len(mine.steps[0].ids) == number
+        (look,) = confirm.confirmations("digits")
+        assert look["number"] == 1 and look["test"]["measures"]["tail"]
+        assert not page.problems
+    finally:
+        server.stop()
+
+
+def test_generating_into_an_empty_cell_from_the_grid(page, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    server = Server(tmp_path)
+    try:
+        page.goto(f"{server.url}/explore?run=digits")
+        wait_for_map(page)
+        page.locator("[aria-label^='two, inverted']").click()
+        page.wait_for_url("**conditions=inverted**")
+        wait_for_map(page)
+        before = int(page.locator(".map").get_attribute("data-points"))
+        page.get_by_role("button", name="Generate into this cell").click()
+        page.get_by_text("Generate into two, inverted").wait_for()
+        page.get_by_role("button", name="Generate", exact=True).last.click()
+        page.get_by_role("heading", name="Make 20 more for two inverted").wait_for(timeout=LIMIT)
+        page.wait_for_function(
+            f"() => Number(document.querySelector('.map').dataset.points) === {before + 20}"
+        )
+        assert "+38" in page.locator("[aria-label^='two, inverted']").inner_text()
+        assert not page.problems
+    finally:
+        server.stop()
