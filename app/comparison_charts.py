@@ -13,12 +13,19 @@ ROW = 23  # pixels
 
 
 def differences(
-    frame: pd.DataFrame, theme_name: str | None, title: str, note: str = "", ours: str = "GeLDA"
+    frame: pd.DataFrame,
+    theme_name: str | None,
+    title: str,
+    note: str = "",
+    ours: str = "GeLDA",
+    axis: str = "",
+    prefix: str | None = None,
 ) -> go.Figure:
     """Paired differences ours − method with 95 % intervals; a heading above each kind where there are kinds.
 
     Columns: kind, method, title, mean, low, high. Filled where the interval excludes zero. The axis ends at
-    ±100 points, which is all a difference can be; an interval that is longer runs out of the plot.
+    ±100 points, which is all a difference can be; an interval that is longer runs out of the plot. `axis` and
+    `prefix` are said in place of "right of zero {ours} is ahead" and, before a hovered title, "{ours} − ".
     """
     look = theme(theme_name)
     heads = list(dict.fromkeys(frame["kind"]))
@@ -32,7 +39,7 @@ def differences(
             labels.append(name)
     ahead, behind = (frame["low"] > 0).to_numpy(), (frame["high"] < 0).to_numpy()
     said = np.where(ahead, f"{ours} is ahead", np.where(behind, f"{ours} is behind", "inside the noise"))
-    data = []
+    before, data = f"{ours} − " if prefix is None else prefix, []
     for keep, colour, filled in (
         (ahead, look.accent, True),
         (behind, look.diverging[0], True),
@@ -47,14 +54,14 @@ def differences(
                 marker=dict(size=8, color=colour if filled else look.paper, opacity=1,
                             line=dict(color=colour, width=1.5)),
                 customdata=np.stack([part["title"], part["low"], part["high"], said[keep]], 1),
-                hovertemplate=ours + " − %{customdata[0]}: %{x:+.1f} points<br>95 % interval "
+                hovertemplate=before + "%{customdata[0]}: %{x:+.1f} points<br>95 % interval "
                               "%{customdata[1]:+.1f} to %{customdata[2]:+.1f}, %{customdata[3]}"
                               "<extra></extra>",
             )
         )  # fmt: skip
     bounds = charts.bounds(frame)
     layout = dict(
-        xaxis=dict(title_text=f"points; right of zero {ours} is ahead", range=bounds, zeroline=True),
+        xaxis=dict(title_text=axis or f"points; right of zero {ours} is ahead", range=bounds, zeroline=True),
         yaxis=dict(tickmode="array", tickvals=list(range(len(labels))), ticktext=labels, showgrid=True,
                    range=[len(labels) - 0.4, -0.6], tickfont=dict(color=look.ink), zeroline=False,
                    ticklabelstandoff=8),

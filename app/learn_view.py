@@ -174,9 +174,10 @@ def _text(record: dict[str, Any], names: list[str]) -> None:
             "One, or close to it. A classifier learns from where classes meet, and guidance empties just "
             "that region: it sees *A* and *B* further apart than they are, and narrower. That samples are "
             "recognised more easily is no gain, since it is the hard ones it lacks. More variance than the "
-            "class has (w below 1) gives wrong labels instead. So measure it: the study of guidance under "
-            "Ablate asks the same of real latents."
+            "class has (w below 1) gives wrong labels instead. So measure it: the study of guidance asks the "
+            "same of real latents."
         )
+        st.page_link(widgets.ASSETS.parent / "pages" / "ablate.py", label="Open Ablate")
     samples, scales = words.thousands(record["samples"]), len(record["scales"])
     widgets.note(
         f"Figures are of {samples} samples a cell at {scales} scales, {record['steps']} steps of "

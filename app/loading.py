@@ -17,7 +17,7 @@ import streamlit as st
 
 from app import colouring, items
 from app.map_data import STAND_INS
-from gelda import jobs, layer_maps, projection, report, runs
+from gelda import jobs, layer_maps, projection, report, runs, studies
 from gelda.artifacts import read_json
 from gelda.settings import ProjectionConfig
 
@@ -48,6 +48,16 @@ def spec(run: Path) -> dict[str, Any]:
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _spec(run: Path, stamp: int) -> dict[str, Any]:
     return runs.read_spec(run)
+
+
+def study(folder: Path) -> dict[str, Any]:
+    """What a study found so far; callers must not write to it."""
+    return _study(folder, stamp(folder / studies.RESULT))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _study(folder: Path, stamp: int) -> dict[str, Any]:
+    return studies.read_result(folder)
 
 
 def report_of(run: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ page = st.navigation(
         st.Page(ROOT / "pages" / "generate.py", title="Generate"),
         st.Page(ROOT / "pages" / "explore.py", title="Explore"),
         st.Page(ROOT / "pages" / "results.py", title="Results"),
+        st.Page(ROOT / "pages" / "ablate.py", title="Ablate"),
         st.Page(ROOT / "pages" / "learn.py", title="Learn"),
     ],
     position="top",

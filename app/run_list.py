@@ -88,6 +88,8 @@ def _kind(run: runs.RunState) -> str:
         return "extraction of latents"
     if run.probe:
         return "separability of layers"
+    if run.study:
+        return "study of settings"
     if not run.comparison:
         return ""
     try:
@@ -98,7 +100,9 @@ def _kind(run: runs.RunState) -> str:
 
 
 def _actions(run: runs.RunState) -> None:
-    if run.status == "done":
+    if run.study and run.status == "done":
+        st.page_link(PAGES / "ablate.py", label="Ablate", query_params={"study": run.id})
+    elif run.status == "done":
         if run.mapped:
             st.page_link(PAGES / "explore.py", label="Explore", query_params={"run": run.id})
         if run.reported:

@@ -14,6 +14,7 @@ import typer
 
 from gelda import (
     __version__,
+    cli_ablate,
     cli_compare,
     cli_edits,
     cli_extract,
@@ -25,7 +26,7 @@ from gelda import (
 )
 from gelda.cli_options import Device, JsonFile, Precision, Seeds, Set, check_writable, overrides
 from gelda.cli_runs import run_here
-from gelda.errors import UserError, nearest
+from gelda.errors import RunFailed, UserError, nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 DEMOS = ("digits", "speech")
@@ -135,6 +136,7 @@ app.command("project")(cli_maps.project)
 app.command("project-stored", hidden=True)(cli_maps.project_stored)
 app.command("compare")(cli_compare.compare)
 app.command("import")(cli_compare.import_)
+app.command("ablate")(cli_ablate.ablate)
 app.command("layers")(cli_layers.layers)
 app.command("semantics")(cli_semantics.semantics)
 app.command("extract")(cli_extract.extract)
@@ -189,6 +191,9 @@ def main() -> None:
 
     try:
         app()
+    except RunFailed as error:
+        typer.echo(f"gelda: {error}", err=True)
+        sys.exit(1)
     except UserError as error:
         typer.echo(f"gelda: {error}", err=True)
         sys.exit(2)

@@ -119,22 +119,28 @@ def _check(config: Any) -> None:
 
 def _shown(work: Callable[[Any], dict[str, Any]], state: Any, json_file: Path | None) -> None:
     """Do a run's work with its progress on the terminal, then print its report."""
-    from gelda import runs, terminal
+    from gelda import ablation, runs, study_text, terminal
 
     with terminal.progress(state) as listener:
         result = work(listener)
-    shown = {runs.EXTRACTION: terminal.print_extraction, runs.PROBE: terminal.print_probe}
+    shown = {
+        runs.EXTRACTION: terminal.print_extraction,
+        runs.PROBE: terminal.print_probe,
+        runs.STUDY: study_text.show,
+    }
     shown.get(state.demo, terminal.print_report)(result)
     if json_file:
         from gelda.artifacts import write_json
 
         write_json(json_file, result)
         typer.echo(f"{'Report' if state.reported else 'Result'} written to {json_file}.")
+    if state.study:
+        ablation.raise_failures(result)
 
 
 def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
     """The work of a run that is to go on; what is broken or too new is refused and left as it is."""
-    from gelda import compare_runs, extraction_runs, layer_probe, pipeline, runs
+    from gelda import ablation, compare_runs, extraction_runs, layer_probe, pipeline, runs
     from gelda.config import resolve_config
     from gelda.extract_config import resolve_extract
 
@@ -146,6 +152,9 @@ def _stored(state: Any) -> Callable[[Any], dict[str, Any]]:
         raise UserError(state.error)
     if state.comparison:
         return lambda listener: compare_runs.resume(state, listener)
+    if state.study:
+        study, base = ablation.stored(state)
+        return lambda listener: ablation.execute(study, base, state, listener)
     if state.probe:
         return lambda listener: layer_probe.execute(state, listener)
     if state.extraction:

@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class RunFailed(UserError):
+    """A run that was asked for failed, in whole or in part: the command line exits with code 1."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Sentence ending that names the closest valid option and lists them all."""
     options = sorted(options)

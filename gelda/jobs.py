@@ -105,6 +105,19 @@ def start_probe(path: str) -> str:
     return state.id
 
 
+def start_study(name: str, seeds: int, preset: str = "digits") -> str:
+    """Start a ready-made study in the background, or go on with it; returns the run's id."""
+    from gelda import ablation, studies
+
+    _allowed()
+    study, base = studies.get(name), resolve_config({"seeds": seeds}, preset)
+    ablation.check(study, base)
+    state, done = ablation.prepared(study, base)
+    if not done:
+        _queue(state)
+    return state.id
+
+
 def resume(run_id: str) -> None:
     """Start an interrupted, failed or cancelled run again; finished stages are reused."""
     _allowed()
@@ -123,6 +136,10 @@ def resume(run_id: str) -> None:
         from gelda.extract_config import resolve_extract
 
         extraction_runs.opened(resolve_extract(runs.read_spec(path)))
+    if state.study:
+        from gelda import ablation
+
+        ablation.stored(state)
     if state.comparison:
         from gelda import compare_runs
 

@@ -228,14 +228,16 @@ def _by_subdomain(
 
 def paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
     """PAIRED differences a − b of two methods on the same items of every seed, with their intervals."""
-    return {
-        measure: _interval(
-            results,
-            measure,
-            [(r.predicted[a] == r.true).astype(float) - (r.predicted[b] == r.true) for r in results],
-        )
-        for measure in PAIRED
-    }
+    return contrast(results, {a: 1.0, b: -1.0})
+
+
+def contrast(results: Sequence[SeedResult], coefficients: Mapping[str, float]) -> dict[str, Any]:
+    """Σ coefficient · hits of methods, paired by seed and item, in points with 95 % intervals."""
+    values = [
+        np.sum([c * (r.predicted[m] == r.true) for m, c in coefficients.items()], axis=0, dtype=float)
+        for r in results
+    ]
+    return {measure: _interval(results, measure, values) for measure in PAIRED}
 
 
 def _interval(results: Sequence[SeedResult], measure: str, values: Sequence[NDArray]) -> dict[str, Any]:

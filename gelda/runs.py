@@ -27,6 +27,7 @@ ALIVE = ("queued", "running")
 EXTRACTION = "extract"  # what `demo` says of a run of `gelda extract`: it makes a bank, and has no report
 COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
 PROBE = "probe"  # of a run that asks how well classes are separated in a bank's layers; it has no report
+STUDY = "ablate"  # of a study of `gelda ablate`: cells in place of methods; it has a table of its own
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
 
 
@@ -79,9 +80,14 @@ class RunState:
         return self.demo == PROBE
 
     @property
+    def study(self) -> bool:
+        """Whether it compares settings of one method (`gelda ablate`)."""
+        return self.demo == STUDY
+
+    @property
     def reported(self) -> bool:
-        """Whether it ends with a report: an extraction makes a bank, a probe figures of layers."""
-        return not (self.extraction or self.probe)
+        """Whether it ends with a report: an extraction makes a bank, a probe or a study tables of its own."""
+        return not (self.extraction or self.probe or self.study)
 
     @property
     def mapped(self) -> bool:
@@ -206,6 +212,8 @@ def require_report(state: RunState) -> None:
     """Raise for a run that never has a report."""
     if state.extraction:
         raise UserError(f"The run '{state.id}' made a bank, and has no report: compare methods on the bank.")
+    if state.study:
+        raise UserError(f"The run '{state.id}' is a study of settings: open it under Ablate.")
 
 
 def write_spec(path: Path, config: dict[str, Any]) -> None:

@@ -112,13 +112,13 @@ terminal_targets
 processes
 speech_demo
 study_result
+ablation
+study_text
 samples
 slots
 jobs
 edit_jobs
 shipping
-ablation
-study_text
 executors
 sklearn
 extract_config

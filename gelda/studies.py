@@ -1,0 +1,264 @@
+"""STUDIES: ready-made ablations. One entry = a question and the settings that are compared; no torch here."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gelda.artifacts import check_format, read_json
+from gelda.config import RunConfig, merged, resolve_config
+from gelda.encoders import assets
+from gelda.errors import UserError, unknown
+
+RESULT = "study.json"
+BASELINE = "logit-adjustment"
+SETTING = "gelda"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of a study. levels: its place in the design, {factor: level}; () where it is a control."""
+
+    name: str
+    title: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    levels: Mapping[str, str] = field(default_factory=dict)
+    method: str = SETTING
+
+
+@dataclass(frozen=True)
+class Study:
+    """Cells in order, compared to the one called `reference`; the first level of a factor is its zero."""
+
+    name: str
+    title: str
+    question: str
+    cells: tuple[Cell, ...]
+    reference: str
+
+    def factors(self) -> dict[str, list[str]]:
+        """Levels of each factor, in order."""
+        found: dict[str, list[str]] = {}
+        for cell in self.cells:
+            for factor, level in cell.levels.items():
+                if level not in found.setdefault(factor, []):
+                    found[factor].append(level)
+        return found
+
+
+NO_SYNTHETIC = Cell("none", "no synthetic latents", method=BASELINE)
+
+
+def grid(factors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[Cell, ...]:
+    """Every combination of levels; factors {factor: {level: settings}}."""
+    cells = []
+    for combination in itertools.product(*[levels.items() for levels in factors.values()]):
+        settings: dict[str, Any] = {}
+        for _, own in combination:
+            settings = merged(settings, dict(own))
+        levels = dict(zip(factors, [level for level, _ in combination], strict=True))
+        title = ", ".join(f"{factor} {level}" for factor, level in levels.items())
+        cells.append(Cell(slug(title), title, settings, levels))
+    return tuple(cells)
+
+
+def along(path: str, values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Levels of one setting, "sampling.weight": {title: settings}."""
+    levels = {}
+    for value in values:
+        nested: Any = value
+        for part in reversed(path.split(".")):
+            nested = {part: nested}
+        levels[f"{value:g}" if isinstance(value, float) else str(value)] = nested
+    return levels
+
+
+def slug(text: str) -> str:
+    """A cell's name, for files and commands."""
+    return re.sub(r"[^\w.]+", "-", text).strip("-").lower()
+
+
+GAMMA, KAPPA = "class vector", "condition vector"
+
+
+def _told(name: str, title: str, gamma: str, kappa: str, **control: Any) -> Cell:
+    return Cell(name, title, {"generator": control} if control else {}, {GAMMA: gamma, KAPPA: kappa})
+
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        Study(
+            "conditioning",
+            "What the generator is told",
+            "Does it matter that the generator is told its class and its condition, and by true vectors?",
+            (
+                NO_SYNTHETIC,
+                _told("neither", "told neither", "off", "off", condition_control="unconditional"),
+                _told("class-only", "class only", "on", "off", condition_control="class-only"),
+                _told("subdomain-only", "condition only", "off", "on", condition_control="subdomain-only"),
+                _told("both", "class and condition", "on", "on"),
+                Cell(
+                    "one-hot",
+                    "one-hot vectors",
+                    {"generator": {"class_semantics": "one-hot", "subdomain_semantics": "one-hot"}},
+                ),
+                Cell("random", "random vectors", {"generator": {"condition_control": "random"}}),
+                Cell("shuffled", "vectors of others", {"generator": {"condition_control": "shuffled"}}),
+                Cell(
+                    "fixed",
+                    "true vectors, nothing learned beside",
+                    {"generator": {"learned_residual": False}},
+                ),
+                Cell(
+                    "fixed-shuffled",
+                    "vectors of others, nothing learned beside",
+                    {"generator": {"condition_control": "shuffled", "learned_residual": False}},
+                ),
+            ),
+            "both",
+        ),
+        Study(
+            "guidance",
+            "How strongly the generator is guided",
+            "Does pushing samples towards their class or their condition help the classifier after it?",
+            (
+                NO_SYNTHETIC,
+                *grid(
+                    {
+                        "w_γ": along("sampling.guidance_class", (1.0, 1.5, 3.0)),
+                        "w_κ": along("sampling.guidance_subdomain", (1.0, 1.5, 3.0)),
+                    }
+                ),
+            ),
+            "w_γ-1-w_κ-1",
+        ),
+        Study(
+            "weight",
+            "How many synthetic latents, and what each counts",
+            "Are few heavy synthetic latents as good as many light ones?",
+            (
+                NO_SYNTHETIC,
+                *grid(
+                    {
+                        "count": along("sampling.allocation_factor", (0.5, 1.0, 2.0)),
+                        "weight": along("sampling.weight", (0.1, 0.3, 1.0)),
+                    }
+                ),
+            ),
+            "count-1-weight-0.3",
+        ),
+        Study(
+            "recipe",
+            "When the classifier sees synthetic latents",
+            "Does the order in which real and synthetic latents are seen matter?",
+            (
+                NO_SYNTHETIC,
+                *grid(
+                    {
+                        "recipe": along(
+                            "sampling.recipe", ("joint", "synthetic-first", "curriculum", "real-last")
+                        )
+                    }
+                ),
+            ),
+            "recipe-joint",
+        ),
+    )
+}
+
+
+def get(name: str) -> Study:
+    """The ready-made study of that name."""
+    if name not in STUDIES:
+        raise unknown("study", name, STUDIES)
+    return STUDIES[name]
+
+
+def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
+    """A person's own grid, {"title", "factors": {"sampling.weight": [0.1, 0.3]}, "config": {…}}, checked.
+
+    Returns the study and the settings that all of its cells share. Each cell is compared to the first one.
+    """
+    known = ("title", "question", "factors", "config", "format")
+    if not isinstance(value, dict) or not isinstance(value.get("factors"), dict) or not value["factors"]:
+        raise UserError(
+            f'{where} is not a study: it needs "factors", such as {{"sampling.weight": [0.1, 0.3]}}.'
+        )
+    for key in value:
+        if key not in known:
+            raise unknown("part of a study", key, known)
+    if not isinstance(value.get("config", {}), dict):
+        raise UserError(f'{where}: "config" must hold settings that all cells share.')
+    factors = {}
+    for path, values in value["factors"].items():
+        if not isinstance(values, list) or len(values) < 2 or len(set(map(str, values))) < len(values):
+            raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
+        factors[path] = along(path, values)
+    cells = grid(factors)
+    title, question = str(value.get("title", "Your own grid")), str(value.get("question", ""))
+    return Study(slug(title)[:40], title, question, (NO_SYNTHETIC, *cells), cells[0].name), value.get(
+        "config", {}
+    )
+
+
+def configs(study: Study, base: RunConfig) -> dict[str, RunConfig]:
+    """The settings of every cell, laid over the base; a setting that cannot be names itself."""
+    shared = base.model_dump(mode="json")
+    return {
+        cell.name: resolve_config(merged(shared, {**cell.settings, "methods": [cell.method]}))
+        for cell in study.cells
+    }
+
+
+def as_json(study: Study) -> dict[str, Any]:
+    value = asdict(study)
+    return {**value, "cells": list(value["cells"])}  # as it is read again
+
+
+def from_json(value: Mapping[str, Any]) -> Study:
+    """A study as it is stored in a run's spec."""
+    return Study(**{**value, "cells": tuple(Cell(**cell) for cell in value["cells"])})
+
+
+def shape(study: Study, base: RunConfig) -> dict[str, Any]:
+    """What a study takes: cells, seeds, runs, generators that are trained, and an estimate of the seconds.
+
+    The seconds are those of the run that ships (one core each stage), scaled to the steps: an estimate.
+    """
+    made = configs(study, base)
+    generative = [c for cell, c in zip(study.cells, made.values(), strict=True) if cell.method == SETTING]
+    generators = {c.generator.model_dump_json(): c.generator.steps for c in generative}
+    found = {
+        "cells": len(made),
+        "seeds": base.seeds,
+        "runs": len(made) * base.seeds,
+        "generators": len(generators) * base.seeds,
+    }
+    report = read_json(assets() / "runs" / "digits" / "report.json")
+    took, spec, seeds = report["seconds"], report["config"], len(report["seeds"])
+    adapt = took["adapt"] / seeds * base.adapter.steps / spec["adapter"]["steps"]
+    generate = took["generate"] / seeds * sum(generators.values()) / spec["generator"]["steps"]
+    heads = (took["sample"] + took["finetune"]) / seeds / len(report["methods"]) * len(made)
+    heads += HEALTH * len(generative)
+    return {**found, "seconds": base.seeds * (adapt + generate + heads)}
+
+
+HEALTH = 1.0  # seconds of a generator's health figures, which the shipped run counts among the heads
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What a study found so far; see `ablation.result`."""
+    value = read_json(folder / RESULT)
+    check_format(value, folder / RESULT)
+    return value
+
+
+def shipped() -> dict[str, Path]:
+    """Finished studies that ship with the product, by name."""
+    folder = assets() / "studies"
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{RESULT}"))}

@@ -1,0 +1,191 @@
+"""A study's result: figures of every setting, paired differences, main effects and interactions, in words."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gelda import report
+from gelda.artifacts import FORMAT
+from gelda.config import RunConfig
+from gelda.report import PAIRED, SeedResult, contrast, method_table
+from gelda.studies import BASELINE, Study
+
+ENOUGH = 5  # seeds below which no setting is called better than another
+
+
+def result(
+    study: Study, base: RunConfig, rows: Mapping[str, Any], found: Mapping[str, list[SeedResult]]
+) -> dict[str, Any]:
+    """The study as one JSON document: figures of every finished cell on dev items, paired differences to the
+    reference, main effects and interactions; percent and points."""
+    together = joined(found)
+    figures = method_table(together, _classes(together)) if together else {}
+    measures = [m for m in PAIRED if any(np.isfinite(figures[c][m]["mean"]) for c in figures)]
+    cells = []
+    for cell in study.cells:
+        own = {"name": cell.name, "title": cell.title, "levels": dict(cell.levels), **rows[cell.name]}
+        own["changes"] = {"method": cell.method} if cell.method == BASELINE else dict(cell.settings)
+        if cell.name in figures:
+            own["figures"] = {m: figures[cell.name][m] for m in measures}
+            if cell.name != study.reference and study.reference in figures:
+                own["paired"] = _kept(contrast(together, {cell.name: 1.0, study.reference: -1.0}), measures)
+        cells.append(own)
+    value = {
+        "format": FORMAT,
+        "study": study.name,
+        "title": study.title,
+        "question": study.question,
+        "reference": study.reference,
+        "items": "dev",
+        "seeds": [r.seed for r in together] or list(range(base.first_seed, base.first_seed + base.seeds)),
+        "measures": measures,
+        "cells": cells,
+        "effects": effects(study, together, measures),
+        "config": base.model_dump(mode="json"),
+        "versions": report.versions(),
+        "seconds": round(sum(row["seconds"] for row in rows.values()), 1),
+    }
+    return {**value, "headline": headline(value), "notes": notes(value)}
+
+
+def joined(found: Mapping[str, list[SeedResult]]) -> list[SeedResult]:
+    """One result a seed, with the predictions of every finished cell under the cell's name."""
+    together = []
+    for same_seed in zip(*found.values(), strict=True):
+        first = same_seed[0]
+        predicted: dict[str, NDArray] = {}
+        for name, one in zip(found, same_seed, strict=True):
+            if not np.array_equal(one.true, first.true) or not np.array_equal(one.group, first.group):
+                raise ValueError(f"cell {name} was scored on other items")
+            (predicted[name],) = one.predicted.values()
+        together.append(
+            SeedResult(
+                first.seed, first.true, first.subdomain, first.group, predicted, first.train_counts,
+                first.groups, first.empty,
+            )
+        )  # fmt: skip
+    return together
+
+
+def effects(study: Study, results: Sequence[SeedResult], measures: Sequence[str]) -> list[dict[str, Any]]:
+    """Main effects and two-way interactions of a study's factors, none before all of its design is finished.
+
+    None either of a single factor: its effects are the differences of its settings.
+    Main: what a level does beside the factor's first level, as the mean over the levels of all others.
+    Interaction: what two levels do together beyond the sum of what each does alone (their others' mean).
+    """
+    factors = study.factors()
+    design = {tuple(c.levels.values()): c.name for c in study.cells if c.levels}
+    there = set(results[0].predicted) if results else set()
+    whole = len(design) == math.prod(map(len, factors.values())) and set(design.values()) <= there
+    if len(factors) < 2 or not whole:
+        return []
+    found = []
+    names = list(factors)
+    for size in (1, 2):
+        for chosen in itertools.combinations(range(len(names)), size):
+            for levels in itertools.product(*[factors[names[i]][1:] for i in chosen]):
+                weights = _coefficients(design, factors, dict(zip(chosen, levels, strict=True)))
+                parts = [{"factor": names[i], "level": lev} for i, lev in zip(chosen, levels, strict=True)]
+                zero = [factors[names[i]][0] for i in chosen]
+                found.append(
+                    {
+                        "kind": "main" if size == 1 else "interaction",
+                        "parts": [{**part, "zero": z} for part, z in zip(parts, zero, strict=True)],
+                        "figures": _kept(contrast(results, weights), measures),
+                    }
+                )
+    return found
+
+
+def _coefficients(
+    design: Mapping[tuple[str, ...], str], factors: Mapping[str, Sequence[str]], chosen: Mapping[int, str]
+) -> dict[str, float]:
+    """Weights of the design's cells: ± by the chosen levels and the first ones, the mean over all others."""
+    names = list(factors)
+    others = math.prod(len(factors[name]) for i, name in enumerate(names) if i not in chosen)
+    weights = {}
+    for levels, cell in design.items():
+        sign = 1.0
+        for i, level in chosen.items():
+            sign *= 1.0 if levels[i] == level else -1.0 if levels[i] == factors[names[i]][0] else 0.0
+        if sign:
+            weights[cell] = sign / others
+    return weights
+
+
+def headline(value: Mapping[str, Any]) -> str:
+    """What the study found on its decisive measure, as modest as its intervals and its number of seeds."""
+    compared = [c for c in value["cells"] if "paired" in c]
+    waiting = sum(c["state"] in ("waiting", "running") for c in value["cells"])
+    reference = next(c["title"] for c in value["cells"] if c["name"] == value["reference"])
+    if not compared:
+        return "No two settings are finished yet."
+    measure = main_measure(value["measures"])
+    where = {"unseen": "in cells never seen", "uar": "in UAR", "tail": "in rare classes"}.get(
+        measure, "overall"
+    )
+    ahead: list[str] = []
+    behind: list[str] = []
+    for cell in compared:
+        low, high = cell["paired"][measure]["ci95"]
+        side = ahead if low > 0 else behind if high < 0 else None
+        if side is not None:
+            side.append(f"{cell['title']} ({cell['paired'][measure]['mean']:+.1f})")
+    if len(value["seeds"]) < ENOUGH:
+        return f"{_seeds(len(value['seeds']))} too few to call one setting better than another."
+    parts = [
+        f"{said} of it: {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names
+    ]
+    inside = len(compared) - len(ahead) - len(behind)
+    if inside:
+        parts.append(f"{'all' if inside == len(compared) else inside} of {len(compared)} inside the noise")
+    text = f"Beside “{reference}”, {where}: {'; '.join(parts)}.".replace("behind of it", "behind it")
+    return text.replace(f"all of {len(compared)} inside", "every setting inside") + (
+        f" {waiting} still to come." if waiting else ""
+    )
+
+
+def main_measure(measures: Sequence[str]) -> str:
+    """The measure that a study is about: where no real sample exists, else the rare classes."""
+    return next((m for m in ("unseen", "tail", "uar") if m in measures), measures[0])
+
+
+def notes(value: Mapping[str, Any]) -> list[str]:
+    """What a reader of the figures must know."""
+    said = [
+        "Figures are of dev items, which no stage trains on; the test items of the same cuts are not read, "
+        "so that a setting picked here can still be tested by a run of its own.",
+        "Every setting has the same seeds, cuts, encoder layer, adapter and training budget. Intervals: "
+        "two-way over seeds and groups of dev items (statistics.cluster_interval); they are not adjusted for "
+        "the number of settings, so among 20 settings without any effect one is expected to look like one.",
+    ]
+    if value["effects"]:
+        said.append(
+            "Main effect: a level beside the factor's first one, averaged over the other factor. "
+            "Interaction: what two levels do together beyond the sum of what each does alone."
+        )
+    return said
+
+
+def _seeds(count: int) -> str:
+    return "One seed is" if count == 1 else f"{count} seeds are"
+
+
+def _kept(table: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
+    return {m: {"mean": table[m]["mean"], "ci95": table[m]["ci95"]} for m in measures}
+
+
+def mean(values: Sequence[float | None]) -> float:
+    there = [v for v in values if v is not None and np.isfinite(v)]
+    return float(np.mean(there)) if there else float("nan")
+
+
+def _classes(results: Sequence[SeedResult]) -> int:
+    return results[0].train_counts.shape[0]

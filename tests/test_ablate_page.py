@@ -1,0 +1,147 @@
+"""The Ablate page: empty, read-only, with a study that is finished, runs, failed or is started."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_study_result import TWO, found, of, rows
+
+from app import ablate_view
+from gelda import ablation, jobs, runs, studies
+from gelda.artifacts import write_json
+from gelda.config import resolve_config
+from gelda.runs import StageState
+from gelda.study_result import result
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def spawned(gelda_home, monkeypatch):
+    monkeypatch.setattr(studies, "shipped", lambda: {})
+    started = []
+    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: started.append(arguments))
+    return started
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
+    page.run()
+    page.switch_page(str(ROOT / "pages" / "ablate.py"))
+    for key, value in query.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def text(page: AppTest) -> str:
+    html = [element.proto.body for element in page.get("html")]
+    return "\n".join([*(p.value for p in (*page.title, *page.subheader, *page.markdown)), *html])
+
+
+def stored(value: dict, status: str = "done", error: str | None = None) -> runs.RunState:
+    base = resolve_config({"seeds": len(value["seeds"])})
+    state, _ = ablation.prepared(TWO, base)
+    state.stages = [StageState(c.name, c.title, "done", 100, 100) for c in TWO.cells]
+    state.status, state.error = status, error
+    runs.save_state(state)
+    write_json(state.path / studies.RESULT, {**value, "run": state.id})
+    return state
+
+
+def test_an_empty_workspace_offers_every_study():
+    page = open_page()
+    assert page.title[0].value == "Which setting matters?" and not page.warning
+    for study in studies.STUDIES.values():
+        assert study.title in text(page) and study.question in text(page)
+        assert page.button(key=f"study-{study.name}").label == "Run"
+    assert "50 runs" in text(page)
+
+
+def test_a_read_only_server_shows_and_starts_nothing(monkeypatch):
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    stored(of(), "interrupted", "It stopped.")
+    page = open_page()
+    assert not page.button and "looking only" in text(page)
+
+
+def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
+    stored(of())
+    page = open_page()
+    assert "“on, on” in cells never seen" in page.title[0].value or "in rare classes" in page.title[0].value
+    assert len(page.get("plotly_chart")) == 1
+    assert all(cell.title in text(page) for cell in TWO.cells)
+    assert "compared to" in text(page)
+    assert [b.proto.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
+
+
+def test_few_seeds_are_too_few():
+    stored(of(3))
+    assert "3 seeds are too few" in open_page().title[0].value
+
+
+@pytest.mark.parametrize("status", ["running", "queued"])
+def test_a_study_that_runs_fills_its_table_and_can_be_cancelled(status):
+    state = stored(of(names=["none", "onon"]), status)
+    state.stages[2].state, state.stages[2].message = "running", "seed 2 of 5"
+    state.pid = None
+    runs.save_state(state)
+    (state.path / "heartbeat").touch()
+    page = open_page(study=state.id)
+    assert "seed 2 of 5" in text(page) and "waiting" in text(page)
+    assert "waits in line" in text(page)
+    next(b for b in page.button if b.label == "Cancel").click().run()
+    assert (state.path / "cancel").exists()
+
+
+def test_a_failed_setting_is_a_sentence_and_the_study_resumes(spawned):
+    table = rows(found())
+    table["offon"].update(state="failed", error="The <disk> is full.")
+    there = {name: value for name, value in found().items() if name != "offon"}
+    value = result(TWO, resolve_config({"seeds": 5}), table, there)
+    state = stored(value, "failed", "1 of 5 settings failed.")
+    page = open_page()
+    assert page.warning[0].value == "1 of 5 settings failed." and "The &lt;disk&gt; is full." in text(page)
+    next(b for b in page.button if b.label == "Resume").click().run()
+    assert [arguments[-2:] for arguments in spawned] == [["run-stored", state.id]]
+
+
+def test_a_study_without_a_finished_setting_says_so():
+    state, _ = ablation.prepared(TWO, resolve_config({"seeds": 5}))
+    page = open_page(study=state.id)
+    assert "no finished setting yet" in page.title[0].value and not page.warning
+
+
+def test_run_starts_the_study_as_a_job_and_shows_it(spawned, monkeypatch):
+    monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
+    page = open_page()
+    page.number_input(key="study_seeds").set_value(2).run()
+    page.button(key="study-weight").click().run()
+    assert not page.exception and len(spawned) == 1
+    (state,) = runs.list_runs()
+    assert state.study and [arguments[-2:] for arguments in spawned] == [["run-stored", state.id]]
+    assert page.selectbox(key="study").value == state.id
+    study, base = ablation.stored(state)
+    assert study == studies.get("weight") and base.seeds == 2 and base.generator.steps == 40
+
+
+@pytest.mark.parametrize(
+    ("intervals", "says"),
+    [
+        ([(-2, -1), (-1, 1)], "1 of 2 settings is behind “r” in rare classes"),
+        ([(1, 2), (2, 3)], "2 of 2 settings are ahead of “r” in rare classes"),
+        ([(1, 2), (-3, -2)], "1 of 2 settings is ahead of “r” in rare classes, 1 behind it"),
+        ([(-1, 2), (-3, 2)], "No setting can be told apart from “r” in rare classes"),
+    ],
+)
+def test_the_title_says_what_can_be_told_apart(intervals, says):
+    cells = [{"name": str(i), "title": "x", "paired": {"tail": {"ci95": p}}} for i, p in enumerate(intervals)]
+    value = {"cells": [*cells, {"name": "r", "title": "r"}], "reference": "r", "seeds": [0] * 5}
+    assert ablate_view.finding(value, "tail") == says
+
+
+def test_home_lists_a_study_and_leads_to_it():
+    stored(of())
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30).run()
+    assert not page.exception and "study of settings" in text(page)

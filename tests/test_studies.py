@@ -1,0 +1,113 @@
+"""Every study resolves, has no setting twice, and says what it takes; a person's own grid is checked."""
+
+import json
+
+import pytest
+
+from gelda import ablation, studies
+from gelda.cli_ablate import outlook
+from gelda.config import RunConfig, resolve_config
+from gelda.errors import UserError
+
+BASE = resolve_config({"seeds": 3})
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_a_study_resolves_and_its_settings_differ(name):
+    study = studies.get(name)
+    made = ablation.check(study, BASE)
+    assert list(made) == [cell.name for cell in study.cells] and study.reference in made
+    assert len({config.model_dump_json() for config in made.values()}) == len(study.cells)
+    assert len({cell.title for cell in study.cells}) == len(study.cells) and study.name == name
+    assert study.question.endswith("?")
+    for cell in study.cells:
+        assert made[cell.name].methods == (cell.method,)
+        assert not cell.levels or set(cell.levels) == set(study.factors())
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_a_factors_first_levels_are_the_defaults_or_nothing(name):
+    """The reference is the product's default, so that a study speaks of what people run."""
+    study = studies.get(name)
+    assert studies.configs(study, BASE)[study.reference].generator == RunConfig().generator
+    assert studies.configs(study, BASE)[study.reference].sampling == RunConfig().sampling
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_a_dry_run_counts_the_cells(name):
+    study = studies.get(name)
+    found = studies.shape(study, BASE)
+    assert found["cells"] == len(study.cells) and found["runs"] == 3 * len(study.cells)
+    assert 0 < found["generators"] <= 3 * (len(study.cells) - 1) and found["seconds"] > 0
+    text = outlook(study, found)
+    assert f"{found['runs']} runs" in text and "estimate" in text
+
+
+def test_settings_that_come_after_training_share_a_generator():
+    guidance, conditioning = (studies.shape(studies.get(n), BASE) for n in ("guidance", "conditioning"))
+    assert guidance["generators"] == 3 and conditioning["generators"] == 3 * 9
+    assert studies.shape(studies.get("guidance"), resolve_config({"seeds": 6}))["seconds"] == pytest.approx(
+        2 * guidance["seconds"]
+    )
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_a_study_survives_json(name):
+    study = studies.get(name)
+    assert studies.from_json(json.loads(json.dumps(studies.as_json(study)))) == study
+
+
+def test_the_id_depends_on_settings_and_not_on_words_or_seeds():
+    study = studies.get("weight")
+    reworded = studies.Study(study.name, "Other words", "?", study.cells, study.reference)
+    first = ablation.run_id(study, BASE)
+    assert ablation.run_id(reworded, resolve_config({"seeds": 9})) == first
+    assert ablation.run_id(study, resolve_config({"data": {"imbalance": 10}})) != first
+    fewer = studies.Study(study.name, study.title, study.question, study.cells[:-1], study.reference)
+    assert ablation.run_id(fewer, BASE) != first
+
+
+def test_a_grid_of_ones_own():
+    value = {"title": "Steps", "factors": {"generator.steps": [10, 20], "sampling.weight": [0.1, 0.3, 1]},
+             "config": {"seeds": 2}}  # fmt: skip
+    study, shared = studies.from_spec(value, "grid.json")
+    assert len(study.cells) == 7 and shared == {"seeds": 2} and study.reference == study.cells[1].name
+    made = ablation.check(study, resolve_config(shared))
+    assert sorted({(c.generator.steps, c.sampling.weight) for c in list(made.values())[1:]}) == [
+        (s, w) for s in (10, 20) for w in (0.1, 0.3, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ([], "is not a study"),
+        ({"factors": {}}, "is not a study"),
+        ({"factors": {"sampling.weight": [0.1]}}, "at least two different values"),
+        ({"factors": {"sampling.weight": [0.1, 0.1]}}, "at least two different values"),
+        ({"factors": {"sampling.weight": 1}}, "at least two different values"),
+        ({"factors": {"sampling.weight": [0.1, 1]}, "confg": {}}, "no part of a study called 'confg'"),
+        ({"factors": {"sampling.weight": [0.1, 1]}, "config": 3}, "must hold settings"),
+    ],
+)
+def test_what_is_wrong_with_a_grid_is_a_sentence(value, says):
+    with pytest.raises(UserError, match=says):
+        studies.from_spec(value, "grid.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "says"),
+    [
+        ("sampling.wieght", [0.1, 1], "Did you mean 'weight'"),
+        ("sampling.recipe", ["joint", "never"], "never"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_said_before_anything_starts(path, values, says):
+    study, _ = studies.from_spec({"factors": {path: values}}, "grid.json")
+    with pytest.raises(UserError, match=says):
+        ablation.check(study, BASE)
+
+
+def test_an_unknown_study_names_the_nearest():
+    with pytest.raises(UserError, match="Did you mean 'guidance'"):
+        studies.get("guidence")
