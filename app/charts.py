@@ -33,7 +33,10 @@ def config(name: str, form: str = "svg") -> dict[str, Any]:
 
 
 def template(look: Theme) -> go.layout.Template:
-    """The one template: serif titles on the left, values on a light grid, no frame."""
+    """The one template: serif titles on the left, values on a light grid, no frame.
+
+    The page's colour lies behind it, so that a saved chart can be read on any other.
+    """
     axis = dict(
         gridcolor=look.line, linecolor=look.line, zerolinecolor=look.muted, zerolinewidth=1, showline=False,
         ticks="", tickfont=dict(color=look.muted, size=13), automargin=True,
@@ -43,7 +46,7 @@ def template(look: Theme) -> go.layout.Template:
         font=dict(family=BODY, size=13, color=look.ink),
         title=dict(font=dict(family=SERIF, size=19, color=look.ink), x=0, xref="container", xanchor="left",
                    y=1, yref="container", yanchor="top", pad=dict(t=4)),
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", colorway=list(look.hues),
+        paper_bgcolor=look.paper, plot_bgcolor="rgba(0,0,0,0)", colorway=list(look.hues),
         margin=dict(l=8, r=16, t=64, b=8), xaxis=axis, yaxis=axis, showlegend=False,
         hoverlabel=dict(bgcolor=look.paper, bordercolor=look.line,
                         font=dict(family=BODY, color=look.ink, size=13)),

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 from pydantic import BaseModel
 
-from app import cost_view, curve_charts, form, loading, run_list, sources, state, widgets, words
+from app import cost_view, curve_charts, fields, form, loading, run_list, sources, state, widgets, words
 from app.figures import show
-from gelda import curves, jobs, runs
+from gelda import curves, jobs, runs, slots
 from gelda.augmenters import AUGMENTERS
 from gelda.config import PRESETS, RunConfig, merged, resolve_config
 from gelda.datasets.digits import CONDITIONS
@@ -72,16 +72,16 @@ def view() -> None:
 def _settings(preset: str) -> dict[str, Any]:
     """What most people change, then every other setting, folded, with a line under each."""
     defaults, prefix = resolve_config(preset=preset), f"generate-{preset}"
-    changed = form.settings(form.DEMO_FIELDS, defaults, OPTIONS, prefix, explained=True)
+    changed = fields.settings(form.DEMO_FIELDS, defaults, OPTIONS, prefix, explained=True)
     st.subheader("Every other setting")
     for section, title in SECTIONS.items():
         with st.expander(title):
-            names = [n for n in fields(section) if n not in (*form.DEMO_FIELDS, *FIXED)]
-            changed = merged(changed, form.settings(names, defaults, OPTIONS, prefix, explained=True))
+            names = [n for n in fields_of(section) if n not in (*form.DEMO_FIELDS, *FIXED)]
+            changed = merged(changed, fields.settings(names, defaults, OPTIONS, prefix, explained=True))
     return changed
 
 
-def fields(section: str) -> list[str]:
+def fields_of(section: str) -> list[str]:
     """Dotted settings of a section of a run's config, or those that stand outside of any."""
     models = {
         name: field.annotation
@@ -161,7 +161,8 @@ def _start(label: str, act: Any) -> None:
 
 def _alive() -> list[runs.RunState]:
     found = [r for r in runs.list_runs(limit=run_list.RECENT) if r.status in widgets.ALIVE and r.reported]
-    return sorted(found, key=lambda r: (r.status == "queued", r.created))
+    line = {run.id: place for place, run in enumerate(slots.line())}
+    return sorted(found, key=lambda r: line.get(r.id, -1))
 
 
 def _going() -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from app import comparison, comparison_view, explore_view, form, loading, run_list, state, widgets, words
+from app import (
+    comparison,
+    comparison_view,
+    explore_view,
+    fields,
+    form,
+    loading,
+    run_list,
+    state,
+    widgets,
+    words,
+)
 from app import map as latent_map
 from gelda import jobs, runs, verdicts
 from gelda.config import resolve_config
@@ -147,7 +158,7 @@ def _demo() -> None:
         pressed = st.button("Run the demo", type="primary", disabled=going)
         with st.popover("Settings"):
             several = {"data.empty_subdomains": CONDITIONS}
-            changed = form.settings(form.DEMO_FIELDS, resolve_config(), several)
+            changed = fields.settings(form.DEMO_FIELDS, resolve_config(), several)
     if pressed:
         run_list.attempt(lambda: jobs.start_demo("digits", **changed))
     told = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import bank_view, data_view, form, run_list, source_form, sources, state, widgets, words
+from app import bank_view, data_view, fields, run_list, source_form, sources, state, widgets, words
 from gelda import encoders, jobs, runs
 from gelda.artifacts import read_json
 from gelda.datasets import SourceOptions
@@ -77,7 +77,7 @@ def _encode(look: sources.Look, options: SourceOptions) -> None:
             return
         chosen = _layers(name, spec)
         with st.expander("More settings"):
-            more = form.settings(MORE, ExtractConfig(path=look.path), prefix="extract")
+            more = fields.settings(MORE, ExtractConfig(path=look.path), prefix="extract")
     values = {
         "path": look.path,
         "source": options.model_dump(mode="json", exclude_defaults=True),

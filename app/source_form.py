@@ -9,7 +9,8 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app import form, sources, state, widgets
+from app import sources, state, widgets
+from app.fields import settings
 from gelda import datasets, runs, uploads
 from gelda.datasets.options import Columns, SourceOptions
 from gelda.errors import UserError
@@ -137,9 +138,9 @@ def options_form(path: str, options: SourceOptions, classes: Sequence[str], want
         new = {}
         if "columns" in shown:
             st.markdown("**What the table calls its columns**")
-            new = form.settings(COLUMNS, options, prefix="read", across=4)
+            new = settings(COLUMNS, options, prefix="read", across=4)
             st.markdown("**What is made of them**")
-        new |= form.settings(plain, options, named, prefix="read", across=4)
+        new |= settings(plain, options, named, prefix="read", across=4)
         if st.form_submit_button("Read with these"):
             merged = options.model_dump() | new
             merged["columns"] = options.columns.model_dump() | new.get("columns", {})

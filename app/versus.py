@@ -9,7 +9,7 @@ import pandas as pd
 
 from app import words
 from app.results_classes import in_words, title_of
-from gelda import contrast
+from gelda import contrast, layer_maps
 
 Report = dict[str, Any]
 
@@ -67,19 +67,7 @@ def shared_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
 def aligned(
     moved: np.ndarray, fixed: np.ndarray, rows_moved: np.ndarray, rows_fixed: np.ndarray
 ) -> np.ndarray:
-    """`moved` [N, 2] turned, mirrored, scaled and shifted: its `rows_moved` come nearest to `fixed`'s.
-
-    Orthogonal Procrustes with one scale on the pairs of finite places; with fewer than three it stays.
-    """
-    a, b = moved[rows_moved].astype(float), fixed[rows_fixed].astype(float)
-    there = np.isfinite(a).all(1) & np.isfinite(b).all(1)
-    a, b = a[there], b[there]
-    if len(a) < 3:
-        return moved
-    from scipy.linalg import orthogonal_procrustes
-
-    centre_a, centre_b = a.mean(0), b.mean(0)
-    turn, singular = orthogonal_procrustes(a - centre_a, b - centre_b)
-    size = float(((a - centre_a) ** 2).sum())
-    scale = singular / size if size else 1.0
-    return ((moved - centre_a) @ turn * scale + centre_b).astype(np.float32)
+    """`moved` [N, 2] turned, mirrored, scaled and shifted: its `rows_moved` come nearest to `fixed`'s."""
+    target = np.full_like(moved, np.nan, dtype=np.float32)
+    target[rows_moved] = fixed[rows_fixed]
+    return layer_maps.turned(moved, target, np.isfinite(target).all(1))

@@ -39,7 +39,7 @@ def test_every_setting_has_a_line() -> None:
 
 
 def test_every_setting_of_a_run_is_on_the_page() -> None:
-    shown = [name for section in generate_view.SECTIONS for name in generate_view.fields(section)]
+    shown = [name for section in generate_view.SECTIONS for name in generate_view.fields_of(section)]
     assert {*shown, *generate_view.FIXED} == set(every_field()) and len(shown) == len(set(shown))
 
 
@@ -135,3 +135,19 @@ def test_a_failed_run_keeps_its_sentence_and_can_be_resumed(monkeypatch: pytest.
     assert "The disk is full" in text(page)
     page.button(key="resume-failed-run").click().run()
     assert asked == ["failed-run"]
+
+
+def test_small_settings_are_shown_as_they_are() -> None:
+    page = open_page("generate")
+    rate = page.number_input(key="generate-digits.generator.learning_rate")
+    assert rate.value == 0.0015 and rate.proto.format == "%g" and rate.step == pytest.approx(0.0001)
+
+
+def test_runs_going_on_stand_in_the_order_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: None)
+    for name in ("run-a", "run-b"):
+        jobs.start_run({"name": name}, "tiny", name)
+    fixtures.make_unfinished("running", "run-z")
+    assert [run.id for run in generate_view._alive()] == ["run-z", "run-a", "run-b"]
+    jobs.to_front("run-b")
+    assert [run.id for run in generate_view._alive()] == ["run-z", "run-b", "run-a"]
