@@ -38,9 +38,9 @@ class Panel:
 
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
-    "maps": Panel("Maps", maps_view.view, without_map=True),
     "neighbours": Panel("Nearest neighbours", neighbours_view.view, True, neighbours_view.lines),
     "edit": Panel("Edit and refit", edit_view.view, without_map=True),
+    "maps": Panel("Maps", maps_view.view, without_map=True),
     "scrubber": Panel("Out of noise", scrubber_view.view),
     "between": Panel("Between two cells", between_view.view),
 }

@@ -103,7 +103,7 @@ def test_check_finds_what_cannot_be_read_and_copies(pictures: Path) -> None:
 
 def test_manifest_of_clips_plays(clips: Path) -> None:
     page = open_page("data", source=str(clips))
-    assert page.title[0].value.startswith("4 clips of 2 classes")
+    assert page.title[0].value.startswith("4 clips of 2 emotions")
     assert "2 groups (such as speakers)" in text(page)
     assert len(page.get("audio")) == 4
 
