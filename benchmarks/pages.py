@@ -245,6 +245,7 @@ class Visit:
         self.on_map("filter off", made.click)
         for name in ("Source", "Distance to real", "Class"):
             tab.get_by_role("combobox", name="Colour by").click()
+            tab.get_by_role("option", name="Source", exact=True).wait_for()
             option = tab.get_by_role("option", name=name, exact=True)
             if option.count():
                 self.on_map(f"recolour: {name.lower()}", option.click)
