@@ -22,6 +22,21 @@ from app import (
 from app.explored import Explored
 from gelda import runs
 
+# A link to a panel shows it: it lies below the map, and more than a screen's height may stand above it.
+SHOW = """
+(() => {
+  let left = 20;
+  const show = () => {
+    const tabs = document.querySelector(".st-key-panel");
+    if (tabs && tabs.getBoundingClientRect().top > 100) tabs.scrollIntoView({ block: "start" });
+    if (left--) setTimeout(show, 150);
+  };
+  const stop = () => { left = 0; };
+  for (const act of ["wheel", "pointerdown", "keydown"]) addEventListener(act, stop, { once: true });
+  show();
+})();
+"""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -65,6 +80,8 @@ def view(explored: Explored, offered: Sequence[str]) -> None:
         "Below the map", offered, key="panel", required=True, label_visibility="collapsed",
         format_func=lambda name: PANELS[name].title,
     )  # fmt: skip
+    if state.asked("panel"):
+        st.html(f"<script>{SHOW}</script>", unsafe_allow_javascript=True)
     PANELS[state.value("panel")].view(explored)
 
 

@@ -16,6 +16,7 @@ import streamlit as st
 _CARRIED = "_carried"  # what other pages set: {name: text}
 _PUBLISHED = "_published"  # what this session wrote to the URL last
 _BOUND = "_bound"  # names bound on the page being drawn: {name: default}
+_ASKED = "_asked"  # names that a link has set in this drawing
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Selection:
 def begin(page: str) -> None:
     """Start a page: forget what the last run of the script bound."""
     st.session_state[_BOUND] = {}
+    st.session_state[_ASKED] = set()
     if st.session_state.get("_page") != page:
         st.session_state["_page"] = page
         st.session_state[_PUBLISHED] = {}
@@ -48,6 +50,7 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
     text = st.query_params.get(name)
     outside = text is not None and text != st.session_state[_PUBLISHED].get(name)
     if outside:
+        st.session_state[_ASKED].add(name)
         value = _parse(text, many)
     elif name in st.session_state:
         value = st.session_state[name]
@@ -56,6 +59,11 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
         value = default if carried is None else _parse(carried, many)
     st.session_state[name] = _valid(value, default, options)
     return name
+
+
+def asked(name: str) -> bool:
+    """Whether a link, and not the person, has just set a bound field."""
+    return name in st.session_state[_ASKED]
 
 
 def value(name: str) -> Any:

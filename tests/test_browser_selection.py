@@ -90,6 +90,9 @@ def test_from_results_to_the_sound_of_what_was_made(
         page.get_by_role("heading", name="What would bee sound like in night?").wait_for()
         player = page.locator("audio").first
         player.wait_for()
+        page.wait_for_function(
+            "() => document.querySelector('audio').getBoundingClientRect().top < innerHeight"
+        )
         page.wait_for_function("() => document.querySelector('audio').readyState > 0")
         player.evaluate("player => { player.muted = true; return player.play(); }")  # the second
         page.wait_for_function("() => document.querySelector('audio').currentTime > 0")
