@@ -21,7 +21,7 @@ from app import (
 )
 from app.figures import show
 from app.results_classes import methods_of, title_of
-from gelda import runs
+from gelda import contrast, runs
 
 REFERENCE = "logit-adjustment"
 LEADING = ("tail", "uar", "unseen", "overall")
@@ -83,7 +83,8 @@ def _table(report: dict[str, Any]) -> None:
     head = "".join(f"<th>{words.METRICS.get(m, m)}</th>" for m in metrics)
     rows = []
     for method in methods_of(report):
-        cells = "".join(_cell(report, method, metric) for metric in metrics)
+        pairs = _pairs(report, method)
+        cells = "".join(_cell(report, method, metric, pairs.get(metric)) for metric in metrics)
         own = ' class="own"' if method == "gelda" else ""
         rows.append(f"<tr{own}><td>{words.safe(title_of(method))}</td>{cells}</tr>")
     st.html(
@@ -92,24 +93,38 @@ def _table(report: dict[str, Any]) -> None:
     )
     widgets.note(
         "Large: mean over seeds. Small: paired difference to logit adjustment with its 95 % interval; "
-        "grey where the interval holds zero, which is inside the noise."
+        "grey where the interval holds zero, which is inside the noise. Where no interval is written, point "
+        "at the difference: it is over seeds alone."
     )
 
 
-def _cell(report: dict[str, Any], method: str, metric: str) -> str:
+def _pairs(report: dict[str, Any], method: str) -> dict[str, dict[str, Any]]:
+    """Paired differences to logit adjustment by measure; `seeds` true: the interval is over seeds alone."""
+    if method == REFERENCE or REFERENCE not in report["methods"]:
+        return {}
+    found = {}
+    for row in contrast.by_measure(report, REFERENCE, report, method).itertuples():
+        ends = [None if v != v else v for v in (row.low, row.high)]
+        found[row.measure] = {"mean": row.difference, "ci95": ends, "seeds": True}
+    return found | report["paired_to_la"].get(method, {})
+
+
+def _cell(report: dict[str, Any], method: str, metric: str, pair: dict[str, Any] | None) -> str:
     score = report["methods"][method].get(metric)
-    pair = report["paired_to_la"].get(method, {}).get(metric)
     if not score:
         return "<td>–</td>"
-    small = "reference" if method == REFERENCE else ""
-    sure = method == REFERENCE
-    if pair:
-        sure = words.certain(pair["ci95"])
-        small = f"{words.number(pair['mean'], signed=True)} ({words.interval(pair['ci95'], signed=True)})"
-    faint = "" if sure or not pair else ' style="opacity:.75"'
-    strong = "<b>", "</b>"
-    difference = f"{strong[0]}{small}{strong[1]}" if pair and sure else small
-    return f"<td>{words.number(score['mean'])}<br><small{faint}>{difference}</small></td>"
+    small, look = "reference" if method == REFERENCE else "", ""
+    if pair and pair["mean"] == pair["mean"]:
+        small, told = words.number(pair["mean"], signed=True), words.interval(pair["ci95"], signed=True)
+        if pair.get("seeds") is True:
+            look = f' title="95 % interval over seeds: {told}"'
+        else:
+            small = f"{small} ({told})"
+        if words.certain(pair["ci95"]):
+            small = f"<b>{small}</b>"
+        else:
+            look += ' style="opacity:.75"'
+    return f"<td>{words.number(score['mean'])}<br><small{look}>{small}</small></td>"
 
 
 def differences(report: dict[str, Any], metrics: tuple[str, ...] = LEADING) -> pd.DataFrame:

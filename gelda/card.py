@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from gelda import verdicts
+from gelda import contrast, verdicts
 from gelda.compare_config import COMPARE_PRESETS, CompareConfig, resolve_compare
 from gelda.config import PRESETS, RunConfig, resolve_config
 from gelda.datasets import DATASETS
@@ -88,10 +89,11 @@ def limits(report: Report) -> list[str]:
             found.append(f"{MEASURES[measure]}: GeLDA is behind logit adjustment by {text} points.")
         elif interval.low <= 0:
             found.append(f"{MEASURES[measure]}: GeLDA is inside the noise beside logit adjustment ({text}).")
-    for measure in ("head", "medium") if ours and baseline else ():
-        gap = verdicts.interval(ours.get(measure)).mean - verdicts.interval(baseline.get(measure)).mean
-        if gap < 0:
-            found.append(f"{MEASURES[measure]}: {gap:+.1f} points to logit adjustment (means, no interval).")
+    pairs = contrast.by_measure(report, BASELINE, report, OURS) if ours and baseline else pd.DataFrame()
+    for row in pairs.itertuples():
+        if row.measure not in PAIRED and row.difference < 0:
+            text = interval_text({"mean": row.difference, "ci95": [row.low, row.high]}, signed=True)
+            found.append(f"{MEASURES[row.measure]}: {text} points to logit adjustment, over seeds alone.")
     verdict = verdicts.verdict(report, verdicts.main_measure(report))
     if verdict is not None and verdict.unsettled:
         names = ", ".join(METHOD_TITLES.get(m, m) for m in verdict.unsettled)

@@ -127,3 +127,14 @@ def test_exports_have_every_form_and_charts_two(workspace: Path) -> None:
     options = [json.loads(c.proto.config)["toImageButtonOptions"] for c in page.get("plotly_chart")]
     assert options and {o["format"] for o in options} == {"png"} and {o["scale"] for o in options} == {3}
     assert set(card.FORMATS) == {"csv", "md", "latex", "json", "card"}
+
+
+def test_every_measure_has_a_difference_to_logit_adjustment(workspace: Path) -> None:
+    path = fixtures.make_run(workspace)
+    made = json.loads((path / "report.json").read_text())
+    said = text(open_page("results"))
+    per_seed = [made["methods"][m]["harmonic"]["seeds"] for m in ("logit-adjustment", "gelda")]
+    gap = np.mean(np.subtract(per_seed[1], per_seed[0]))
+    shown = f"{gap:+.1f}".replace("-", "−")
+    row = said.split('<tr class="own"><td>GeLDA</td>')[1].split("</tr>")[0]
+    assert 'title="95 % interval over seeds:' in row and shown in row.split("<td>")[-2]
