@@ -8,6 +8,7 @@ import pytest
 from gelda import processes, runs
 from gelda.errors import UserError
 from gelda.recording import Cancelled
+from gelda.terminal_targets import several
 
 # What a run's process does here: it waits for a file, or to be cancelled, and says how it ended.
 WORK = """
@@ -100,3 +101,16 @@ def test_a_command_in_the_background_leaves_its_output(tmp_path):
     assert process.wait(60) == 0
     assert (tmp_path / "new" / "log.txt").read_text().strip()
     assert processes.cores() >= 1
+
+
+def test_a_log_names_each_run_once_when_it_is_done(gelda_home, capsys):
+    """Where the output is no terminal, and without the bank's name, which all of them share."""
+    states = [
+        runs.create_run({}, f"bank-1a, zero-shot {name}", "compare", name) for name in ("German", "Polish")
+    ]
+    with several() as tell:
+        tell(states)
+        states[1].status = "done"
+        tell(states)
+        tell(states)
+    assert capsys.readouterr().out.splitlines() == ["✓ zero-shot Polish  0 s  run Polish"]
