@@ -32,7 +32,7 @@ def view(run: runs.RunState) -> None:
         return  # the map's files are gone: Explore says which, and the figures stand without them
     title, more = TITLES.get(items.kind(meta), ("What was made", "Look closer"))
     st.subheader(title)
-    kind = "without a training sample" if _unseen(points, cells[0]) else "of the rare classes"
+    kind = "of the rare classes" if cells[0] in _seen(points) else "without a training sample"
     widgets.note(
         f"Synthetic latents of cells {kind}, the largest first. The real training {items.thing(meta, 1)} "
         "that is nearest to their centre stands in for them; it may be of another cell, as its caption says."
@@ -46,13 +46,15 @@ def view(run: runs.RunState) -> None:
 def wanted(points: pd.DataFrame, method: str, tail: list[int]) -> list[tuple[int, int]]:
     """Cells with latents of a method but no training sample; else those of the rare classes."""
     made = nearby.cells_made(points, method)
-    unseen = [cell for cell in made if _unseen(points, cell)]
+    seen = _seen(points)
+    unseen = [cell for cell in made if cell not in seen]
     return unseen or [cell for cell in made if cell[0] in tail]
 
 
-def _unseen(points: pd.DataFrame, cell: tuple[int, int]) -> bool:
-    train = points["split"] == "train"
-    return not (train & (points["label"] == cell[0]) & (points["subdomain"] == cell[1])).any()
+def _seen(points: pd.DataFrame) -> set[tuple[int, int]]:
+    """Cells with a training sample."""
+    train = points.loc[points["split"] == "train", ["label", "subdomain"]].drop_duplicates()
+    return set(train.itertuples(index=False, name=None))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -61,8 +63,8 @@ def _nearest(
 ) -> list[tuple[int, float]]:
     """The training item nearest to each cell's centre, and how far it is."""
     latents, among = loading.latents(run, projection.generation_layer(run)), nearby.pool(_points, "train")
-    found = [nearby.to_centre(latents, nearby.made_for(_points, *cell, method), among, 1) for cell in cells]
-    return [(int(near.rows[0]), float(near.distance[0])) for near in found]
+    near = nearby.to_centres(latents, [nearby.made_for(_points, *cell, method) for cell in cells], among)
+    return [(int(row), float(far)) for row, far in zip(near.rows, near.distance, strict=True)]
 
 
 def _tiles(run: runs.RunState, meta: dict[str, Any], points: pd.DataFrame, tiles: Sequence[Any],

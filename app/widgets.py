@@ -18,6 +18,7 @@ from gelda.errors import UserError
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
 ALIVE = ("queued", "running")
+LONG = 60  # classes of a grid that has to be scrolled far
 
 # A view's settings are part of its page's address, not steps of history: Back leads to the page before.
 ONE_STEP = """
@@ -213,6 +214,8 @@ def cell_grid(
     order = sorted(
         range(len(real)), key=lambda c: (list(GROUPS).index(group_of.get(c, "medium")), -real[c].sum())
     )
+    if len(order) > LONG:
+        order.reverse()  # the scarce ones are what one looks for: not at the end of a long way
     data = {
         "classes": [
             {

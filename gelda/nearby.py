@@ -42,6 +42,15 @@ def to_centre(latents: Array, cell: Rows, among: Rows, k: int) -> Near:
     return _near(latents, latents[cell].mean(0), among, k)
 
 
+def to_centres(latents: Array, cells: Sequence[Rows], among: Rows) -> Near:
+    """The row of `among` nearest to the mean latent of each of some cells, read once for all of them."""
+    among = among[np.isfinite(latents[among, 0])]
+    if not len(among):
+        return Near(among, np.empty(0))
+    found, far = nearest(np.stack([latents[cell].mean(0) for cell in cells]), latents[among], 1)
+    return Near(among[found[:, 0]], far[:, 0])
+
+
 def _near(latents: Array, query: Array, among: Rows, k: int) -> Near:
     among = among[np.isfinite(latents[among, 0])]
     if not len(among):

@@ -139,3 +139,12 @@ def test_the_map_joins_a_point_with_its_neighbours(
     assert set(points["split"].iloc[joined[:, 1]]) == {"train"} and 7 not in joined[:, 1]
     open_page("explore", point=points["id"].iloc[7])
     assert not len(layouts[-1].lines), "another panel is open"
+
+
+def test_many_centres_are_found_as_one_by_one() -> None:
+    among = np.arange(4)
+    cells = [np.array([5, 7]), np.array([4]), np.array([6, 7])]
+    near = nearby.to_centres(LINE, cells, among)
+    alone = [nearby.to_centre(LINE, cell, among, 1) for cell in cells]
+    assert near.rows.tolist() == [one.rows[0] for one in alone]
+    np.testing.assert_allclose(near.distance, [one.distance[0] for one in alone])

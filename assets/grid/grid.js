@@ -7,6 +7,8 @@ function element(tag, name, text) {
   return made;
 }
 
+const FIRST = 60;  // classes in the grid at first
+
 // A count of four digits has no room in a cell; the label has it in full.
 const short = (count) => (count < 1000 ? String(count) : `${(count / 1000).toFixed(count < 9950 ? 1 : 0)}k`);
 
@@ -38,7 +40,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     head.append(th);
   });
   let group = "";
-  for (const { index, name, kind } of data.classes) {
+  const add = ({ index, name, kind }) => {
     if (kind !== group) {
       group = kind;
       const row = table.insertRow();
@@ -62,7 +64,18 @@ export default function ({ data, parentElement, setTriggerValue }) {
       cell.append(element("b", "", short(real)), element("i", "", made ? `+${short(made)}` : ""));
       row.insertCell().append(cell);
     });
-  }
+  };
+  // A thousand classes are thousands of buttons: rows come as they are scrolled to.
+  let next = 0;
+  const upTo = (count) => {
+    while (next < Math.min(count, data.classes.length)) add(data.classes[next++]);
+    root.dataset.rows = String(next);
+  };
+  const chosenRows = data.classes.flatMap(({ index }, place) => (data.classes_on.includes(index) ? [place + 1] : []));
+  upTo(Math.max(FIRST, Number(root.dataset.rows ?? 0), ...chosenRows));
+  root.onscroll = () => {
+    if (root.scrollTop + 2 * root.clientHeight > root.scrollHeight) upTo(next + FIRST);
+  };
   root.replaceChildren(table);
   if (focused) root.querySelector(`[data-cell="${focused}"]`)?.focus();
 }
