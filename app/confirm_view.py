@@ -9,6 +9,7 @@ import streamlit as st
 from app import editing, widgets, words
 from gelda import confirm, edit_jobs, edits, runs
 from gelda.edits import Edits
+from gelda.statistics import MIN_GROUPS
 
 
 def looks(run: runs.RunState) -> list[dict[str, Any]]:
@@ -59,7 +60,10 @@ def _found(look: dict[str, Any]) -> None:
     """Dev and test side by side, and what the look may be called."""
     main = look["main"]
     dev, test = look["dev"]["measures"][main], look["test"]["measures"][main]
-    if words.certain(test["ci95"]):
+    few = look["groups"]["test"] < MIN_GROUPS
+    if few:
+        said = f"On the test half, {words.number(test['mean'], signed=True)} points: too few groups to tell"
+    elif words.certain(test["ci95"]):
         said = f"Confirmed: {words.number(test['mean'], signed=True)} points on the test half"
     else:
         said = f"On the test half, {words.number(test['mean'], signed=True)} points: inside the noise"

@@ -13,6 +13,7 @@ from app import confirm_view, edit_charts, edit_steps, editing, loading, state, 
 from app.explored import Explored
 from gelda import edit_figures, edit_jobs, kit, runs, suspects
 from gelda.edits import Edits
+from gelda.statistics import MIN_GROUPS
 
 LEADING = ("tail", "unseen", "uar", "overall")
 
@@ -78,7 +79,8 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool)
     found = editing.history(run, mine)
     total = found["steps"][-1]["to_start"]
     main = own.about["main"]
-    st.subheader(headline(mine, total["measures"], main))
+    few = found["dev"]["groups"] < MIN_GROUPS
+    st.subheader(headline(mine, total["measures"], main, few))
     shown = [main, *[m for m in LEADING if m != main and m in total["measures"]]][:3]
     for place, measure in zip(st.columns(len(shown), gap="medium"), shown, strict=True):
         with place:
@@ -93,12 +95,13 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool)
     widgets.note(f"On {words.thousands(dev['items'])} dev items{groups}. {found['note']}")
 
 
-def headline(mine: Edits, measures: dict[str, Any], main: str) -> str:
-    """The finding in one sentence, never more than the interval allows."""
+def headline(mine: Edits, measures: dict[str, Any], main: str, few: bool = False) -> str:
+    """The finding in one sentence, never more than interval and number of groups (`few`) allow."""
     change = measures[main]
     what = {"tail": "rare classes", "uar": "mean recall"}.get(main, main)
     does = edit_figures.title(mine.active[0]) if len(mine.active) == 1 else f"{len(mine.active)} steps"
     noise = "" if words.certain(change["ci95"]) else ", inside the noise"
+    noise = ", on too few groups to tell" if few else noise
     return f"{does}: {what} {words.number(change['mean'], signed=True)} points on dev{noise}"
 
 

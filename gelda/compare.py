@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import augmenters, compare_points, compositions, device, layer_maps, projection
+from gelda import augmenters, compare_kit, compare_points, compositions, device, kit, layer_maps, projection
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.diffusion import semantic_inputs
@@ -186,7 +186,8 @@ class Comparison(Choosing):
         at = choice.adapter_layer
         arms = [arm_key(self.config, m, choice.layer, choice.tau, own, at) for m, own in pairs]
         key = content_key("points", self.seeds[0], choice.layer, choice.tau, at, arms)
-        kept = not pairs or (run / "generator.json").is_file()
+        halved = compare_kit.possible(self, episode)
+        kept = not pairs or (run / "generator.json").is_file() and (kit.exists(run) or not halved)
         if not (kept and self.state.mapped and projection.points_key(run) == key):
             self.recorder.advance(stage, 0, "making the synthetic latents again")
             candidates = self._candidates(episode, choice.layer, choice.tau, pairs, at, keep=True)
@@ -195,7 +196,9 @@ class Comparison(Choosing):
             self._fit(asked, episode.seed, keep=True)
             made = {c.arm: c.made for c in asked if c.made is not None}
             said = {c.arm: c.logits.softmax(-1).numpy() for c in asked if c.logits is not None}
-            compare_points.write(run, self, episode, choice, made, said, key)
+            drawn = compare_points.write(run, self, episode, choice, made, said, key)
+            if asked and halved:
+                compare_kit.write(run, self, episode, choice, asked[0], drawn)
             if asked:
                 compare_points.write_generator(run, self, episode, choice, asked[0], key)
         if self.config.map:

@@ -40,13 +40,14 @@ def write(
     made: Mapping[str, Synthetic],
     said: Mapping[str, NDArray[np.floating]],
     key: str,
-) -> None:
+) -> dict[str, NDArray[np.int64]]:
     """Points, latents per layer, neighbours and meta.json of one episode; `key` names their content.
 
     Real: the episode's training items, and its test items as split "test". made: by arm, in the space of
     `choice`. said: by arm, what its own head says of the training items and then of its synthetic latents,
     probabilities [N + M, C']; training items are scored by the first arm's, test items by none.
-    Classes and subdomains are numbered by those in play.
+    Classes and subdomains are numbered by those in play. Returns what is drawn: rows of the bank by kind
+    ("train", "test"), and rows of the synthetic latents of each arm whose latents are its own.
     """
     bank, items = bench.bank, bench.items
     widths = sum(bank.layers.values()) + bank.layers.get(choice.layer, max(bank.layers.values()))
@@ -63,10 +64,10 @@ def write(
         notes += _note(kind, len(few), len(rows))
         asked = kind == "train" and len(said) > 0
         scores.append(said[next(iter(said))][few] if asked else np.full((len(few), len(classes)), np.nan))
-    drawn = []
+    drawn, some = [], {}
     for method, synthetic in _distinct(made).items():
         cell = (synthetic.label * len(played) + synthetic.subdomain).numpy()
-        few = thinned(cell, limits["synthetic"], rng)
+        few = some[method] = thinned(cell, limits["synthetic"], rng)
         notes += _note("synthetic", len(few), len(synthetic), method)
         drawn.append((method, synthetic.select(torch.from_numpy(few)), np.ones(len(few), bool)))
         scores.append(said[method][len(episode.train) :][few])
@@ -96,6 +97,7 @@ def write(
     if said:
         points = points.assign(**head_scores(np.concatenate(scores), points["label"].to_numpy()))
     write_points(run, points, layers, generated_at, key, next(iter(said), ""))
+    return {**parts, **some}
 
 
 def write_generator(

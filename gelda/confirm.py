@@ -67,6 +67,7 @@ def confirm(kit: Kit, edits: Edits, tick: Any = lambda done, total: None) -> dic
     halves: dict[str, pd.DataFrame] = {"dev": dev_items(kit), "test": items}
     for half, rows in halves.items():
         entry[half] = difference(kit, said[half, "before"], said[half, "after"], rows)
+    entry["groups"] = {half: int(rows["group"].nunique()) for half, rows in halves.items()}
     entry["standing"] = standing(entry["number"])
     write_json(file, entry)
     return entry

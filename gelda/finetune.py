@@ -173,6 +173,7 @@ def tune(
     config: AdapterConfig,
     seed: int,
     on_step: Callable[[int, int], None] = lambda step, total: None,
+    dtype: torch.dtype = torch.float32,
 ) -> Adapter:
     """Heads after layer l from data and resolved plans, one a copy; where they start, see `finetune`."""
     if layer == 0:
@@ -185,6 +186,7 @@ def tune(
         plans,
         start=layer,
         seed=seed + 1,
+        dtype=dtype,
         on_step=on_step,
         **config.training(config.tune_steps),
     )

@@ -166,8 +166,11 @@ def layer_stack(
     device = adapter.weights[0].device
     shown = torch.from_numpy(np.isin(rows, train))
     for i in range(1, adapter.layers + 1):
-        if i >= at:
+        if i == at:  # standardised already, on all training rows, drawn or not
+            yield f"adapter.{i}", f"Adapter layer {i}", generated_at, True
+            continue
+        if i > at:
             z = adapter.run(space.restore(generated_at).to(device), at, i)[0].cpu()
         else:
             z = adapter.run(space.base.apply(first[rows]).to(device), 0, i)[0].cpu()
-        yield f"adapter.{i}", f"Adapter layer {i}", Standardizer.fit(z[: len(rows)][shown]).apply(z), i == at
+        yield f"adapter.{i}", f"Adapter layer {i}", Standardizer.fit(z[: len(rows)][shown]).apply(z), False

@@ -34,6 +34,7 @@ class Bench:
         self.kit, self.about = kit, kit.about
         self.config = AdapterConfig.model_validate(kit.about["adapter"])
         self.plan = HeadPlan(**kit.about["plan"])
+        self.dtype = getattr(torch, kit.about["dtype"])  # of the run's own heads
         self.tensors = {name: torch.from_numpy(value) for name, value in kit.tensors.items()}
         z = kit.latents() if latents is None else latents
         self.z = self.prepared(torch.from_numpy(z), kit.table["subdomain"].to_numpy())
@@ -66,7 +67,9 @@ class Bench:
             level,
             self.tensors.get("class_start"),
         )
-        return tune(self._start(), [data], [self.plan], self.about["layer"], self.config, seed)
+        return tune(
+            self._start(), [data], [self.plan], self.about["layer"], self.config, seed, dtype=self.dtype
+        )
 
     def predicted(self, head: Adapter, z: torch.Tensor) -> NDArray[np.int16]:
         """Class numbers [M] that a head gives prepared latents [M, D]."""

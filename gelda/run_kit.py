@@ -74,6 +74,7 @@ def head_about(
         "plan": asdict(adversarial(plan, config, layer)),
         "adapter": config.model_dump(mode="json"),
         "widths": adapter.widths if adapter is not None else None,
+        "dtype": "float32",
     }
 
 

@@ -52,7 +52,7 @@ def make_run(run_id: str = RUN, map_too: bool = True) -> Path:
         "class_names": CLASSES, "subdomain_names": PLACES, "groups": groups, "cells": None, "empty": empty,
         "by_cell": False, "main": "tail", "arm": "gelda", "layer": 0, "seed": 0, "weight": 1.0,
         "plan": HeadPlan("logit-adjustment", 1.0, recipe="joint").__dict__, "adapter": ADAPTER,
-        "widths": (DIM, 16), "test": 160,
+        "widths": (DIM, 16), "dtype": "float32", "test": 160,
     }  # fmt: skip
     rows = np.arange(len(points))
     level = (points["origin"] == "synthetic").astype(np.int64)

@@ -102,6 +102,7 @@ workbench
 choices
 compare_report
 compare_points
+compare_kit
 compare
 compare_runs
 selections
