@@ -124,10 +124,7 @@ def _study(shown: runs.RunState | Path) -> None:
             ):
                 text = study_text.render(result, form)
                 st.download_button(label, text, f"study-{result['study']}.{form}", mime, on_click="ignore")
-        if result["study"] in studies.STUDIES:
-            widgets.note(
-                f"Made by <code>{words.safe(study_text.command(result))}</code>, which finds it again."
-            )
+        widgets.note(f"Made by <code>{words.safe(result['command'])}</code>, which finds it again.")
 
 
 def _progress(path: Path, done: int, was_alive: bool) -> None:

@@ -14,7 +14,7 @@ from gelda import report
 from gelda.artifacts import FORMAT
 from gelda.config import RunConfig
 from gelda.report import PAIRED, SeedResult, contrast, method_table
-from gelda.studies import BASELINE, Study
+from gelda.studies import BASELINE, STUDIES, Study
 
 ENOUGH = 5  # seeds below which no setting is called better than another
 
@@ -36,12 +36,14 @@ def result(
             if cell.name != study.reference and study.reference in figures:
                 own["paired"] = _kept(contrast(together, {cell.name: 1.0, study.reference: -1.0}), measures)
         cells.append(own)
+    what = f"--study {study.name}" if study.name in STUDIES else "GRID.json"
     value = {
         "format": FORMAT,
         "study": study.name,
         "title": study.title,
         "question": study.question,
         "reference": study.reference,
+        "command": f"gelda ablate {what} --seeds {base.seeds}",
         "items": "dev",
         "seeds": [r.seed for r in together] or list(range(base.first_seed, base.first_seed + base.seeds)),
         "measures": measures,
@@ -140,16 +142,12 @@ def headline(value: Mapping[str, Any]) -> str:
             side.append(f"{cell['title']} ({cell['paired'][measure]['mean']:+.1f})")
     if len(value["seeds"]) < ENOUGH:
         return f"{_seeds(len(value['seeds']))} too few to call one setting better than another."
-    parts = [
-        f"{said} of it: {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names
-    ]
+    parts = [f"{said} {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names]
     inside = len(compared) - len(ahead) - len(behind)
     if inside:
-        parts.append(f"{'all' if inside == len(compared) else inside} of {len(compared)} inside the noise")
-    text = f"Beside “{reference}”, {where}: {'; '.join(parts)}.".replace("behind of it", "behind it")
-    return text.replace(f"all of {len(compared)} inside", "every setting inside") + (
-        f" {waiting} still to come." if waiting else ""
-    )
+        parts.append(f"inside the noise {'all' if inside == len(compared) else inside} of {len(compared)}")
+    text = f"Beside “{reference}” {where}: {'; '.join(parts)}."
+    return f"{text} {waiting} still to come." if waiting else text
 
 
 def main_measure(measures: Sequence[str]) -> str:

@@ -99,12 +99,7 @@ def _markdown(result: Mapping[str, Any]) -> str:
             found = [interval_text(effect["figures"][m], signed=True) for m in measures]
             lines.append(f"| {effect_title(effect)} | {' | '.join(found)} |")
     lines += ["", *[f"- {note}" for note in result["notes"]]]
-    return "\n".join([*lines, "", f"Computed in {duration(result['seconds'])}: `{command(result)}`.", ""])
-
-
-def command(result: Mapping[str, Any]) -> str:
-    """What makes a ready-made study again."""
-    return f"gelda ablate --study {result['study']} --seeds {len(result['seeds'])}"
+    return "\n".join([*lines, "", f"Made by `{result['command']}`.", ""])
 
 
 def _title(result: Mapping[str, Any], name: str) -> str:

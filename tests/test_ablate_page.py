@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def spawned(gelda_home, monkeypatch):
-    monkeypatch.setattr(studies, "shipped", lambda: {})
+    monkeypatch.setattr(studies, "shipped", dict)
     started = []
     monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: started.append(arguments))
     return started
@@ -145,3 +145,10 @@ def test_home_lists_a_study_and_leads_to_it():
     stored(of())
     page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30).run()
     assert not page.exception and "study of settings" in text(page)
+
+
+def test_what_ships_is_shown_at_once(monkeypatch):
+    monkeypatch.undo()
+    page = open_page()
+    assert page.selectbox(key="study").value == "conditioning" and not page.warning
+    assert "“class and condition”" in page.title[0].value and len(page.get("plotly_chart")) == 1

@@ -8,6 +8,7 @@ from gelda import ablation, studies
 from gelda.cli_ablate import outlook
 from gelda.config import RunConfig, resolve_config
 from gelda.errors import UserError
+from gelda.study_result import headline, notes
 
 BASE = resolve_config({"seeds": 3})
 
@@ -111,3 +112,19 @@ def test_a_setting_that_cannot_be_is_said_before_anything_starts(path, values, s
 def test_an_unknown_study_names_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'guidance'"):
         studies.get("guidence")
+
+
+@pytest.mark.parametrize("name", studies.shipped())
+def test_a_shipped_study_is_whole_and_of_this_code(name):
+    folder = studies.shipped()[name]
+    value, study = studies.read_result(folder), studies.get(name)
+    assert [cell["name"] for cell in value["cells"]] == [cell.name for cell in study.cells]
+    for stored, cell in zip(value["cells"], study.cells, strict=True):
+        assert stored["state"] == "done" and stored["levels"] == dict(cell.levels)
+        assert stored["changes"] == (
+            dict(cell.settings) or ({"method": cell.method} if cell.name == "none" else {})
+        )
+    assert value["items"] == "dev" and len(value["seeds"]) >= 5
+    assert value["command"] == f"gelda ablate --study {name} --seeds {len(value['seeds'])}"
+    assert value["headline"] == headline(value) and value["notes"] == notes(value)
+    assert (folder / studies.RESULT).stat().st_size < 100_000

@@ -97,7 +97,7 @@ def test_pairs_are_with_the_reference_and_effects_wait_for_the_whole_design():
     assert value["effects"] == [] and "figures" not in cells["offoff"] and "paired" not in cells["onon"]
     difference = cells["none"]["figures"]["uar"]["mean"] - cells["onon"]["figures"]["uar"]["mean"]
     assert cells["none"]["paired"]["uar"]["mean"] == pytest.approx(difference)
-    assert "2 still to come" in value["headline"] and "behind it" in value["headline"]
+    assert "2 still to come" in value["headline"] and "behind no synthetic latents (" in value["headline"]
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -145,7 +145,7 @@ def test_texts_hold_every_setting_and_effect():
         assert sum(row["name"] == cell.name for row in table) == len(value["measures"])
     assert "first on, beside off" in markdown and "together beyond the sum" in markdown
     assert sum(row["kind"] == "interaction" for row in table) == len(value["measures"])
-    assert "gelda ablate --study two --seeds 5" in markdown
+    assert "gelda ablate GRID.json --seeds 5" in markdown
     with pytest.raises(UserError, match="no format called 'pdf'"):
         study_text.render(value, "pdf")
 
