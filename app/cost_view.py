@@ -67,5 +67,8 @@ def compared(bank: str) -> None:
         except UserError:
             continue
         value, unit = words.duration(spent).split(" ")
-        widgets.figure_block("The last one took", value, unit, f"{words.safe(run.name)}, on these latents.")
+        widgets.figure_block("The last one took", value, unit, f"{run.name}, on these latents.")
         return
+    widgets.note(
+        "No comparison of these latents has finished here: the line under “How thorough” says what to expect."
+    )

@@ -78,7 +78,9 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
         return run
 
 
-def comparison(prefix: str = "compare", bank: str = "") -> tuple[dict[str, Any], str]:
+def comparison(
+    prefix: str = "compare", bank: str = "", explained: bool = False
+) -> tuple[dict[str, Any], str]:
     """The form of a new comparison: bank, protocol, what it needs; what is to be started, and its preset."""
     fields = CompareConfig.model_fields
     if not bank:
@@ -102,13 +104,17 @@ def comparison(prefix: str = "compare", bank: str = "") -> tuple[dict[str, Any],
     defaults = resolve_compare({**base, "bank": bank or "-"}, effort)
     prefix = prefix if effort == "default" else f"{prefix}-{effort}"  # each with defaults of its own
     named = _named(bank)
-    changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, named, prefix)
+    changed = settings(
+        (*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, named, prefix, explained=explained
+    )
     with st.expander("Expert settings"):
         chosen = st.multiselect(
             "Settings to change", expert_fields(), format_func=lambda name: _titled(defaults, name),
             key=f"{prefix}.expert", placeholder="Any other setting, by name or title",
         )  # fmt: skip
-        further = settings(chosen, defaults, {"methods": tuple(AUGMENTERS), **named}, prefix)
+        further = settings(
+            chosen, defaults, {"methods": tuple(AUGMENTERS), **named}, prefix, explained=explained
+        )
     return {**base, **changed, **further}, effort
 
 

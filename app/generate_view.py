@@ -60,7 +60,7 @@ def view() -> None:
     else:
         with left:
             bank = _bank()
-            values, effort = form.comparison(f"generate-{bank}", bank) if bank else ({}, "")
+            values, effort = form.comparison(f"generate-{bank}", bank, explained=True) if bank else ({}, "")
         with right:
             _comparison(values, effort)
     with right:

@@ -62,10 +62,10 @@ class CompareConfig(Settings):
     )
     rotations: int = Field(2, ge=2, le=100, description="Folds over the target's groups, each tested once.")
     methods: tuple[str, ...] = Field((), description="Arms; empty = all.")
-    seeds: int = Field(5, ge=1, le=100)
-    first_seed: int = Field(0, ge=0)
-    device: str = "auto"
-    precision: str = "auto"
+    seeds: int = Field(5, ge=1, le=100, description="Repetitions over cut, generator and head.")
+    first_seed: int = Field(0, ge=0, description="Seeds are numbered from here.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0 … or mps.")
+    precision: str = Field("auto", description="auto, fp32 or bf16.")
     loss: Literal["logit-adjustment", "ce"] = Field(
         "logit-adjustment", description="The loss of arms that name none; the other is shown beside it."
     )
@@ -75,7 +75,7 @@ class CompareConfig(Settings):
         max_length=6,
         description="Tried τ, as many as any method has settings.",
     )
-    validation_folds: int = Field(3, ge=2, le=10)
+    validation_folds: int = Field(3, ge=2, le=10, description="Folds inside the training cut.")
     selection_seeds: int = Field(
         2,
         ge=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Measured:
 
 
 def measured() -> list[Measured]:
-    """Runs to estimate by, best first: the last ones finished on this machine, then the shipped one."""
+    """Runs to estimate by: the last ones finished on this machine, newest first, then the shipped one."""
     here = [s for s in runs.list_runs(limit=RECENT) if s.host == platform.node()]
     found = []
     for state in [*here, *runs.shipped_runs()]:
@@ -49,16 +50,18 @@ def measured() -> list[Measured]:
 def seconds(config: RunConfig, known: list[Measured]) -> dict[str, tuple[float, Measured]]:
     """{stage: (seconds, the run it rests on)}; a stage that no run has measured is left out.
 
-    Stages grow with seeds, steps, methods and the size of what is trained; what does not grow with a setting
-    (start-up, compilation) is taken along, so a small run is overestimated.
+    Stages grow with seeds, steps, methods and the size of what is trained. What does not grow with a setting
+    (start-up, compilation) is scaled along, so each stage rests on the run whose work was nearest to its own;
+    a run of this machine may be 8 times further away than the shipped one.
     """
     found: dict[str, tuple[float, Measured]] = {}
     for stage in STAGES:
-        base = next((m for m in known if stage in m.seconds), None)
-        if base is None:
+        able = [m for m in known if stage in m.seconds and _work(stage, m.config)]
+        if not able:
             continue
-        work, done = _work(stage, config), _work(stage, base.config)
-        found[stage] = (base.seconds[stage] * work / done if done else 0.0, base)
+        work = _work(stage, config)
+        base = min(able, key=lambda m: _far(work, _work(stage, m.config), m.shipped))
+        found[stage] = (base.seconds[stage] * work / _work(stage, base.config), base)
     if _encoded(config) and "extract" in found:
         found["extract"] = (0.0, found["extract"][1])
     return found
@@ -85,6 +88,11 @@ def _work(stage: str, c: RunConfig) -> float:
         "report": float(c.seeds * len(c.methods)),
         "project": 1.0,
     }[stage]
+
+
+def _far(work: float, done: float, shipped: bool) -> float:
+    """How much larger or smaller what was measured is, as a logarithm."""
+    return abs(math.log(work / done)) + math.log(8) * shipped if work else 0.0
 
 
 def _generators(c: RunConfig) -> int:

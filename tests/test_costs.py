@@ -83,3 +83,16 @@ def test_runs_of_this_machine_go_first_and_give_what_they_computed(workspace):
 
 def test_nothing_measured_gives_nothing():
     assert costs.seconds(resolve_config(), []) == {}
+
+
+def test_a_stage_rests_on_the_run_that_did_most_nearly_as_much():
+    tiny = costs.Measured("tiny", "tiny", False, resolve_config(preset="tiny"), dict.fromkeys(STAGES, 1.0))
+    known = [tiny, base()]
+
+    def rests_on(config):
+        return {stage: own.run for stage, (_, own) in costs.seconds(config, known).items()}
+
+    assert set(rests_on(resolve_config(preset="tiny")).values()) == {"tiny"}
+    assert rests_on(resolve_config())["generate"] == "r0", "3 200 times the work of the tiny one"
+    assert rests_on(resolve_config({"seeds": 3}, "tiny"))["generate"] == "tiny"
+    assert total(resolve_config(), known) < 100
