@@ -13,7 +13,7 @@ from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
 
 NEIGHBOURS = 15  # of trustworthiness
-QUERIES = 2000  # points that trustworthiness is measured of: of all of them it would be O(N²)
+QUERIES = 1000  # points that trustworthiness is measured of: of all of them it would be O(N²)
 EXACT = 20_000  # fitted rows up to which a CPU finds neighbours exactly; NN-descent is faster above
 BLOCK = 1 << 25  # distances held at once
 
