@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app import colouring, form, loading, map_choice, multiples, state, widgets, words
+from app import colouring, loading, map_choice, multiples, state, widgets, words
 from app import explore_filters as filters
 from app.explored import Explored
 from gelda import jobs, layer_maps, projection, runs
@@ -104,6 +104,8 @@ def _missing(explored: Explored, scopes: Sequence[tuple[str, str, str]]) -> None
 
 def _form(explored: Explored) -> None:
     """A map of this layer and scope with other settings, under a name."""
+    from app import form  # it imports torch, which no other part of this page needs
+
     st.markdown("**Another map of what is in view**")
     if runs.readonly():
         widgets.note("This server is for looking only: no maps are made here.")
