@@ -16,6 +16,7 @@ LIMIT = 180_000  # ms that a job may take on a busy machine
 def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     """The shipped demo run: nothing has to be computed before."""
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    page.set_default_timeout(LIMIT)
     server = Server(tmp_path)
     try:
         page.goto(f"{server.url}/explore?run=digits")
@@ -44,6 +45,7 @@ def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -
 
 def test_generating_into_an_empty_cell_from_the_grid(page, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    page.set_default_timeout(LIMIT)
     server = Server(tmp_path)
     try:
         page.goto(f"{server.url}/explore?run=digits")
