@@ -43,6 +43,8 @@ def finding(between: Between, names: Sequence[str]) -> str:
     after = np.flatnonzero(other > own)
     if not len(after):
         return f"The head never prefers {second} to {first} on this way"
+    if after[0] == 0:
+        return f"The head prefers {second} to {first} from the start of this way"
     at, ahead = 100 * between.shares[after[0]], between.probability[after[0]].max()
     sure = "" if ahead >= 0.5 else ", sure of neither"
     return f"From {at:.0f} % of the way on, the head prefers {second} to {first}{sure}"

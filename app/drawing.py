@@ -19,6 +19,7 @@ COUNTS = ("20", "40", "80")
 SEEDS = ("own", *map(str, range(1, 10)))
 STEERED = {"both": "Class and {axis}", "class": "Class alone", "subdomain": "{axis} alone"}
 BACKGROUND = 1_500  # real points behind the drawn ones, every cell kept
+FAR_OFF = 0.1  # of the map's width: places that are off by more are said to be uncertain
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ def how_placed(found: Drawn, xy: np.ndarray) -> str:
     off = samples.misplaced(found, xy)
     if off is None:
         return f"{said}."
+    care = " Read places here with care." if off[1] > FAR_OFF else ""
     return (
         f"{said}: of the run’s own synthetic latents that is, for nine in ten, within "
-        f"{100 * off[1]:.1f} % of the map’s width of where UMAP itself puts them."
+        f"{100 * off[1]:.1f} % of the map’s width of where UMAP itself puts them.{care}"
     )

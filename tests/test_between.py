@@ -56,6 +56,7 @@ CHANGES = np.array([[0.9, 0.05, 0.05], [0.6, 0.2, 0.2], [0.2, 0.7, 0.1], [0, 1, 
     (np.array([[0.9, 0.1, 0], [0.2, 0.3, 0.5], [0, 1, 0]]), (0, 1), "From 50 % of .* to a"),
     (np.array([[0.9, 0.1, 0], [0.3, 0.4, 0.3], [0, 1, 0]]), (0, 1), "sure of neither"),
     (np.array([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.8, 0.2, 0]]), (0, 1), "never prefers b&lt;c to a"),
+    (np.array([[0.3, 0.4, 0.3], [0.1, 0.9, 0], [0, 1, 0]]), (0, 1), "prefers b&lt;c to a from the start"),
     (np.array([[0.9, 0.1, 0], [0.7, 0.3, 0], [0.8, 0.2, 0]]), (0, 0), "says a with at least 70 % .at 50 %"),
 ])  # fmt: skip
 def test_the_title_says_where_the_head_changes_its_mind(probability, classes, words) -> None:
