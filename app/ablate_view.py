@@ -124,7 +124,7 @@ def _study(shown: runs.RunState | Path) -> None:
             ):
                 text = study_text.render(result, form)
                 st.download_button(label, text, f"study-{result['study']}.{form}", mime, on_click="ignore")
-        widgets.note(f"Made by <code>{words.safe(result['command'])}</code>, which finds it again.")
+        widgets.note(f"Made by <code>{words.safe(result['command'])}</code>.")
 
 
 def _progress(path: Path, done: int, was_alive: bool) -> None:

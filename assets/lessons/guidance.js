@@ -200,7 +200,8 @@ class Lesson {
     if (Number(this.slider.value) !== w) this.slider.value = String(w);
     this.said.replaceChildren(element("em", "", "w"), ` = ${w.toFixed(2)}`);
     this.root.dataset.w = w.toFixed(2);
-    this.draw();
+    cancelAnimationFrame(this.frameAsked);  // several moves within a frame are drawn once
+    this.frameAsked = requestAnimationFrame(() => this.draw());
   }
 
   // ---- drawing ------------------------------------------------------------------------------------------------
@@ -249,8 +250,10 @@ class Lesson {
     }
     const image = new ImageData(columns, rows);
     const ink = this.look.ink.match(/\w\w/g).map((hex) => parseInt(hex, 16));
-    for (let i = 0; i < values.length; i++) {
-      image.data.set([...ink, 80 * Math.exp(values[i] - most)], 4 * i);
+    const [red, green, blue] = ink, out = image.data;
+    for (let i = 0, at = 0; i < values.length; i++, at += 4) {
+      [out[at], out[at + 1], out[at + 2]] = [red, green, blue];
+      out[at + 3] = 80 * Math.exp(values[i] - most);
     }
     return image;
   }
