@@ -8,7 +8,6 @@ python benchmarks/projection.py --data bank.npz --layer z_pool
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from gelda.embedding import embed, trustworthiness
 from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
 
-sys.path.pop(0)  # this folder's coverage.py is not the package that numba looks for
 CLUSTERS, INNER = 40, 8  # classes, and dimensions of each one's curved sheet
 
 

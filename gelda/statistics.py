@@ -95,7 +95,7 @@ def cluster_interval(
     2011, doi:10.1198/jbes.2010.07136): SE² = s²/S over seeds + the variance over groups of what each adds to
     the mean of all seeds. The intersection that their formula takes off stays in for the share `overlap` of
     groups that two seeds have in common (measured where None): without it five seeds cover 90.1 % in the
-    worst of the cases of benchmarks/coverage.py (8 to 24 groups), with it 93.8 %. What a group adds is
+    worst of the cases of benchmarks/intervals.py (8 to 24 groups), with it 93.8 %. What a group adds is
     leverage-corrected, 1/√(1−h) with h its share of a stratum (CR2, Bell and McCaffrey 2002: no bias for
     unequal groups of independent items); the quantile is t with Satterthwaite's degrees of freedom from
     S − 1 and G − 1, G = 1/Σ share² the effective number of groups. low and high are NaN below two seeds or
@@ -206,7 +206,7 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile interval of `bootstrap_means`, around the mean that was found.
 
-    With few groups it is too narrow (benchmarks/coverage.py), so nothing is counted by it: it is shown
+    With few groups it is too narrow (benchmarks/intervals.py), so nothing is counted by it: it is shown
     beside `cluster_interval`, which is. NaN bounds below two seeds or two groups.
     """
     means = [_Seed.of(*a).mean for a in zip(scores_by_seed, strata_by_seed, groups_by_seed, strict=True)]

@@ -28,7 +28,7 @@ from gelda.statistics import (
 )
 
 _spec = importlib.util.spec_from_file_location(
-    "coverage_benchmark", Path(__file__).resolve().parent.parent / "benchmarks" / "coverage.py"
+    "coverage_benchmark", Path(__file__).resolve().parent.parent / "benchmarks" / "intervals.py"
 )
 coverage = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = coverage
@@ -262,7 +262,7 @@ CASES = [c for c in coverage.CASES if c.name in ("nothing but items", "seeds and
 @pytest.mark.parametrize("groups", [8, 24])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_five_seeds_and_few_groups_cover_the_truth_in_93_percent(case, groups):
-    """500 experiments; benchmarks/coverage.py has all cases. Not by being wide: the width is bounded too."""
+    """500 experiments; benchmarks/intervals.py has all cases. Not by being wide: the width is bounded too."""
     rng = np.random.default_rng(17)
     inside, ours, plain = 0, 0.0, 0.0
     for _ in range(500):

@@ -1,7 +1,7 @@
 """How often 95 % intervals hold the truth: five seeds, 8 to 24 test groups, simulated.
 
-    python benchmarks/coverage.py          # 1000 experiments a row: about 8 minutes on 1 core
-    python benchmarks/coverage.py 200      # fewer experiments a row
+    python benchmarks/intervals.py          # 1000 experiments a row: about 8 minutes on 1 core
+    python benchmarks/intervals.py 200      # fewer experiments a row
 
 Items are paired differences of hits (−1, 0, 1) around +5 points, four classes that weigh alike, about six
 items of each class in a group. Every experiment draws new group sizes and effects. Prints coverage and mean
