@@ -13,7 +13,9 @@ from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
 
 NEIGHBOURS = 15  # of trustworthiness
-QUERIES = 1000  # points that trustworthiness is measured of: of all of them it would be O(N²)
+QUERIES = 500  # points that trustworthiness is measured of: of all of them it would be O(N²)
+MANY = 10_000  # rows from which on UMAP itself refines in fewer rounds, when it fits and when it transforms
+ROUNDS = 15  # of refining so many transformed rows, half of UMAP's own
 EXACT = 20_000  # fitted rows up to which a CPU finds neighbours exactly; NN-descent is faster above
 BLOCK = 1 << 25  # distances held at once
 
@@ -66,7 +68,9 @@ def embed(
         place[rows] = reducer.embedding_
         rest = np.setdiff1d(np.arange(len(real)), rows)
         if len(rest):
+            reducer.n_epochs = 3 * ROUNDS if len(rest) > MANY else None  # UMAP takes a third of it
             place[rest] = reducer.transform(near[rest])
+            reducer.n_epochs = None
         # apart from the rest, whose places would otherwise depend on how many others there are
         moved = reducer.transform(far) if len(far) else np.zeros((0, 2))
     return Embedding(place, moved.astype(np.float32), trustworthiness(real, place, config.seed), len(rows))
