@@ -28,7 +28,7 @@ def view(run: runs.RunState, mine: Edits) -> None:
             st.subheader("Confirming on the test half")
             _follow(run.id, mine.name)
         elif mine_seen is not None and "test" in mine_seen:
-            _found(mine_seen)
+            _found(run, mine, mine_seen)
         elif not runs.readonly():
             _offer(run, len(seen) + (mine_seen is None), job)
         _table(looks(run))
@@ -56,7 +56,7 @@ def _offer(run: runs.RunState, number: int, job: edit_jobs.Job) -> None:
               args=(lambda: edit_jobs.start(run.id, edits.DEFAULT, "confirm"),))  # fmt: skip
 
 
-def _found(look: dict[str, Any]) -> None:
+def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
     """Dev and test side by side, and what the look may be called."""
     main = look["main"]
     dev, test = look["dev"]["measures"][main], look["test"]["measures"][main]
@@ -68,11 +68,19 @@ def _found(look: dict[str, Any]) -> None:
     else:
         said = f"On the test half, {words.number(test['mean'], signed=True)} points: inside the noise"
     st.subheader(said)
-    title = words.METRICS.get(main, main)
-    for place, name, pair in zip(st.columns(3), ("dev", "test"), (dev, test), strict=False):
+    shown = [(words.METRICS.get(main, main), dev, test)]
+    of_class = [editing.one_class(run, mine, look[half]["classes"]) for half in ("dev", "test")]
+    if all(of_class):
+        shown.append((f"Recall of {of_class[0]['name']}", *of_class))
+    pairs = [
+        (title, half, pair)
+        for title, *both in shown
+        for half, pair in zip(("dev", "test"), both, strict=True)
+    ]
+    for place, (title, half, pair) in zip(st.columns(max(3, len(pairs))), pairs, strict=False):
         with place:
             widgets.figure_block(
-                f"{title}, on {name}", words.number(pair["mean"], signed=True), "points",
+                f"{title}, on {half}", words.number(pair["mean"], signed=True), "points",
                 f"{words.interval(pair['ci95'], signed=True)} (95 %). From {words.number(pair['before'])} to "
                 f"{words.number(pair['after'])}\u00a0%.",
             )  # fmt: skip

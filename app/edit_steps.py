@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import editing, loading, state, widgets, words
@@ -16,19 +17,20 @@ MOST_CELLS = 60  # cells that one step makes anew
 def actions(explored: Explored) -> None:
     """The one primary action, and the others beside it."""
     run = explored.run
-    ids = editing.selected_ids(run, explored.points, explored.selected)
+    ids = editing.selected_ids(run, explored.points, explored.selected, explored.made)
     these = words.count(len(ids), "synthetic latent")
     with st.container(horizontal=True):
         st.button(
             f"Drop {'these ' if len(ids) != 1 else 'this '}{these}" if ids else "Drop the selection",
-            type="primary", disabled=not ids, on_click=editing.attempt, args=(lambda: _drop(run, ids),),
+            type="primary", disabled=not ids, on_click=editing.attempt, args=(lambda: drop(run, ids),),
         )  # fmt: skip
-        with st.popover("Weight"):
+        with st.popover(f"Weight of {'these' if ids else 'all'}"):
             _weight(run, ids, these)
         if makes(run):
             with st.popover("Resample", disabled=not ids):
                 _resample(explored, ids)
-            with st.popover("Generate"):
+            with st.popover("Generate more"):
+                widgets.note("New latents for one cell, whatever is selected.")
                 _add(explored, *_first_cell(explored))
     asked = _asked(explored)
     if asked and makes(run):
@@ -37,9 +39,9 @@ def actions(explored: Explored) -> None:
             _add(explored, *asked, key="edit_cell_add")
             st.button("Not now", on_click=state.put, args=("edit_cell", ""))
     if not ids:
-        said = "Nothing that can be dropped is selected. "
+        said = "Nothing that can be dropped is selected: a weight is given to all synthetic latents."
         if len(explored.selected):
-            said += "Real items stay, and so do latents that are dropped already or of another method."
+            said += " Real items stay, and so do latents that are dropped already or of another method."
         widgets.note(said)
 
 
@@ -62,7 +64,8 @@ def rename(run: runs.RunState, mine: Edits) -> None:
                   args=(lambda: editing.rename(run, chosen, new),))  # fmt: skip
 
 
-def _drop(run: runs.RunState, ids: tuple[str, ...]) -> None:
+def drop(run: runs.RunState, ids: tuple[str, ...]) -> None:
+    """Leave latents out, and start the selection afresh."""
     editing.push(run, Drop(ids=ids))
     state.select(run.id, [], "")
 
@@ -94,8 +97,9 @@ def _guidance(run: runs.RunState, key: str) -> dict[str, float | None]:
 def _resample(explored: Explored, ids: tuple[str, ...]) -> None:
     """Make the cells of the selection anew."""
     run = explored.run
-    part = explored.points[explored.points["id"].isin(set(ids))]
-    pairs = part[["label", "subdomain"]].drop_duplicates().itertuples(index=False)
+    known = [explored.points] if explored.made is None else [explored.points, explored.made.points]
+    part = pd.concat([table.loc[table["id"].isin(set(ids)), ["label", "subdomain"]] for table in known])
+    pairs = part.drop_duplicates().itertuples(index=False)
     cells = tuple((explored.classes[c], explored.subdomains[s]) for c, s in pairs)
     if not 0 < len(cells) <= MOST_CELLS:
         widgets.note(f"The selection lies in {len(cells)} cells: select latents of 1 to {MOST_CELLS}.")

@@ -9,9 +9,9 @@ import numpy as np
 import streamlit as st
 
 from app import charts as figures
-from app import confirm_view, edit_charts, edit_steps, editing, loading, state, widgets, words
+from app import confirm_view, edit_charts, edit_steps, editing, state, suggesting, widgets, words
 from app.explored import Explored
-from gelda import edit_figures, edit_jobs, kit, runs, suspects
+from gelda import edit_figures, edit_jobs, kit, runs
 from gelda.edits import Edits
 from gelda.statistics import MIN_GROUPS
 
@@ -36,7 +36,8 @@ def view(explored: Explored) -> None:
             widgets.note("This server is for looking only: steps cannot be made here.")
         else:
             edit_steps.actions(explored)
-            _suggestions(explored)
+            with st.container(horizontal=True):
+                suggesting.buttons(explored, "edit_suggest")
         problem = st.session_state.pop(editing.PROBLEM, "")
         if problem:
             st.warning(problem)
@@ -81,10 +82,14 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool)
     main = own.about["main"]
     few = found["dev"]["groups"] < MIN_GROUPS
     st.subheader(headline(mine, total["measures"], main, few))
-    shown = [main, *[m for m in LEADING if m != main and m in total["measures"]]][:3]
-    for place, measure in zip(st.columns(len(shown), gap="medium"), shown, strict=True):
+    names = [main, *[m for m in LEADING if m != main and m in total["measures"]]]
+    shown = [(words.METRICS.get(m, m), total["measures"][m]) for m in names]
+    own_class = editing.one_class(run, mine, total["classes"])
+    if own_class:
+        shown.insert(1, (f"Recall of {own_class['name']}", own_class))
+    for place, (title, change) in zip(st.columns(len(shown[:3]), gap="medium"), shown, strict=False):
         with place:
-            _figure(total["measures"][measure], measure)
+            _figure(change, title)
     with st.container(key="edit-classes"):
         st.plotly_chart(
             edit_charts.by_class(total["classes"], st.context.theme.type), theme=None,
@@ -105,12 +110,11 @@ def headline(mine: Edits, measures: dict[str, Any], main: str, few: bool = False
     return f"{does}: {what} {words.number(change['mean'], signed=True)} points on dev{noise}"
 
 
-def _figure(change: dict[str, Any], measure: str) -> None:
+def _figure(change: dict[str, Any], title: str) -> None:
     how = f"{words.interval(change['ci95'], signed=True)} (95 %)"
     if not words.certain(change["ci95"]):
         how += ", inside the noise"
     how += f". From {words.number(change['before'])} to {words.number(change['after'])}\u00a0%."
-    title = words.METRICS.get(measure, measure)
     widgets.figure_block(f"{title}, on dev", words.number(change["mean"], signed=True), "points", how)
 
 
@@ -136,36 +140,6 @@ def _follow(run_id: str, name: str) -> None:
     share = job.done / job.total if job.total else 0.0
     said = f"Head {int(job.done) + 1} of {job.total}" if job.total else "Starting"
     st.progress(min(1.0, share), text=f"{said}. It goes on if you leave.")
-
-
-def _suggestions(explored: Explored) -> None:
-    """Latents that are worth a look, by their real training neighbours alone."""
-    run, points = explored.run, explored.points
-    near, distance = loading.neighbours(run.path)
-    own = set(editing.kit_of(run).table["id"])
-    there = points["id"].isin(own).to_numpy()
-    lost, near_copies = (
-        rows[there[rows] & explored.visible[rows]]
-        for rows in (suspects.foreign(points, near), suspects.copies(points, near, distance))
-    )
-    offers = (
-        (
-            f"{len(lost)} among other classes",
-            lost,
-            "Their nearest training items are mostly of other classes.",
-        ),
-        (
-            words.count(len(near_copies), "close copy", "close copies"),
-            near_copies,
-            "They lie at a training item, closer than half its distance to the next one.",
-        ),
-    )
-    with st.container(horizontal=True):
-        for said, rows, why in offers:
-            st.button(
-                f"Select {said}", on_click=state.select, args=(run.id, rows, "suggestion"),
-                disabled=not len(rows), help=f"{why} Found without looking at any dev or test item.",
-            )  # fmt: skip
 
 
 def _history(run: runs.RunState, mine: Edits) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loading
+from app import loading, state
 from gelda import edit_figures, edit_jobs, edits, kit, runs
 from gelda.artifacts import read_arrays
 from gelda.edits import Edits, Step
@@ -77,6 +77,10 @@ class MadePoints:
     distance: np.ndarray  # [M, 8]
     around: np.ndarray  # [M, 8] rows of the nearest real points
 
+    def selected(self, run: str) -> np.ndarray:
+        """Which of them a person has selected, ``[M]``."""
+        return self.points["id"].isin(state.selection(run).made).to_numpy()
+
 
 def made(run: runs.RunState, points: pd.DataFrame) -> MadePoints | None:
     """What the steps in force made, as far as it is there."""
@@ -129,6 +133,12 @@ def _history(
     return edit_figures.history(kit.load(run), _mine)
 
 
+def one_class(run: runs.RunState, mine: Edits, classes: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The change of the one class that the steps in force are about; None where they are about several."""
+    about = edit_figures.touched(kit_of(run), mine.active)
+    return next((c for c in classes if [c["class"]] == about), None)
+
+
 def push(run: runs.RunState, step: Step) -> None:
     """Put a step at the end of the list and train the heads again."""
     own, mine = kit_of(run), current(run)
@@ -165,9 +175,12 @@ def attempt(act: Callable[[], None]) -> None:
         st.session_state[PROBLEM] = str(error)
 
 
-def selected_ids(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray) -> tuple[str, ...]:
-    """Ids of the selected synthetic latents that the edited arm has and uses."""
+def selected_ids(
+    run: runs.RunState, points: pd.DataFrame, rows: np.ndarray, more: MadePoints | None
+) -> tuple[str, ...]:
+    """Ids of the selected synthetic latents that the edited arm has and uses, those that steps made last."""
     part = points.iloc[rows]
     own = kit_of(run)
     there = part["id"].isin(set(own.table["id"][own.synthetic])) & (part["origin"] == "synthetic")
-    return tuple(part["id"][there & part["kept"]].astype(str))
+    ids = tuple(part["id"][there & part["kept"]].astype(str))
+    return ids if more is None else (*ids, *more.points["id"][more.selected(run.id) & more.points["kept"]])

@@ -37,6 +37,8 @@ SHOW = """
 })();
 """
 
+_SHOWN = "_panel_shown"  # set where a click has opened a panel that may lie out of view
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -80,7 +82,7 @@ def view(explored: Explored, offered: Sequence[str]) -> None:
         "Below the map", offered, key="panel", required=True, label_visibility="collapsed",
         format_func=lambda name: PANELS[name].title,
     )  # fmt: skip
-    if state.asked("panel"):
+    if state.asked("panel") or st.session_state.pop(_SHOWN, False):
         st.html(f"<script>{SHOW}</script>", unsafe_allow_javascript=True)
     PANELS[state.value("panel")].view(explored)
 
@@ -103,6 +105,12 @@ def for_cell(explored: Explored, classes: Sequence[int], subdomains: Sequence[in
         st.button("Generate into this cell", on_click=_generate, args=("|".join(names),))
 
 
+def show(panel: str) -> None:
+    """Open a panel and bring it into view; for a button that stands far from it."""
+    state.put("panel", panel)
+    st.session_state[_SHOWN] = True
+
+
 def _generate(cell: str) -> None:
-    state.put("panel", "edit")
+    show("edit")
     state.put("edit_cell", cell)

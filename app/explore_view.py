@@ -18,6 +18,7 @@ from app import (
     items,
     layer_slider,
     loading,
+    loop_bar,
     map_choice,
     selecting,
     selection_bar,
@@ -32,7 +33,7 @@ from app.palette import entries, theme
 from gelda import layer_maps, projection, report, runs, samples
 from gelda.embedding import NEIGHBOURS
 
-HEIGHT = 540  # of the map, in pixels: with the headline it fits a screen of 800
+HEIGHT = 496  # of the map, in pixels: with the headline and the line above it, it fits a screen of 800
 
 
 def view(run: runs.RunState, head: Any) -> None:
@@ -55,12 +56,14 @@ def view(run: runs.RunState, head: Any) -> None:
         visible = filters.view(meta, points, axis)
     info = map_choice.chosen(run, maps)
     rows = selecting.opened(run, points)
-    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows)
+    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows,
+                        editing.made(run, points))  # fmt: skip
     panels = explore_panels.bind(explored)
     with actions:
         explore_panels.for_cell(explored, *filters.chosen(meta))
     with left:
         said = ""
+        loop_bar.view(explored)
         if info is None:
             map_choice.offer(run, layers, maps, filters.scope_title(state.value("scope"), axis))
         else:
@@ -95,10 +98,11 @@ def _map(explored: Explored) -> str:
     run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
     visible = explored.visible
     chosen = state.value("highlight") if filters.many(state.value("colour"), meta) else None
-    more = editing.made(run, points)
+    more = explored.made
     layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"), chosen)
     if more is not None and info.has_synthetic:
         layout = with_made(layout, more, explored, chosen)
+    count = len(points)
     source = state.value("density")
     if source != "off":
         of_source = (points["origin"] == source).to_numpy()
@@ -107,12 +111,16 @@ def _map(explored: Explored) -> str:
     if joined is not None:
         layout = replace(layout, lines=joined)
 
+    def pick(found: np.ndarray, how: str, joined: str = "") -> None:
+        made = layout.points["id"].iloc[found[found >= count]]
+        selecting.pick(run.id, found[found < count], how, joined, made)
+
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
-            inside = latent_map.inside(event["polygon"], layout.xy[: len(points)])
-            selecting.pick(run.id, inside[visible[inside]], "lasso")
-        elif event.get("row") is not None and event["row"] < len(points):
-            selecting.pick(run.id, [event["row"]], "click", "toggle" if event.get("more") else "")
+            inside = latent_map.inside(event["polygon"], layout.xy)
+            pick(inside[layout.visible[inside]], "lasso")
+        elif event.get("row") is not None:
+            pick(np.asarray([event["row"]]), "click", "toggle" if event.get("more") else "")
         else:
             state.select(run.id, [], "")
 
@@ -197,6 +205,9 @@ def with_made(
         points=points,
         xy=np.concatenate([layout.xy, samples.place(more.around, layout.xy)]),
         colouring=made,
+        selected=np.append(
+            layout.selected, len(layout.points) + np.flatnonzero(more.selected(explored.run.id))
+        ),
         visible=np.concatenate([layout.visible, filters.visible(more.points, explored.meta)]),
         near=np.concatenate([layout.near, more.near]),
         distance=np.concatenate([layout.distance, more.distance]),

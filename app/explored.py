@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from app import words
+from app.editing import MadePoints
 from gelda import runs
 from gelda.projection import LayerInfo, MapInfo
 
@@ -27,6 +28,7 @@ class Explored:
     visible: np.ndarray  # [N] bool: what the filters let through
     rows: np.ndarray  # the selection, as row numbers, those in view only
     selected: np.ndarray  # all of the selection: rows that a filter hides stay selected
+    made: MadePoints | None = None  # what edits made: on the map beside the points, with no row among them
 
     @property
     def classes(self) -> Sequence[str]:

@@ -37,9 +37,11 @@ def mode() -> str:
     return state.value("join") or "replace"
 
 
-def pick(run: str, rows: Iterable[int], how: str, joined: str = "") -> None:
-    """Join rows to a run's selection, as the control says or as `joined` does."""
-    state.select(run, combined(state.selection(run).rows, rows, joined or mode()), how)
+def pick(run: str, rows: Iterable[int], how: str, joined: str = "", made: Iterable[str] = ()) -> None:
+    """Join rows, and ids of latents that edits made, as the control says or as `joined` does."""
+    held, by = state.selection(run), joined or mode()
+    ids = np.asarray(JOINED[by](np.asarray(held.made, str), np.asarray(list(made), str)), str)
+    state.select(run, combined(held.rows, rows, by), how, made=ids.tolist())
 
 
 def opened(run: runs.RunState, points: pd.DataFrame) -> np.ndarray:

@@ -32,7 +32,7 @@ def view(explored: Explored) -> None:
             "Clear",
             on_click=state.select,
             args=(explored.run.id, [], ""),
-            disabled=not len(explored.selected),
+            disabled=not (len(explored.selected) or state.selection(explored.run.id).made),
         )
     if st.session_state.get("find"):
         _found(explored, st.session_state["find"])

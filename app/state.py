@@ -27,6 +27,7 @@ class Selection:
     rows: list[int] = field(default_factory=list)
     how: str = ""
     name: str = ""  # under which it is kept, "" where it is not
+    made: tuple[str, ...] = ()  # ids of latents that edits made: they have no row in the points table
     problem: str = ""  # why the one that was asked for is not here
 
 
@@ -115,10 +116,12 @@ def selection(run: str) -> Selection:
     return held if held is not None and held.run == run else Selection(run)
 
 
-def select(run: str, rows: Iterable[int], how: str, name: str = "", problem: str = "") -> None:
+def select(
+    run: str, rows: Iterable[int], how: str, name: str = "", problem: str = "", made: Iterable[str] = ()
+) -> None:
     """Keep row numbers in the session: a figure that changes must not lose them."""
     drop("sel", "point")  # what was said of the selection before
-    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, problem)
+    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, problem, tuple(made))
 
 
 def _parse(text: str, many: bool) -> Any:

@@ -95,6 +95,18 @@ def history(kit: Kit, edits: Edits) -> dict[str, Any]:
     }
 
 
+def touched(kit: Kit, steps: Sequence[Any]) -> list[int]:
+    """Numbers of the classes whose latents the steps drop, weigh or make; all of them for a weight of all."""
+    rows, names = editing.applied(kit, steps).rows, set[str]()
+    for step in steps:
+        ids, classes, cells = (getattr(step, field, ()) for field in ("ids", "classes", "cells"))
+        if not (ids or classes or cells):
+            return list(range(len(kit.classes)))
+        names.update(classes, (c for c, _ in cells))
+        names.update(kit.classes[c] for c in rows.loc[rows["id"].isin(set(ids)), "label"].unique())
+    return sorted(kit.classes.index(name) for name in names)
+
+
 def title(step: Any) -> str:
     """A step in words: a person's own title, or what it does."""
     if step.title:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_browser import Server, page, wait_for_map  # noqa: F401 - `page` is a fixture
+from test_browser_selection import drag_box
 
 from gelda import confirm, edits, kit, runs
 
@@ -21,17 +22,18 @@ def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -
     try:
         page.goto(f"{server.url}/explore?run=digits")
         wait_for_map(page)
-        page.get_by_text("Edit and refit", exact=True).click()
-        page.get_by_role("button", name="among other classes").click()
-        drop = page.get_by_role("button", name="Drop these")
+        line = page.locator(".st-key-loop")  # over the map: every step of the loop begins there
+        line.get_by_role("button", name="among other classes").click()
+        drop = line.get_by_role("button", name="Drop them")
         drop.wait_for()
-        number = int(drop.inner_text().split()[2])
+        number = int(line.locator(".said").inner_text().split()[0])
         drop.click()
-        page.get_by_role("heading", name=f"Drop {number} latents: rare classes").wait_for(timeout=LIMIT)
-        page.get_by_text("gains").or_(page.get_by_text("beyond the noise")).first.wait_for()
+        line.get_by_text(f"Drop {number} latents: rare classes").wait_for()
+        line.get_by_role("button", name="Figures, Confirm").click()
+        page.get_by_role("heading", name=f"Drop {number} latents: rare classes").wait_for()
         page.get_by_role("button", name="Confirm, once").click()
-        page.get_by_text("First look at the test half: a result.").wait_for(timeout=LIMIT)
-        page.get_by_role("button", name="Undo").click()
+        page.get_by_text("First look at the test half: a result.").wait_for()
+        line.get_by_role("button", name="Undo").click()
         page.get_by_text("Drop what does not help").wait_for()
         path = runs.find_run("digits")
         mine = edits.load(kit.load(path))
@@ -50,18 +52,24 @@ def test_generating_into_an_empty_cell_from_the_grid(page, tmp_path: Path, monke
     try:
         page.goto(f"{server.url}/explore?run=digits")
         wait_for_map(page)
+        shown = "Number(document.querySelector('.map').dataset.points)"
+        every = page.evaluate(shown)
         page.locator("[aria-label^='two, inverted']").click()
-        page.wait_for_url("**conditions=inverted**")
-        wait_for_map(page)
-        before = int(page.locator(".map").get_attribute("data-points"))
+        page.wait_for_function(f"() => {shown} < {every}")  # the map follows the grid
+        before = page.evaluate(shown)
         page.get_by_role("button", name="Generate into this cell").click()
         page.get_by_text("Generate into two, inverted").wait_for()
         page.get_by_role("button", name="Generate", exact=True).last.click()
-        page.get_by_role("heading", name="Make 20 more for two inverted").wait_for(timeout=LIMIT)
-        page.wait_for_function(
-            f"() => Number(document.querySelector('.map').dataset.points) === {before + 20}"
-        )
+        page.get_by_role("heading", name="Make 20 more for two inverted").wait_for()
+        page.wait_for_function(f"() => {shown} === {before + 20}")
         assert "+38" in page.locator("[aria-label^='two, inverted']").inner_text()
+        drag_box(page, 0.02, 0.98)  # what was made can be selected with the others, and dropped
+        line = page.locator(".st-key-loop")
+        line.get_by_text("38").first.wait_for()
+        line.get_by_role("button", name="Drop them").click()
+        line.get_by_text("2 steps: rare classes").wait_for()
+        mine = edits.load(kit.load(runs.find_run("digits")))
+        assert sum(one.startswith("made-") for one in mine.steps[1].ids) == 20
         assert not page.problems
     finally:
         server.stop()

@@ -62,6 +62,47 @@ def test_select_drop_see_undo_redo_confirm(workspace):
     assert "2nd look" in text(page) and not page.exception
 
 
+def test_the_line_over_the_map_leads_through_the_loop(workspace):
+    made.make_run()
+    page = open_page("explore", run=made.RUN)
+    page.button("loop_suggest.0").click().run()
+    assert f"{made.BAD} synthetic latents selected" in text(page)
+    page.button("loop_drop").click().run()
+    assert page.session_state["panel"] == "edit" and "Recall of dog, on dev" in text(page)
+    assert text(page).count(f"Drop {made.BAD} latents: rare classes") == 2, "over the map, and in the panel"
+    button(page, "Confirm, once").click().run()
+    assert "Recall of dog, on test" in text(page), "the one class that was edited has its figure on test"
+    page.button("loop_undo").click().run()
+    assert not page.button("loop_suggest.0").disabled and not page.exception
+
+
+def test_latents_that_steps_made_are_selected_with_the_others(workspace):
+    def script(run_id: str) -> None:
+        import numpy as np
+        import pandas as pd
+        import streamlit as st
+
+        from app import editing, loading, selecting, state
+        from gelda import runs
+
+        run = runs.read_state(runs.find_run(run_id))
+        points = loading.points(run.path)
+        own = editing.kit_of(run).table
+        row = int(own["point"][own["origin"].eq("synthetic")].iloc[0])
+        table = pd.DataFrame({"id": ["made-a", "made-b", "made-c"], "kept": [True, False, True]})
+        more = editing.MadePoints(table, *[np.empty((3, 8))] * 3)
+        selecting.pick(run.id, [0, row], "lasso", made=["made-a", "made-b"])
+        first = editing.selected_ids(run, points, np.asarray([0, row]), more)
+        selecting.pick(run.id, [], "click", "toggle", made=["made-a", "made-c"])
+        second = state.selection(run.id)
+        st.session_state["found"] = first, points["id"].iloc[row], second.made, second.rows == [0, row]
+
+    page = AppTest.from_function(script, default_timeout=60, kwargs={"run_id": made.make_run().name}).run()
+    first, own, second, rows = page.session_state["found"]
+    assert first == (own, "made-a"), "neither real points nor what is dropped already"
+    assert second == ("made-b", "made-c") and rows
+
+
 def test_what_was_dropped_is_crossed_out_on_the_map(workspace):
     path = made.make_run()
     edits.save(Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids())))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gelda import edits, kit
-from gelda.edit_figures import title
+from gelda.edit_figures import title, touched
 from gelda.edits import Add, Drop, Edits, Keep, Resample, Weight
 from gelda.errors import UserError
 
@@ -49,6 +49,17 @@ def test_without_steps_what_the_filter_kept_is_used(planted):
 ])  # fmt: skip
 def test_what_a_step_leaves(planted, step, left):
     assert len(used(planted, step)) == left
+
+
+@pytest.mark.parametrize("step, about", [
+    (Drop(ids=made.bad_ids()), ["dog"]),
+    (Drop(classes=("bee",), ids=made.bad_ids()[:1]), ["bee", "dog"]),
+    (Weight(factor=0.5, cells=(("cat", "day"),)), ["cat"]),
+    (Weight(factor=0.5), list(made.CLASSES)),
+    (Add(cells=(("ant", "night"),), count=2), ["ant"]),
+])  # fmt: skip
+def test_which_classes_a_step_is_about(planted, step, about):
+    assert [planted.classes[c] for c in touched(planted, [step])] == about
 
 
 def test_steps_build_on_each_other(planted):

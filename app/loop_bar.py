@@ -1,0 +1,96 @@
+"""The line over the map: what can be done next with what is selected, and what the last step did."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import edit_steps, edit_view, editing, explore_panels, state, suggesting, widgets, words
+from app.explored import Explored
+from gelda import edit_figures, edit_jobs, kit, runs
+from gelda.edits import Edits
+from gelda.errors import UserError
+from gelda.statistics import MIN_GROUPS
+
+
+def view(explored: Explored) -> None:
+    """One line that always has its place, so that the map never moves."""
+    run = explored.run
+    with st.container(horizontal=True, vertical_alignment="center", key="loop"):
+        try:
+            mine = editing.current(run) if kit.exists(run.path) else None
+        except UserError:
+            mine = None  # the edit panel says what is wrong with the list
+        held = len(explored.selected) + len(state.selection(run.id).made)
+        if held:
+            _selected(explored, mine, held)
+        elif mine is None:
+            widgets.note("Press Lasso or Box and draw around points to read, hear or keep them.")
+        elif mine.active:
+            _edited(explored, mine)
+        elif runs.readonly():
+            widgets.note("Press Lasso or Box and draw around points. This server is for looking only.")
+        else:
+            widgets.note("Lasso synthetic latents to drop them, or begin with:")
+            suggesting.buttons(explored, "loop_suggest")
+
+
+def _selected(explored: Explored, mine: Edits | None, held: int) -> None:
+    """What is selected, and the two things done with it most."""
+    run = explored.run
+    ids = ()
+    if mine is not None and not runs.readonly():
+        ids = editing.selected_ids(run, explored.points, explored.selected, explored.made)
+    some = words.count(held, "point")
+    if len(ids) == held:
+        some = words.count(held, "synthetic latent")
+    elif ids:
+        some += f", {words.thousands(len(ids))} of them synthetic"
+    st.html(f'<p class="said"><b>{some} selected</b></p>')
+    if ids:
+        st.button("Drop it" if len(ids) == 1 else "Drop them", type="primary", key="loop_drop",
+                  help="Train the head again without them and see on dev what it does. Can be undone.",
+                  on_click=editing.attempt, args=(lambda: _drop(explored, ids),))  # fmt: skip
+        st.button("More…", key="loop_more", on_click=explore_panels.show, args=("edit",),
+                  help="Weigh them, make their cells anew, or generate more.")  # fmt: skip
+    if len(explored.selected):
+        st.button("Look at them", key="loop_look", on_click=explore_panels.show, args=("selection",))
+        st.button("Their neighbours", key="loop_near", on_click=explore_panels.show, args=("neighbours",))
+
+
+def _drop(explored: Explored, ids: tuple[str, ...]) -> None:
+    edit_steps.drop(explored.run, ids)
+    state.put("panel", "edit")
+
+
+def _edited(explored: Explored, mine: Edits) -> None:
+    """How far the heads are, or what the steps did and where to go on."""
+    run = explored.run
+    own = editing.kit_of(run)
+    if edit_figures.pending(own, mine.active):
+        job = edit_jobs.status(run.id, mine.name)
+        if job.going:
+            _follow(run.id, mine.name)
+            return
+        st.html('<p class="said"><b>The heads are not trained for these steps yet</b></p>')
+        if not runs.readonly():
+            st.button("Refit", type="primary", key="loop_refit", on_click=editing.attempt,
+                      args=(lambda: editing.train(run),))  # fmt: skip
+        return
+    found = editing.history(run, mine)
+    few = found["dev"]["groups"] < MIN_GROUPS
+    said = edit_view.headline(mine, found["steps"][-1]["to_start"]["measures"], own.about["main"], few)
+    st.html(f'<p class="said"><b>{words.safe(said)}</b></p>')
+    label = "All figures" if runs.readonly() else "Figures, Confirm"
+    st.button(label, key="loop_figures", type="primary", on_click=explore_panels.show, args=("edit",))
+    if not runs.readonly():
+        st.button("Undo", key="loop_undo", on_click=editing.attempt, args=(lambda: editing.move(run, True),))
+
+
+@st.fragment(run_every=0.5)
+def _follow(run_id: str, name: str) -> None:
+    job = edit_jobs.status(run_id, name)
+    if not job.going:
+        st.rerun()
+    share = job.done / job.total if job.total else 0.0
+    said = f"head {min(int(job.done) + 1, job.total)} of {job.total}" if job.total else "starting"
+    st.progress(min(1.0, share), text=f"Training the heads without and with your steps: {said}")

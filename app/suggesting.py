@@ -1,0 +1,49 @@
+"""Synthetic latents that are worth a look, offered as buttons that select them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import editing, loading, state, words
+from app.explored import Explored
+from gelda import edits, suspects
+
+
+def buttons(explored: Explored, key: str) -> None:
+    """Those in view by reason, found by their real training neighbours alone."""
+    run = explored.run
+    steps = edits.state_key(editing.kit_of(run), editing.current(run).active)
+    found = _found(run.path, loading.points_stamp(run.path), steps, explored.points)
+    lost, near_copies = (rows[explored.visible[rows]] for rows in found)
+    offers = (
+        (
+            f"{len(lost)} among other classes",
+            lost,
+            "Their nearest training items are mostly of other classes.",
+        ),
+        (
+            words.count(len(near_copies), "close copy", "close copies"),
+            near_copies,
+            "They lie at a training item, closer than half its distance to the next one.",
+        ),
+    )
+    for number, (said, rows, why) in enumerate(offers):
+        st.button(
+            f"Select {said}", on_click=state.select, args=(run.id, rows, "suggestion"), key=f"{key}.{number}",
+            disabled=not len(rows), help=f"{why} Found without looking at any dev or test item.",
+        )  # fmt: skip
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _found(run: Path, stamp: int, steps: str, _points: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Rows among other classes, and close copies, of the arm that is edited."""
+    from gelda import kit
+
+    near, distance = loading.neighbours(run)
+    there = _points["id"].isin(set(kit.load(run).table["id"])).to_numpy()
+    lost, copied = suspects.foreign(_points, near), suspects.copies(_points, near, distance)
+    return lost[there[lost]], copied[there[copied]]
