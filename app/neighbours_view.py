@@ -89,12 +89,16 @@ def lines(explored: Explored) -> np.ndarray:
 
 def _choose_point(explored: Explored, row: int) -> None:
     ids = explored.points["id"].astype(str)
-    offered = list(dict.fromkeys([ids.iloc[row], *ids.iloc[explored.selected[:CHOICES]]]))
-    names = {one: _called(explored, int(np.flatnonzero((ids == one).to_numpy())[0])) for one in offered}
+    rows = dict.fromkeys([row, *explored.selected[:CHOICES].tolist()])
+    offered = {str(ids.iloc[one]): one for one in rows}
     if len(offered) > 1:
+        st.session_state["point_choice"] = str(
+            ids.iloc[row]
+        )  # what was chosen of a former selection is not it
         st.selectbox(
-            "Of the point", offered, index=0, format_func=names.get, width=320,
-            key="point_choice", on_change=lambda: state.put("point", st.session_state["point_choice"]),
+            "Of the point", list(offered), width=320, key="point_choice",
+            format_func=lambda one: _called(explored, offered[one]),
+            on_change=lambda: state.put("point", st.session_state["point_choice"]),
         )  # fmt: skip
 
 

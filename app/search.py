@@ -12,6 +12,7 @@ import pandas as pd
 from app import words
 
 FILLERS = {"in", "and", "the", "of", "for", "latents", "latent", "points", "samples"}
+NAMED = 4  # classes whose names hold what was typed are told by theirs, up to so many
 ORIGINS = {"real": "real", "synthetic": "synthetic", "made": "synthetic"}
 
 
@@ -37,7 +38,20 @@ def find(text: str, points: pd.DataFrame, classes: Sequence[str], subdomains: Se
     begin = np.flatnonzero(ids.str.startswith(wanted).to_numpy()) if wanted else whole
     if len(begin):
         return Found(begin, f"{words.count(len(begin), 'point')} whose id begins so")
-    return Found(begin, "Nothing is called that: try an id, a class, or a class and where it is")
+    return _holding(wanted, points, classes) or Found(
+        begin, "Nothing is called that: try an id, a class, or a class and where it is"
+    )
+
+
+def _holding(wanted: str, points: pd.DataFrame, classes: Sequence[str]) -> Found | None:
+    """Rows of every class whose name holds the text: of a thousand, few are known by their whole name."""
+    inside = [n for n, name in enumerate(classes) if len(wanted) > 2 and wanted in name.lower()]
+    rows = np.flatnonzero(points["label"].isin(inside).to_numpy())
+    if not len(rows):
+        return None
+    more = [f"{words.thousands(len(inside) - NAMED)} more"] if len(inside) > NAMED else []
+    names = words.listed([*(classes[n] for n in inside[:NAMED]), *more])
+    return Found(rows, f"{words.count(len(rows), 'point')}: {names}")
 
 
 def _named(

@@ -45,7 +45,8 @@ def view(explored: Explored) -> None:
 
 def _example(explored: Explored) -> str:
     """What may be typed, in the words of this run."""
-    where = f" in {explored.subdomains[-1]}" if len(explored.subdomains) > 1 else ""
+    joint = " " if explored.axis == "condition" else " in "  # "nine inverted", "sadness in Polish"
+    where = f"{joint}{explored.subdomains[-1]}" if len(explored.subdomains) > 1 else ""
     return f"{explored.classes[-1]}{where}, or an id"
 
 

@@ -7,6 +7,7 @@ Streamlit drops parameters when the page changes, so they are kept in the sessio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,10 @@ _CARRIED = "_carried"  # what other pages set: {name: text}
 _PUBLISHED = "_published"  # what this session wrote to the URL last
 _BOUND = "_bound"  # names bound on the page being drawn: {name: default}
 _ASKED = "_asked"  # names that a link has set in this drawing
+_PARTS = re.compile(
+    r"(?:\\.|[^,])+"
+)  # of a field of several values: a class may be called "tench, Tinca tinca"
+_SPECIAL, _ESCAPED = re.compile(r"[\\,]"), re.compile(r"\\(.)")
 
 
 @dataclass
@@ -44,7 +49,7 @@ def begin(page: str) -> None:
 def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
     """Seed the widget with key `name` from the URL, the session or `default`; returns the key.
 
-    A list default makes a field of several values, written to the URL with commas.
+    A list default makes a field of several values, written to the URL with commas (those of a name escaped).
     """
     many = isinstance(default, list)
     st.session_state[_BOUND][name] = default
@@ -125,12 +130,12 @@ def select(
 
 
 def _parse(text: str, many: bool) -> Any:
-    return [part for part in text.split(",") if part] if many else text
+    return [_ESCAPED.sub(r"\1", part) for part in _PARTS.findall(text)] if many else text
 
 
 def _text(current: Any) -> str:
     if isinstance(current, list | tuple):
-        return ",".join(map(str, current))
+        return ",".join(_SPECIAL.sub(r"\\\g<0>", str(part)) for part in current)
     return "" if current is None else str(current)
 
 

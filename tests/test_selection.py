@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_pages import open_page, text, warnings, workspace  # noqa: F401
 
-from app import search, selecting
+from app import search, selecting, words
 from gelda import projection, runs, selections
 from gelda.errors import UserError
 
@@ -252,3 +252,31 @@ def test_ticked_rows_become_the_selection_or_leave_it(run: runs.RunState, points
     assert page.session_state["_selection"].rows == [3]
     page.button[2].click().run()
     assert page.session_state["panel"] == "neighbours" and page.session_state["point"] == points["id"].iloc[3]
+
+
+def test_search_finds_classes_by_a_part_of_their_names(points) -> None:
+    names = ["great white shark", "tiger shark", "tench, Tinca tinca", *"defghij"]
+    found = search.find("shark", points, names, fixtures.CONDITIONS)
+    assert (
+        set(points["label"].iloc[found.rows]) == {0, 1} and "great white shark and tiger shark" in found.said
+    )
+    assert set(points["label"].iloc[search.find("tinca t", points, names, ["a"]).rows]) == {2}
+    many = search.find("kind", points, [f"kind-{k}" for k in range(10)], fixtures.CONDITIONS)
+    assert len(many.rows) == len(points) and "6 more" in many.said
+
+
+@pytest.mark.parametrize("names", [["tench, Tinca tinca", "b"], ["a\\", ",", "b,"], ["plain"], []])
+def test_a_field_of_several_names_keeps_their_commas(names: list[str]) -> None:
+    assert selecting.state._parse(selecting.state._text(names), True) == names
+
+
+def test_the_point_that_is_offered_is_the_one_that_is_shown(run: runs.RunState, points) -> None:
+    ids = points["id"].tolist()
+    page = open_page("explore", panel="neighbours", sel=selecting.code(run, [3, 4, 5]))
+    page.selectbox(key="point_choice").select(ids[4]).run()
+    assert f"Nearest to the real image {words.escaped(ids[4])}" in text(page)
+    page.session_state["_selection"] = selecting.state.Selection(run.id, [2, 4], "lasso")
+    page.session_state["point"] = ""
+    page.run()
+    assert page.selectbox(key="point_choice").value == ids[2]
+    assert f"Nearest to the real image {words.escaped(ids[2])}" in text(page)
