@@ -235,8 +235,7 @@ def _offers() -> None:
                              strict=True):  # fmt: skip
         column.button("Run", key=f"study-{study.name}", on_click=_start,
                       args=(study.name, int(seeds), preset))  # fmt: skip
-    if run_list.going():
-        widgets.note("A run is going: a study waits in line for it, and starts by itself.")
+    run_list.waits()
     widgets.note(
         "On the handwritten digits, offline, one setting after another; a study that stops goes on where it "
         "was. A grid of your own, over any setting: <code>gelda ablate GRID.json --dry-run</code> with "

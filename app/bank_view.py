@@ -65,7 +65,7 @@ def _actions(look: sources.Look, probed: bool) -> None:
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
         return
     look_of = {"type": "primary"} if probed else {}
-    started = form.start_comparison("Compare methods", look.path, run_list.going(), **look_of)
+    started = form.start_comparison("Compare methods", look.path, **look_of)
     if started:
         st.rerun()
 
@@ -88,8 +88,7 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
         if probe is not None and probe.error:
             st.warning(probe.error)
         if not runs.readonly() and st.button(
-            "Find out how well each layer separates the classes", type="secondary" if probed else "primary",
-            disabled=run_list.going(),
+            "Find out how well each layer separates the classes", type="secondary" if probed else "primary"
         ):  # fmt: skip
             run_list.attempt(jobs.start_probe, look.path)
     if probed:

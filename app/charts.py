@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app import words
-from app.palette import LIMIT, Theme, entries, theme
+from app.palette import LIMIT, Theme, entries, legible, mixed, theme
 from gelda.projection import thinned
 
 BODY = "IBM Plex Sans, Helvetica Neue, Arial, sans-serif"
@@ -210,8 +210,9 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str, theme_name: 
     for i, row in enumerate(shown if len(names) <= 24 else []):
         for j, value in enumerate(row):
             if value == value and abs(value) >= 0.5:
-                colour = look.paper if abs(value) > 0.5 * limit else look.ink
-                font = dict(size=12, color=colour)
+                end = look.diverging[0 if value < 0 else 2] if signed else high
+                ground = mixed(look.diverging[1] if signed else low, end, abs(value) / limit)
+                font = dict(size=12, color=legible(look, ground))
                 text = words.number(value, 0, signed)
                 notes.append(dict(x=names[j], y=names[i], text=text, showarrow=False, font=font))
     unit = " points" if signed else " %"

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from app import words
 from app.charts import finish
-from app.palette import Theme, theme
+from app.palette import Theme, legible, mixed, theme
 
 FEW, MANY = 20, 100  # Liu et al. 2019 (arXiv 1904.05160): few-shot under 20 training items, many over 100
 KINDS = {"none": "empty", "few": "few", "medium": "medium", "many": "many"}
@@ -67,7 +67,8 @@ def _heat(
     )  # fmt: skip
     notes = [
         dict(x=c, y=s, text=text[s][c], showarrow=False,
-             font=dict(size=13 if across <= NAMED else 8, color=_legible(look, depth[s, c])))
+             font=dict(size=13 if across <= NAMED else 8,
+                       color=legible(look, mixed(*look.scale, depth[s, c]))))
         for s in range(down) for c in range(across) if text[s][c]
     ]  # fmt: skip
     places = [(s, c) for s in range(down) for c in range(across)]
@@ -100,22 +101,6 @@ def _heat(
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select", dragmode=False)
     note = _legend(kinds, "cell", marked=NUMBERED < across <= MARKED)
     return finish(figure, look, heat_title(table, classes, subdomains, order), 130 + 58 * min(down, 12), note)
-
-
-def _legible(look: Theme, depth: float) -> str:
-    """Ink or paper, whichever stands out more on the colour of that depth (WCAG's contrast)."""
-
-    def parts(colour: str) -> np.ndarray:
-        return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-
-    def luminance(colour: np.ndarray) -> float:
-        linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05
-
-    low, high = map(parts, look.scale)
-    ground = luminance(low + depth * (high - low))
-    ratios = {text: luminance(parts(text)) / ground for text in (look.ink, look.paper)}
-    return max(ratios, key=lambda text: max(ratios[text], 1 / ratios[text]))
 
 
 def _outline(figure: go.Figure, look: Theme, order: np.ndarray, chosen: tuple[int, int], down: int) -> None:

@@ -14,7 +14,6 @@ from app import (
     form,
     items,
     missing,
-    run_list,
     source_form,
     sources,
     state,
@@ -123,7 +122,7 @@ def _action(look: sources.Look, options: source_form.SourceOptions) -> None:
         else:
             if st.button("Layers"):
                 st.switch_page(PAGES / "latents.py", query_params={"bank": look.path})
-            if form.start_comparison("Compare methods", look.path, run_list.going(), type="primary"):
+            if form.start_comparison("Compare methods", look.path, type="primary"):
                 st.switch_page(PAGES / "home.py")
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import streamlit as st
 from pydantic import BaseModel
 
-from app import sources, widgets
+from app import run_list, sources, widgets
 from app.fields import TITLES, field_of, settings
 from gelda import jobs
 from gelda.augmenters import AUGMENTERS
@@ -53,7 +53,7 @@ EFFORTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-def start_comparison(label: str, bank: str = "", disabled: bool = False, **look: Any) -> str | None:
+def start_comparison(label: str, bank: str = "", **look: Any) -> str | None:
     """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
     prefix = f"compare-{bank}" if bank else "compare"
     started = st.session_state.get("_started", 0)  # a new key closes what was open when a run has begun
@@ -62,10 +62,9 @@ def start_comparison(label: str, bank: str = "", disabled: bool = False, **look:
         wrong = problem(values, effort)
         if wrong:
             st.warning(wrong)
-        idle = disabled or bool(wrong) or not values["bank"]
+        idle = bool(wrong) or not values["bank"]
         pressed = st.button("Compare", type="primary", disabled=idle, key=f"{prefix}.start")
-        if disabled:
-            widgets.note("A run is going: this one can be started when it has finished.")
+        run_list.waits()
         if not pressed:
             return None
         try:

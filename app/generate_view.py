@@ -155,8 +155,7 @@ def _start(label: str, act: Any) -> None:
     if st.button(label, type="primary"):
         with st.spinner("Checking"):
             run_list.attempt(act)
-    if run_list.going():
-        widgets.note("A run is going: this one waits in line for it, and starts by itself.")
+    run_list.waits()
 
 
 def _alive() -> list[runs.RunState]:

@@ -11,7 +11,6 @@ from app import (
     comparison,
     comparison_view,
     explore_view,
-    fields,
     form,
     loading,
     run_list,
@@ -21,8 +20,6 @@ from app import (
 )
 from app import map as latent_map
 from gelda import jobs, runs, verdicts
-from gelda.config import resolve_config
-from gelda.datasets.digits import CONDITIONS
 
 PAGES = Path(__file__).resolve().parent.parent / "pages"
 WHAT = (
@@ -125,11 +122,15 @@ def _ways_on(run: runs.RunState | None) -> None:
         st.subheader("Look closer")
         widgets.note("The map, layer by layer: pick points, see what each synthetic latent is near to.")
         mapped = run is not None and run.mapped
-        st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=not mapped)
+        with st.container(horizontal=True):
+            st.page_link(PAGES / "explore.py", label="Open Explore", query_params=query, disabled=not mapped)
+            st.page_link(PAGES / "learn.py", label="What guidance does")
     with second:
         st.subheader("Is it real?")
         widgets.note("Every method side by side, with intervals, and where the gain ends.")
-        st.page_link(PAGES / "results.py", label="Open Results", query_params=query, disabled=run is None)
+        with st.container(horizontal=True):
+            st.page_link(PAGES / "results.py", label="Open Results", query_params=query, disabled=run is None)
+            st.page_link(PAGES / "ablate.py", label="Which settings matter")
     with third:
         _demo()
     with fourth:
@@ -141,7 +142,7 @@ def _own() -> None:
     widgets.note("Your pictures, recordings or latents: see them, encode them, compare every method.")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(PAGES / "data.py", label="Open Data")
-        if not runs.readonly() and form.start_comparison("New comparison", disabled=run_list.going()):
+        if not runs.readonly() and form.start_comparison("New comparison"):
             st.rerun()
 
 
@@ -151,19 +152,14 @@ def _demo() -> None:
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
         return
     widgets.note("Handwritten digits from end to end, offline, about two minutes on two processor cores.")
-    going = run_list.going()
-    if going:
-        widgets.note("A run is going; follow it below.")
+    run_list.waits()
     with st.container(horizontal=True):
-        pressed = st.button("Run the demo", type="primary", disabled=going)
-        with st.popover("Settings"):
-            several = {"data.empty_subdomains": CONDITIONS}
-            changed = fields.settings(form.DEMO_FIELDS, resolve_config(), several)
-    if pressed:
-        run_list.attempt(lambda: jobs.start_demo("digits", **changed))
+        if st.button("Run the demo", type="secondary" if run_list.going() else "primary"):
+            run_list.attempt(lambda: jobs.start_demo("digits"))
+        st.page_link(PAGES / "generate.py", label="Change its settings")
     told = (
         "Five emotions in six languages of synthetic speech (espeak-ng), each language left out in turn; "
         "about four minutes."
     )
-    if st.button("Or the demo of synthetic speech", type="tertiary", disabled=going, help=told):
+    if st.button("Or the demo of synthetic speech", type="tertiary", help=told):
         run_list.attempt(lambda: jobs.start_demo("speech"))

@@ -233,8 +233,7 @@ def _start(values: dict[str, Any]) -> None:
     if runs.readonly():
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
         return
-    going = run_list.going()
-    if st.button("Encode", type="primary", disabled=going):
+    if st.button("Encode", type="primary", disabled="_extraction" in st.session_state):  # these are followed
         try:
             with st.spinner("Checking data and encoder"):
                 run = jobs.start_extraction(values)
@@ -243,8 +242,7 @@ def _start(values: dict[str, Any]) -> None:
             return
         st.session_state["_extraction"] = run
         st.rerun()
-    if going:
-        widgets.note("A run is going; follow it below, or on Home.")
+    run_list.waits()
 
 
 def _banks(shown: str) -> None:

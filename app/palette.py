@@ -96,15 +96,39 @@ def theme(name: str | None) -> Theme:
     return THEMES.get(name or "light", THEMES["light"])
 
 
+def legible(look: Theme, ground: str) -> str:
+    """Ink or paper, whichever stands out more on that colour; black or white where neither does enough."""
+
+    def contrast(text: str) -> float:  # WCAG 2's; one of black and white has 4.5 on every colour
+        ratio = _luminance(text) / _luminance(ground)
+        return max(ratio, 1 / ratio)
+
+    best = max((look.ink, look.paper), key=contrast)
+    return best if contrast(best) >= 4.5 else max(("#000000", "#ffffff"), key=contrast)
+
+
+def mixed(low: str, high: str, share: float) -> str:
+    """The colour that share of the way from low to high."""
+    pairs = zip(_channels(low), _channels(high), strict=True)
+    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def _luminance(colour: str) -> float:
+    parts = [c / 255 for c in _channels(colour)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+
+
 def entries(look: Theme) -> list[str]:
     """Every colour a point of the map can have, by its number: ten hues, then in the order above."""
-    channels = [[int(shade[i : i + 2], 16) for i in (1, 3, 5)] for shade in look.ramp]
-    last = len(channels) - 1
+    last = len(look.ramp) - 1
     shades = []
     for k in range(STEPS):
         at, share = divmod(k * last / (STEPS - 1), 1)
-        low, high = channels[int(at)], channels[min(int(at) + 1, last)]
-        mixed = (round(a + share * (b - a)) for a, b in zip(low, high, strict=True))
-        shades.append("#" + "".join(f"{value:02x}" for value in mixed))
+        shades.append(mixed(look.ramp[int(at)], look.ramp[min(int(at) + 1, last)], share))
     others = [look.quiet, look.line, look.ink, look.accent, look.diverging[0], look.diverging[2]]
     return [*look.hues, *others, *shades]

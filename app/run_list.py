@@ -18,8 +18,14 @@ RECENT = 100  # runs read at all: a workspace may hold thousands
 
 
 def going() -> bool:
-    """Whether a run of this workspace is alive: one at a time is started from the app."""
+    """Whether a run of this workspace is alive: what is started now waits in line for it."""
     return any(r.status in widgets.ALIVE for r in runs.list_runs(limit=RECENT))
+
+
+def waits() -> None:
+    """Say that what is started now comes to its turn later, where that is so."""
+    if going():
+        widgets.note("A run is going: what you start now waits in line for it, and begins by itself.")
 
 
 def attempt(act: Callable[..., Any], *arguments: Any) -> None:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from app import words
 from app.charts import finish
-from app.palette import theme
+from app.palette import legible, mixed, theme
 
 
 def similarity_heatmap(names: Sequence[str], matrix: np.ndarray, theme_name: str | None) -> go.Figure:
@@ -20,11 +20,9 @@ def similarity_heatmap(names: Sequence[str], matrix: np.ndarray, theme_name: str
     notes: list[dict[str, Any]] = []
     for i, row in enumerate(table if len(names) <= 16 else []):
         for j, value in enumerate(row):
-            colour = look.paper if abs(value) > 0.5 else look.ink
-            text = words.number(value, 2)
-            notes.append(
-                dict(x=j, y=i, text=text, showarrow=False, font=dict(size=12, color=colour))
-            )  # fmt: skip
+            ground = mixed(look.diverging[1], look.diverging[0 if value < 0 else 2], min(abs(value), 1.0))
+            font = dict(size=12, color=legible(look, ground))
+            notes.append(dict(x=j, y=i, text=words.number(value, 2), showarrow=False, font=font))
     low, middle, high = look.diverging
     places = list(range(len(names)))  # two names that are numbers must not become an axis of numbers
     heat = dict(

@@ -261,10 +261,18 @@ class SamplingConfig(Settings):
     )
     num_inference_steps: int = Field(20, ge=1, le=1000, description="Network evaluations a latent.")
     guidance_class: float = Field(
-        1.0, title="Class guidance w_γ", ge=0, le=20, description="w_γ: 1 is unguided."
+        1.0,
+        title="Class guidance",
+        ge=0,
+        le=20,
+        description="1 is as learned; more pushes samples to what is typical of their class.",
     )
     guidance_subdomain: float = Field(
-        1.0, title="Condition guidance w_κ", ge=0, le=20, description="w_κ: 1 is unguided."
+        1.0,
+        title="Condition guidance",
+        ge=0,
+        le=20,
+        description="1 is as learned; more pushes samples to what is typical of their subdomain.",
     )
     allocation: str = Field(
         "head-cell", title="Where synthetic latents go", description="How many synthetic latents a cell gets."

@@ -130,12 +130,12 @@ STUDIES: dict[str, Study] = {
                 NO_SYNTHETIC,
                 *grid(
                     {
-                        "w_γ": along("sampling.guidance_class", (1.0, 1.5, 3.0)),
-                        "w_κ": along("sampling.guidance_subdomain", (1.0, 1.5, 3.0)),
+                        "class guidance": along("sampling.guidance_class", (1.0, 1.5, 3.0)),
+                        "condition guidance": along("sampling.guidance_subdomain", (1.0, 1.5, 3.0)),
                     }
                 ),
             ),
-            "w_γ-1-w_κ-1",
+            "class-guidance-1-condition-guidance-1",
         ),
         Study(
             "weight",

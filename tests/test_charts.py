@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from app import charts, semantic_charts, words
-from app.palette import THEMES
+from app.palette import THEMES, Theme, legible, mixed
 
 LA = "logit adjustment"
 
@@ -108,3 +108,39 @@ def test_similarity_names_the_pair_most_alike_and_keeps_zero_in_the_middle(theme
     assert "−0.90" in {note.text for note in figure.layout.annotations}
     many = semantic_charts.similarity_heatmap([str(k) for k in range(80)], np.eye(80), theme)
     assert not many.layout.annotations and many.layout.xaxis.showticklabels is False
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2's ratio, written out again."""
+
+    def luminance(colour: str) -> float:
+        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+                     @ [0.2126, 0.7152, 0.0722])  # fmt: skip
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("look", THEMES.values(), ids=list(THEMES))
+def test_text_is_legible_on_every_shade_of_a_heat_map(look: Theme) -> None:
+    loss, nothing, gain = look.diverging
+    for low, high in (look.scale, (nothing, loss), (nothing, gain)):
+        for share in np.linspace(0, 1, 21):
+            ground = mixed(low, high, share)
+            assert contrast(legible(look, ground), ground) > 4.5, f"{ground} at {share:.2f}"
+
+
+@pytest.mark.parametrize("look", THEMES.values(), ids=list(THEMES))
+@pytest.mark.parametrize("signed", [False, True])
+def test_figures_in_a_confusion_are_legible(look: Theme, signed: bool) -> None:
+    counts = np.array([[55.0, 45.0], [30.0, 70.0]])
+    other = np.array([[90.0, 10.0], [50.0, 50.0]]) if signed else None
+    figure = charts.confusion(counts, ["a", "b"], "", look.name, other)
+    (heat,) = figure.data
+    scale = [(place, colour) for place, colour in heat.colorscale]
+    for note in figure.layout.annotations[:4]:
+        i, j = "ab".index(note.y), "ab".index(note.x)
+        at = (heat.z[i][j] - heat.zmin) / (heat.zmax - heat.zmin)
+        (a, low), (b, high) = next(pair for pair in zip(scale, scale[1:], strict=False) if at <= pair[1][0])
+        assert contrast(note.font.color, mixed(low, high, (at - a) / (b - a))) > 4.5

@@ -198,6 +198,7 @@ class Lesson {
   move(w) {
     this.w = w;
     if (Number(this.slider.value) !== w) this.slider.value = String(w);
+    this.slider.style.setProperty("--at", `${(100 * w) / this.data.scales.at(-1)}%`);  // its rail is full so far
     this.said.replaceChildren(element("em", "", "w"), ` = ${w.toFixed(2)}`);
     this.root.dataset.w = w.toFixed(2);
     cancelAnimationFrame(this.frameAsked);  // several moves within a frame are drawn once
