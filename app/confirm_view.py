@@ -30,7 +30,7 @@ def view(run: runs.RunState, mine: Edits) -> None:
         elif mine_seen is not None and "test" in mine_seen:
             _found(run, mine, mine_seen)
         elif not runs.readonly():
-            _offer(run, len(seen) + (mine_seen is None), job)
+            _offer(run, len(seen) + (mine_seen is None), job, state)
         _table(looks(run))
 
 
@@ -41,7 +41,7 @@ def past(run: runs.RunState) -> None:
         _table(looks(run))
 
 
-def _offer(run: runs.RunState, number: int, job: edit_jobs.Job) -> None:
+def _offer(run: runs.RunState, number: int, job: edit_jobs.Job, state: str) -> None:
     st.subheader("Is it real? Confirm on the test half")
     widgets.note(
         "You have been choosing by dev, so dev figures flatter the choice. Confirming freezes these steps "
@@ -53,7 +53,7 @@ def _offer(run: runs.RunState, number: int, job: edit_jobs.Job) -> None:
     if job.what == "confirm" and job.message:
         st.warning(job.message)
     st.button("Confirm, once", on_click=editing.attempt,
-              args=(lambda: edit_jobs.start(run.id, edits.DEFAULT, "confirm"),))  # fmt: skip
+              args=(lambda: edit_jobs.start(run.id, edits.DEFAULT, "confirm", state),))  # fmt: skip
 
 
 def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:

@@ -43,13 +43,14 @@ def edit_job(
     run_id: str,
     name: str,
     what: Annotated[str, typer.Option()] = "refit",
+    state: Annotated[str, typer.Option()] = "",
 ) -> None:
     """What a background job does: refit or confirm one list of edits."""
     from gelda import device
     from gelda.edit_jobs import work
 
     device.set_threads()
-    work(run_id, name, "confirm" if what == "confirm" else "refit")
+    work(run_id, name, "confirm" if what == "confirm" else "refit", state)
 
 
 def _print(result: Mapping[str, Any]) -> None:

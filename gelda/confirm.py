@@ -29,7 +29,7 @@ def folder(run: str) -> Path:
 
 def confirmations(run: str) -> list[dict[str, Any]]:
     """Every look at a run's test half, in order; one that was stopped half-way has no figures yet."""
-    return [_entry(file) for file in sorted(folder(run).glob("*.json"))]
+    return [_entry(file) for file in _files(folder(run))]
 
 
 def confirm(kit: Kit, edits: Edits, tick: Any = lambda done, total: None) -> dict[str, Any]:
@@ -83,16 +83,23 @@ def standing(number: int) -> str:
 
 def _entry(file: Path) -> dict[str, Any]:
     """A look as it was written; one that cannot be read still counts."""
+    unread = {"number": int(file.stem), "state": ""}
     try:
-        return read_json(file)
+        value = read_json(file)
     except UserError:
-        return {"number": int(file.stem), "state": ""}
+        return unread
+    return value if isinstance(value, dict) and {"number", "state"} <= value.keys() else unread
+
+
+def _files(where: Path) -> list[Path]:
+    """The files of looks, in order."""
+    return sorted((f for f in where.glob("*.json") if f.stem.isdecimal()), key=lambda file: int(file.stem))
 
 
 def _look(kit: Kit, edits: Edits, state: str) -> tuple[Path, dict[str, Any]]:
     """File and entry of this look: an earlier one of the same steps, or a new one that counts from now."""
     where = folder(kit.run.name)
-    for file in sorted(where.glob("*.json")):
+    for file in _files(where):
         entry = _entry(file)
         if entry["state"] == state:
             return file, entry
@@ -110,7 +117,7 @@ def _look(kit: Kit, edits: Edits, state: str) -> tuple[Path, dict[str, Any]]:
         where.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{where} cannot be written ({error.strerror}): nothing is confirmed.") from error
-    number = len(list(where.glob("*.json")))
+    number = max((int(file.stem) for file in _files(where)), default=0)
     while True:
         number += 1
         file = where / f"{number:03d}.json"

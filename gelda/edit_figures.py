@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gelda import __version__
 from gelda import edits as editing
-from gelda.artifacts import FORMAT, read_arrays
+from gelda.artifacts import FORMAT, content_key, read_arrays
 from gelda.edits import Edits
 from gelda.kit import Kit
 from gelda.report import SeedResult, paired
@@ -27,7 +28,7 @@ Predicted = Sequence[NDArray[np.int16]]  # one a head seed, [M] each
 
 def piece(kit: Kit, steps: Sequence[Any], place: int) -> Path:
     """The file of what head number `place` says of the dev items after `steps`."""
-    key = editing.state_key(kit, steps)
+    key = content_key("head", __version__, editing.state_key(kit, steps))  # two releases may train otherwise
     return editing.folder(kit.run.name) / "refits" / key / f"head-{place}.safetensors"
 
 

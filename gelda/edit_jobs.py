@@ -13,7 +13,9 @@ from gelda import edits as editing
 from gelda import jobs, runs
 from gelda import kit as kits
 from gelda.artifacts import FORMAT, read_json, write_json
+from gelda.edits import Edits
 from gelda.errors import UserError
+from gelda.kit import Kit
 
 What = Literal["refit", "confirm"]
 PUBLISH = 0.3  # seconds between two reports of progress
@@ -34,17 +36,23 @@ class Job:
         return self.state in runs.ALIVE
 
 
-def start(run_id: str, name: str, what: What = "refit") -> None:
-    """Start a job, or let the one that is going finish: a refit takes up what was added meanwhile."""
+def start(run_id: str, name: str, what: What = "refit", state: str = "") -> None:
+    """Start a job, or let the one that is going finish: a refit takes up what was added meanwhile.
+
+    state: for a confirmation, `edits.state_key` of the steps that the person saw; no other ones are measured.
+    """
     jobs._allowed()
     job = status(run_id, name)
     if job.going and job.what == what:
         return
     if job.going:
         raise UserError(f"The {job.what} of '{name}' is still going: wait for its end.")
-    kits.load(runs.find_run(run_id))
+    kit = kits.load(runs.find_run(run_id))
+    if what == "confirm":
+        _frozen(kit, name, state)
     _write(run_id, name, what, "queued")
-    jobs._spawn(["edit-job", run_id, name, "--what", what], _document(run_id, name).with_suffix(".txt"))
+    command = ["edit-job", run_id, name, "--what", what, *([f"--state={state}"] if state else [])]
+    jobs._spawn(command, _document(run_id, name).with_suffix(".txt"))
 
 
 def status(run_id: str, name: str) -> Job:
@@ -62,8 +70,13 @@ def status(run_id: str, name: str) -> Job:
     return job
 
 
-def work(run_id: str, name: str, what: What) -> None:
+def work(run_id: str, name: str, what: What, state: str = "") -> None:
     """What the background process does; how it ended is left in its document."""
+    with jobs.beating([_document(run_id, name)]):  # one large head may take longer than silence is borne
+        _work(run_id, name, what, state)
+
+
+def _work(run_id: str, name: str, what: What, state: str) -> None:
     last = 0.0
 
     def tick(done: float, total: int) -> None:
@@ -78,18 +91,37 @@ def work(run_id: str, name: str, what: What) -> None:
         if what == "confirm":
             from gelda.confirm import confirm
 
-            confirm(kit, editing.load(kit, name), tick)
+            confirm(kit, _frozen(kit, name, state), tick)
         else:
-            from gelda.edit_figures import pending
-            from gelda.refit import refit
-
-            while pending(kit, (edits := editing.load(kit, name)).active):  # steps may be added meanwhile
-                refit(kit, edits, tick)
+            _refit(kit, name, tick)
+        _write(run_id, name, what, "done")
+        if what == "refit":
+            _refit(kit, name, tick)  # a step that came just before "done" was left to this process
     except BaseException as error:
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         _write(run_id, name, what, "failed", message=said)
         raise
     _write(run_id, name, what, "done")
+
+
+def _refit(kit: Kit, name: str, tick: Any) -> None:
+    """Train what is missing, also of steps that are added meanwhile."""
+    from gelda.edit_figures import pending
+    from gelda.refit import refit
+
+    while pending(kit, (mine := editing.load(kit, name)).active):
+        refit(kit, mine, tick)
+
+
+def _frozen(kit: Kit, name: str, state: str) -> Edits:
+    """The list as the person saw it; one that was changed since (in another window) is not measured."""
+    mine = editing.load(kit, name)
+    if editing.state_key(kit, mine.active) != state:
+        raise UserError(
+            "The steps were changed after this was asked: look at them again, then confirm. The test half "
+            "was not looked at."
+        )
+    return mine
 
 
 def _document(run_id: str, name: str) -> Path:

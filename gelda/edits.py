@@ -6,6 +6,7 @@ learns from. Files lie in GELDA_HOME/edits/<run>/, also for a run that ships and
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ DEFAULT = "edits"  # the name of the first list of a run
 MOST_BYTES = 50_000_000  # of an edits file
 KINDS = ("drop", "keep", "weight", "resample", "add")
 MOST_MADE = 20_000  # latents that one step may make
+MOST_WEIGHT = 10_000  # times what it did that a latent may come to count
 
 
 class Step(Settings):
@@ -143,7 +145,7 @@ def path_of(run: str, name: str) -> Path:
 
 def names(run: str) -> list[str]:
     """The lists of edits of a run."""
-    return sorted(p.stem for p in folder(run).glob("*.json") if not p.name.startswith((".", "confirm")))
+    return sorted(p.stem for p in folder(run).glob("*.json") if not p.name.startswith("."))
 
 
 def save(edits: Edits) -> None:
@@ -183,7 +185,8 @@ def read(file: Path, kit: Kit) -> Edits:
 
 
 def check(step: Step, kit: Kit, earlier: Sequence[Step] = (), where: str = "This step") -> None:
-    """Refuse names that neither the run nor an earlier step has, and a step that chooses nothing."""
+    """Refuse names that neither the run nor an earlier step has, a step that chooses nothing, and one that
+    makes too many latents or those of an earlier step again."""
     axes = (("class", kit.classes), ("subdomain", kit.subdomains))
     classes, cells = getattr(step, "classes", ()), getattr(step, "cells", ())
     for (axis, known), given in zip(
@@ -195,12 +198,38 @@ def check(step: Step, kit: Kit, earlier: Sequence[Step] = (), where: str = "This
                                 f"{nearest(name, known)}")  # fmt: skip
     ids = getattr(step, "ids", ())
     known_ids = set(kit.table["id"][kit.synthetic])
-    made = tuple(f"made-{s.key()}-" for s in earlier if isinstance(s, Sampled))
-    for one in ids:
-        if one not in known_ids and not (made and one.startswith(made)):
-            raise UserError(f"{where} names the synthetic latent '{one}', which the run does not have.")
+    unknown = [one for one in ids if one not in known_ids]
+    if unknown and any(isinstance(s, Sampled) for s in earlier):
+        known_ids = set(applied(kit, earlier).rows["id"])
+        unknown = [one for one in unknown if one not in known_ids]
+    if unknown:
+        raise UserError(f"{where} names the synthetic latent '{unknown[0]}', which the run does not have.")
     if isinstance(step, Drop | Keep) and not (ids or classes or cells):
         raise UserError(f"{where} ({step.kind}) names no latents: give it ids, classes or cells.")
+    if isinstance(step, Sampled):
+        _check_sampled(step, kit, earlier, where)
+    factors = [s.factor for s in (*earlier, step) if isinstance(s, Weight)]
+    if isinstance(step, Weight) and math.prod(factors) > MOST_WEIGHT:
+        if applied(kit, (*earlier, step)).factor.max() > MOST_WEIGHT:
+            raise UserError(f"{where} lets latents count more than {MOST_WEIGHT} times what they did.")
+
+
+def _check_sampled(step: Sampled, kit: Kit, earlier: Sequence[Step], where: str) -> None:
+    cells, levels = set(step.cells), max(1, int(kit.table["level"].max()))
+    number = step.count * len(cells) * levels if isinstance(step, Add) else 0
+    if number > MOST_MADE:
+        raise UserError(f"{where} makes {number} latents: a step makes {MOST_MADE} at most.")
+    for place, other in enumerate(earlier, 1):
+        if isinstance(other, Sampled) and _noise(other) == _noise(step) and cells & set(other.cells):
+            cell = " ".join(min(cells & set(other.cells)))
+            raise UserError(
+                f"{where} would make the very latents of step {place} again ({cell}): give it another seed."
+            )
+
+
+def _noise(step: Sampled) -> dict[str, Any]:
+    """What makes latents of one cell other latents."""
+    return step.model_dump(include={"guidance_class", "guidance_subdomain", "num_inference_steps", "seed"})
 
 
 def state_key(kit: Kit, steps: Sequence[Step]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,8 +193,10 @@ def start_projections(
     path = runs.find_run(run_id)
     config, workspace = config or projection_config(path), map_workspace(path)
     maps = [projection.planned(path, *scope, config, workspace, name) for scope in wanted]
+    finished = projection.made_maps(path, workspace)
     for info in maps:
-        projection.write_map_info(info)
+        if info.key not in finished:  # its document would say that it is being made, and nobody makes it
+            projection.write_map_info(info)
     log = projection.maps_folders(path, workspace)[-1] / "log.txt"
     _spawn(["project-stored", run_id, *(info.key for info in maps)], log)
     return [info.key for info in maps]
@@ -206,7 +208,7 @@ def make_projections(run_id: str, keys: Sequence[str]) -> int:
     workspace = map_workspace(path)
     waiting = [m for m in projection.list_maps(path, workspace) if m.key in keys and m.state == "running"]
     failed = 0
-    with _beating([info.path for info in waiting]):
+    with beating([info.path for info in waiting]):
         for info in sorted(waiting, key=lambda m: keys.index(m.key)):
             try:
                 config = ProjectionConfig(**info.settings)
@@ -220,14 +222,14 @@ def make_projections(run_id: str, keys: Sequence[str]) -> int:
 
 
 @contextmanager
-def _beating(documents: Sequence[Path]) -> Iterator[None]:
-    """Touch the documents of maps that are still to be made, as a sign of life."""
+def beating(documents: Sequence[Path]) -> Iterator[None]:
+    """Touch the documents of what is being made, as a sign of life."""
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(recording.HEARTBEAT):
             for document in documents:
-                if document.exists():
+                with suppress(FileNotFoundError):
                     os.utime(document)
 
     threading.Thread(target=beat, daemon=True).start()
@@ -251,7 +253,8 @@ def make_samples(run_id: str, name: str) -> None:
     path = runs.find_run(run_id)
     request = samples.asked(path, name)
     try:
-        samples.make(path, request)
+        with beating([samples.folders(path)[-1] / f"{name}.json"]):
+            samples.make(path, request)
     except Exception as error:
         words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         samples.note(path, request, "failed", words)

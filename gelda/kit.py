@@ -125,7 +125,10 @@ def load(run: Path) -> Kit:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise UserError(f"{run / 'kit.parquet'} lacks the column {missing[0]}: finish the run once more.")
-    return Kit(run, about, table, read_arrays(run / "kit.safetensors"))
+    tensors = read_arrays(run / "kit.safetensors")
+    if len(tensors.get("z", ())) != int((table["point"] < 0).sum()):
+        raise UserError(f"{run / 'kit.safetensors'} does not fit kit.parquet: finish the run once more.")
+    return Kit(run, about, table, tensors)
 
 
 def load_test(run: Path) -> tuple[NDArray[np.float32], pd.DataFrame]:

@@ -99,10 +99,9 @@ def project(
     """Make one map of a run's points and keep it under its own key; an existing one is returned."""
     started = time.perf_counter()
     value = planned(run, layer, scope_kind, scope_name, config, workspace, name)
-    for folder in maps_folders(run, workspace):
-        document = folder / f"{value.key}.json"
-        if (folder / f"{value.key}.safetensors").is_file() and document.is_file():
-            return _map_info(document)
+    finished = made_maps(run, workspace)
+    if value.key in finished:
+        return finished[value.key]
     points, info = load_points(run), layer_info(run, layer)
     inside = in_scope(run, points, scope_kind, scope_name)
     synthetic = (points["origin"] == "synthetic").to_numpy()
@@ -265,6 +264,12 @@ def list_maps(run: Path, workspace: Path | None = None) -> list[MapInfo]:
             if info.points in ("", present):
                 found.append(info)
     return sorted(found, key=lambda m: (*order.get(m.layer, (True, len(order))), m.scope_kind, m.scope_name))
+
+
+def made_maps(run: Path, workspace: Path | None = None) -> dict[str, MapInfo]:
+    """The finished maps of a run's present points, by key."""
+    known = [info for info in list_maps(run, workspace) if info.state == "done"]
+    return {info.key: info for info in known if info.path.with_suffix(".safetensors").is_file()}
 
 
 def load_map(run: Path, key: str, workspace: Path | None = None) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ class Bench:
         used = np.flatnonzero(train | synthetic)
         part = rows.iloc[used]
         level = torch.from_numpy(part["level"].to_numpy(np.int64, copy=True))
-        levels = int(level.max())
+        levels = int(rows["level"].max())  # also where a step leaves one of them out
         own = self.about["weight"] / levels if levels else 0.0
         weight = np.where(train[used], 1.0, own * state.factor[used])
         data = HeadData(

@@ -27,11 +27,13 @@ def foreign(points: pd.DataFrame, near: NDArray[np.integer]) -> Rows:
 def copies(points: pd.DataFrame, near: NDArray[np.integer], distance: NDArray[np.floating]) -> Rows:
     """Rows of synthetic latents in use that lie at a training latent, as good as copied.
 
-    That is, at less than half the distance of that training latent to the next one.
+    That is, at less than half the distance of that training latent to the next one, or at the very place of
+    one that is there twice.
     """
     rows = _used(points)
     first = near[rows, 0]
-    return rows[(first >= 0) & (distance[rows, 0] < 0.5 * distance[first, 0])]
+    at, usual = distance[rows, 0], distance[first, 0]
+    return rows[(first >= 0) & ((at < 0.5 * usual) | ((at == 0) & (usual == 0)))]
 
 
 def _used(points: pd.DataFrame) -> Rows:

@@ -71,6 +71,40 @@ def test_steps_build_on_each_other(planted):
     assert used(planted, Resample(cells=(("cat", "day"),))) == used(planted), "nothing there to make anew"
 
 
+def test_a_list_may_begin_with_any_word(planted):
+    for name in ("confirmed once", "best"):
+        edits.save(Edits(planted.run.name, planted.key, name))
+    assert {"best", "confirmed once"} <= set(edits.names(planted.run.name))
+    for name in ("confirmed once", "best"):
+        edits.path_of(planted.run.name, name).unlink()
+
+
+THREE = Add(cells=(("cat", "day"),), count=3)
+
+
+@pytest.mark.parametrize("steps, words", [
+    ((Add(cells=(("cat", "day"), ("cat", "night")), count=15_000),), "makes 30000 latents"),
+    ((THREE, Add(cells=(("cat", "day"),), count=9)), "very latents of step 1"),
+    ((THREE, Resample(cells=(("cat", "day"),))), "very latents of step 1"),
+    ((THREE, Drop(ids=(f"made-{THREE.key()}-0-00003",))), "00003', which the run does not have"),
+    ((Weight(factor=100),) * 8, "more than 10000 times"),
+])  # fmt: skip
+def test_steps_that_cannot_be_meant_are_refused(planted, steps, words):
+    with pytest.raises(UserError, match=words):
+        for number, step in enumerate(steps):
+            edits.check(step, planted, steps[:number])
+
+
+def test_more_latents_with_other_noise_or_settings_are_other_latents(planted):
+    cell = (("cat", "day"),)
+    other = (Add(cells=cell, count=3, seed=2), Add(cells=cell, count=3, guidance_class=4.0))
+    steps = (THREE, *other, Add(cells=(("cat", "night"),), count=3))
+    for number, step in enumerate(steps):
+        edits.check(step, planted, steps[:number])
+    last = edits.applied(planted, steps).rows["id"].iloc[-1]
+    edits.check(Drop(ids=(last,)), planted, steps)
+
+
 def test_undo_redo_and_a_new_step_after_undo(planted):
     start = Edits(planted.run.name, planted.key)
     two = start.push(Drop(classes=("dog",))).push(Weight(factor=2))

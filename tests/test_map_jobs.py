@@ -69,6 +69,27 @@ def test_maps_that_were_finished_before_a_kill_are_not_made_again(run, spawned, 
     assert made == ["one"] and {m.state for m in projection.list_maps(run)} == {"done"}
 
 
+def test_a_map_that_was_cut_off_before_its_document_said_so_is_made_again(run, spawned, quick, monkeypatch):
+    (key,) = jobs.start_projections(RUN, [("adapter.1", "class", "two")], CONFIG)
+    with monkeypatch.context() as patch:
+        patch.setattr(projection, "write_map_info", lambda info: 1 / 0)  # killed after the coordinates
+        with pytest.raises(ZeroDivisionError):
+            projection.project(run, "adapter.1", "class", "two", CONFIG)
+    assert (run / "maps" / f"{key}.safetensors").is_file()
+    again = jobs.start_projections(RUN, [("adapter.1", "class", "two")], CONFIG)
+    assert again == [key] and jobs.make_projections(RUN, again) == 0
+    (info,) = (m for m in projection.list_maps(run) if m.key == key)
+    assert info.state == "done" and info.trustworthiness is not None
+
+
+def test_a_finished_map_that_is_asked_for_again_stays_finished(run, spawned, quick):
+    wanted = [("adapter.1", "class", "two")]
+    jobs.make_projections(RUN, jobs.start_projections(RUN, wanted, CONFIG, "fine"))
+    before = projection.list_maps(run)
+    (key,) = jobs.start_projections(RUN, wanted, CONFIG)
+    assert projection.list_maps(run) == before and spawned[-1][-1] == key
+
+
 def test_what_is_unexpected_is_said_in_the_map_s_document(run, spawned, monkeypatch):
     monkeypatch.setattr(embedding, "embed", lambda *_: 1 / 0)
     (key,) = jobs.start_projections(RUN, [("adapter.1", "class", "two")])

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import kit_fixtures as made
 import numpy as np
 import pytest
 
-from gelda import confirm, edit_jobs, edits, kit, runs
+from gelda import confirm, edit_jobs, edits, kit, recording, runs
 from gelda.edit_figures import HEADS, SAID, history, pending, piece, predictions
 from gelda.edits import Drop, Edits, Weight
 from gelda.errors import UserError
@@ -180,6 +181,57 @@ def test_a_job_leaves_its_failure_as_a_sentence(planted):
         edit_jobs.work(planted.run.name, mine.name, "refit")
     job = edit_jobs.status(planted.run.name, mine.name)
     assert job.state == "failed" and "kit.parquet" in job.message
+
+
+def test_a_job_gives_signs_of_life_while_one_head_takes_long(planted, monkeypatch):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    seen = []
+
+    def slowly(kit, steps, tick):
+        document = edits.folder(planted.run.name) / "jobs" / f"{mine.name}.json"
+        os.utime(document, (0, 0))
+        end = time.monotonic() + 30
+        while time.monotonic() < end and document.stat().st_mtime == 0:
+            time.sleep(0.01)
+        seen.append(edit_jobs.status(planted.run.name, mine.name).state)
+        refit(kit, steps, tick)
+
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.01)
+    monkeypatch.setattr("gelda.refit.refit", slowly)
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    assert seen == ["running"]
+
+
+def test_a_step_that_comes_at_the_very_end_is_trained_too(planted, monkeypatch):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    write, late = edit_jobs._write, mine.push(Weight(factor=0.5))
+
+    def last_moment(run, name, what, state, *rest, **more):
+        if state == "done" and pending(planted, late.active):
+            edits.save(late)
+            edit_jobs.start(run, name)  # it sees a job that is going
+        write(run, name, what, state, *rest, **more)
+
+    monkeypatch.setattr(edit_jobs, "_write", last_moment)
+    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a second process"))
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    assert not pending(planted, late.active)
+
+
+def test_a_confirmation_measures_the_steps_that_were_seen_or_none(planted, monkeypatch):
+    spawned = []
+    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: spawned.append(arguments))
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    seen = edits.state_key(planted, mine.active)
+    edit_jobs.start(planted.run.name, mine.name, "confirm", seen)
+    assert spawned[0][-1] == f"--state={seen}"
+    edits.save(mine.push(Weight(factor=0.5)))  # in another window, before the process has begun
+    with pytest.raises(UserError, match="changed after"):
+        edit_jobs.work(planted.run.name, mine.name, "confirm", seen)
+    assert edit_jobs.status(planted.run.name, mine.name).state == "failed"
+    with pytest.raises(UserError, match="changed after"):
+        edit_jobs.start(planted.run.name, mine.name, "confirm", seen)
+    assert confirm.confirmations(planted.run.name) == [] and len(spawned) == 1
 
 
 def test_starting_is_refused_where_it_must_be(planted, monkeypatch):

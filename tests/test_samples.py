@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from gelda import generator_kit, jobs, projection, runs, samples
+from gelda import generator_kit, jobs, projection, recording, runs, samples
 from gelda.artifacts import read_json
 from gelda.encoders import assets
 from gelda.errors import UserError
@@ -119,6 +119,24 @@ def test_killed_in_the_middle_it_is_made_again(gelda_home):
     assert not list(folder.glob("*.safetensors"))
     jobs.make_samples("digits", name)
     assert samples.find(RUN, WAY).state == "done"
+
+
+def test_a_set_that_takes_long_gives_signs_of_life(monkeypatch):
+    name = samples.note(RUN, WAY, "running")
+    document = samples.folders(RUN)[-1] / f"{name}.json"
+
+    def slowly(*_):
+        os.utime(document, (0, 0))
+        end = time.monotonic() + 30
+        while time.monotonic() < end and document.stat().st_mtime == 0:
+            time.sleep(0.01)
+        found.append(samples.find(RUN, WAY))
+
+    found = []
+    monkeypatch.setattr(recording, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(samples, "make", slowly)
+    jobs.make_samples("digits", name)
+    assert found[0].state == "running"
 
 
 def test_starting_is_refused_where_looking_is_all_that_is_allowed(monkeypatch):
