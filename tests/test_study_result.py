@@ -150,7 +150,8 @@ def test_texts_hold_every_setting_and_effect():
         study_text.render(value, "pdf")
 
 
-def test_a_failed_setting_keeps_its_sentence(capsys):
+def test_a_failed_setting_keeps_its_sentence(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal would break the sentence in two
     all_found = found()
     table = rows(all_found)
     table["offon"].update(state="failed", error="The disk is full.")
