@@ -17,28 +17,45 @@ def looks(run: runs.RunState) -> list[dict[str, Any]]:
     return [look for look in confirm.confirmations(run.id) if "test" in look]
 
 
-def view(run: runs.RunState, mine: Edits) -> None:
-    """The offer to confirm these steps, or what came of it."""
-    seen = confirm.confirmations(run.id)
-    state = edits.state_key(editing.kit_of(run), mine.active)
+def seen(run: runs.RunState, mine: Edits) -> dict[str, Any] | None:
+    """The look at the test half that these steps had."""
+    return next((look for look in looks(run) if look["state"] == _state(run, mine)), None)
+
+
+def result(run: runs.RunState, mine: Edits) -> bool:
+    """What came of confirming these steps; False where nobody has."""
+    look = seen(run, mine)
+    if look is not None:
+        with st.container(border=True):
+            _found(run, mine, look)
+    return look is not None
+
+
+def ask(run: runs.RunState, mine: Edits) -> None:
+    """The offer to confirm these steps, or how far that is."""
     job = edit_jobs.status(run.id, mine.name)
+    going = job.going and job.what == "confirm"
+    if runs.readonly() and not going:
+        return
     with st.container(border=True):
-        mine_seen = next((look for look in seen if look["state"] == state), None)
-        if job.going and job.what == "confirm":
+        if going:
             st.subheader("Confirming on the test half")
             _follow(run.id, mine.name)
-        elif mine_seen is not None and "test" in mine_seen:
-            _found(run, mine, mine_seen)
-        elif not runs.readonly():
-            _offer(run, len(seen) + (mine_seen is None), job, state)
-        _table(looks(run))
+        else:
+            every = confirm.confirmations(run.id)
+            now = _state(run, mine)
+            counted = any(look["state"] == now for look in every)
+            _offer(run, len(every) + (not counted), job, now)
 
 
 def past(run: runs.RunState) -> None:
-    """What was seen of the test half before, where there is nothing to confirm now."""
-    with st.container(border=True):
-        st.subheader("Seen on the test half")
-        _table(looks(run))
+    """Every look at the test half so far."""
+    st.subheader("Seen on the test half")
+    _table(looks(run))
+
+
+def _state(run: runs.RunState, mine: Edits) -> str:
+    return edits.state_key(editing.kit_of(run), mine.active)
 
 
 def _offer(run: runs.RunState, number: int, job: edit_jobs.Job, state: str) -> None:
@@ -60,13 +77,15 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
     """Dev and test side by side, and what the look may be called."""
     main = look["main"]
     dev, test = look["dev"]["measures"][main], look["test"]["measures"][main]
-    few = look["groups"]["test"] < MIN_GROUPS
-    if few:
-        said = f"On the test half, {words.number(test['mean'], signed=True)} points: too few groups to tell"
-    elif words.certain(test["ci95"]):
-        said = f"Confirmed: {words.number(test['mean'], signed=True)} points on the test half"
-    else:
-        said = f"On the test half, {words.number(test['mean'], signed=True)} points: inside the noise"
+    change = f"{words.number(test['mean'], signed=True)} points"
+    if look["groups"]["test"] < MIN_GROUPS:
+        said = f"On the test half, {change}: too few groups to tell"
+    elif not words.certain(test["ci95"]):
+        said = f"On the test half, {change}: inside the noise"
+    elif look["number"] == 1 and dev["mean"] * test["mean"] > 0:
+        said = f"Confirmed: {change} on the test half"
+    else:  # the other way than on dev, or after somebody has looked
+        said = f"On the test half, {change}"
     st.subheader(said)
     shown = [(words.METRICS.get(main, main), dev, test)]
     of_class = [editing.one_class(run, mine, look[half]["classes"]) for half in ("dev", "test")]
@@ -91,9 +110,6 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
 
 
 def _table(seen: list[dict[str, Any]]) -> None:
-    """Every look, where there was more than the one that is shown."""
-    if len(seen) < 2:
-        return
     rows = []
     for look in seen:
         main = look["main"]

@@ -28,6 +28,8 @@ def view(explored: Explored) -> None:
     mine = editing.current(run)
     job = edit_jobs.status(run.id, mine.name)
     missing = bool(mine.active) and bool(edit_figures.pending(editing.kit_of(run), mine.active))
+    ready = bool(mine.active) and not missing
+    found = ready and confirm_view.result(run, mine)
     left, right = st.columns([0.57, 0.43], gap="large")
     with left:
         _outcome(run, mine, job, missing)
@@ -42,9 +44,9 @@ def view(explored: Explored) -> None:
         if problem:
             st.warning(problem)
         _history(run, mine)
-    if mine.active and not missing:
-        confirm_view.view(run, mine)
-    elif confirm_view.looks(run):
+        if ready and not found:
+            confirm_view.ask(run, mine)
+    if len(confirm_view.looks(run)) > found:  # beside the one that is shown
         confirm_view.past(run)
 
 

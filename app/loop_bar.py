@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import edit_steps, edit_view, editing, explore_panels, state, suggesting, widgets, words
+from app import (
+    confirm_view,
+    edit_steps,
+    edit_view,
+    editing,
+    explore_panels,
+    state,
+    suggesting,
+    widgets,
+    words,
+)
 from app.explored import Explored
 from gelda import edit_figures, edit_jobs, kit, runs
 from gelda.edits import Edits
@@ -80,7 +90,7 @@ def _edited(explored: Explored, mine: Edits) -> None:
     few = found["dev"]["groups"] < MIN_GROUPS
     said = edit_view.headline(mine, found["steps"][-1]["to_start"]["measures"], own.about["main"], few)
     st.html(f'<p class="said"><b>{words.safe(said)}</b></p>')
-    label = "All figures" if runs.readonly() else "Figures, Confirm"
+    label = "All figures" if runs.readonly() or confirm_view.seen(run, mine) else "See and confirm"
     st.button(label, key="loop_figures", type="primary", on_click=explore_panels.show, args=("edit",))
     if not runs.readonly():
         st.button("Undo", key="loop_undo", on_click=editing.attempt, args=(lambda: editing.move(run, True),))

@@ -32,8 +32,8 @@ class Selection:
     rows: list[int] = field(default_factory=list)
     how: str = ""
     name: str = ""  # under which it is kept, "" where it is not
-    made: tuple[str, ...] = ()  # ids of latents that edits made: they have no row in the points table
     problem: str = ""  # why the one that was asked for is not here
+    made: tuple[str, ...] = ()  # ids of latents that edits made: they have no row in the points table
 
 
 def begin(page: str) -> None:

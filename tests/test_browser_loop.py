@@ -29,7 +29,7 @@ def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -
         number = int(line.locator(".said").inner_text().split()[0])
         drop.click()
         line.get_by_text(f"Drop {number} latents: rare classes").wait_for()
-        line.get_by_role("button", name="Figures, Confirm").click()
+        line.get_by_role("button", name="See and confirm").click()
         page.get_by_role("heading", name=f"Drop {number} latents: rare classes").wait_for()
         page.get_by_role("button", name="Confirm, once").click()
         page.get_by_text("First look at the test half: a result.").wait_for()

@@ -73,6 +73,7 @@ def test_the_line_over_the_map_leads_through_the_loop(workspace):
     button(page, "Confirm, once").click().run()
     assert "Recall of dog, on test" in text(page), "the one class that was edited has its figure on test"
     page.button("loop_undo").click().run()
+    assert "Seen on the test half" in text(page), "what was seen stays to be seen"
     assert not page.button("loop_suggest.0").disabled and not page.exception
 
 
