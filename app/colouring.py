@@ -69,6 +69,8 @@ class Colouring:
 def offered(points: pd.DataFrame, axis: str) -> dict[str, str]:
     """Names of the colourings that say something about these points, with their titles."""
     found = {"class": "Class", "condition": axis.capitalize(), "source": "Source"}
+    if points["subdomain"].nunique() == 1:
+        del found["condition"]
     found |= {name: title for name, (title, column) in SCORES.items() if column in points}
     taken = {column for _, column in SCORES.values()}
     for name in points.columns.difference([*HIDDEN, *taken], sort=False):

@@ -56,7 +56,7 @@ def _methods(points: pd.DataFrame) -> list[str]:
 
 def _scopes(meta: dict[str, Any]) -> list[str]:
     kinds = (("class", meta["class_names"]), ("subdomain", meta["subdomain_names"]))
-    return ["all", *(f"{kind}:{name}" for kind, names in kinds for name in names)]
+    return ["all", *(f"{kind}:{name}" for kind, names in kinds if len(names) > 1 for name in names)]
 
 
 def scope_title(scope: str, axis: str) -> str:
@@ -98,9 +98,12 @@ def grid(meta: dict[str, Any], axis: str) -> None:
     )
     if lacking:
         widgets.note(f"<strong>{words.safe(lacking)}</strong>")
+    dashed = " Dashed: none in training." if (np.asarray(meta["real"]) == 0).any() else ""
+    several = len(meta["subdomain_names"]) > 1
+    what = f"a cell, {words.article(kind)} or {words.article(axis)}" if several else words.article(kind)
     widgets.note(
-        "Real samples in training, +synthetic. Dashed: none in training. Click a cell, "
-        f"{words.article(kind)} or {words.article(axis)} to see it alone; click again for everything."
+        f"Real samples in training, +synthetic.{dashed} Click {what} to see it alone; click again for "
+        "everything."
     )
 
 
@@ -121,6 +124,8 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
             (words.kind(meta), "classes", meta["class_names"]),
             (axis, "conditions", meta["subdomain_names"]),
         ):
+            if len(names) == 1:
+                continue
             several = words.plural(noun)
             st.multiselect(several.capitalize(), names, key=key, placeholder=f"All {several}")
         if len(splits) > 1:
@@ -137,7 +142,7 @@ def _highlight(meta: dict[str, Any], axis: str) -> None:
     """Which groups are in colour where there are more than hues; all others are grey."""
     colour = state.value("colour")
     known = colouring.scarcest(colour, meta)
-    kind = "classes" if colour == "class" else f"{axis}s"
+    kind = "classes" if colour == "class" else words.plural(axis)
     st.multiselect(
         f"In colour, {words.thousands(len(known))} {kind} in all", known, key="highlight",
         max_selections=LIMIT, placeholder="Search by name",

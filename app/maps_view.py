@@ -21,7 +21,7 @@ FIELDS = ("n_neighbors", "min_dist", "metric", "seed", "pca", "fit_on")
 
 
 def view(explored: Explored) -> None:
-    state.bind("beside", BESIDE[0], BESIDE)
+    state.bind("beside", BESIDE[0], _ways(explored))
     _beside(explored)
     left, right = st.columns([0.42, 0.58], gap="large")
     with left:
@@ -30,11 +30,20 @@ def view(explored: Explored) -> None:
         _kept(explored)
 
 
+def _ways(explored: Explored) -> list[str]:
+    """What small maps can lie side by side by: of one subdomain they would be the map in view."""
+    return [way for way in BESIDE if way != "subdomains" or len(explored.subdomains) > 1]
+
+
 def _beside(explored: Explored) -> None:
     """Small maps of every layer, class or subdomain, and an offer to make those that are missing."""
-    titles = {"layers": "Layers", "classes": "Classes", "subdomains": f"{explored.axis.capitalize()}s"}
+    titles = {
+        "layers": "Layers",
+        "classes": "Classes",
+        "subdomains": words.plural(explored.axis).capitalize(),
+    }
     st.segmented_control(
-        "Side by side", BESIDE, key="beside", required=True, format_func=titles.get,
+        "Side by side", _ways(explored), key="beside", required=True, format_func=titles.get,
         help="Click one to put it into view.",
     )  # fmt: skip
     scopes, names, more = _scopes(explored)
@@ -55,7 +64,9 @@ def _beside(explored: Explored) -> None:
     data = multiples.pack(tiles, explored.points, _colours(explored), explored.visible, explored.rows)
     multiples.draw(data, "multiples", lambda key: _show(explored.maps, key))
     if more:
-        widgets.note(f"{more} more: choose classes or {explored.axis}s in the filters to see theirs.")
+        widgets.note(
+            f"{more} more: choose classes or {words.plural(explored.axis)} in the filters to see theirs."
+        )
     _missing(explored, [s for s, info in zip(scopes, found, strict=True) if info is None])
 
 

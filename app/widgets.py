@@ -163,9 +163,9 @@ def unfinished(run: runs.RunState) -> bool:
     """Say what became of a run that has nothing to show; True where that is the case."""
     if run.status == "done":
         return False
-    st.title(
-        f"This run {'is still going' if run.status in ALIVE else words.STATUS.get(run.status, run.status)}"
-    )
+    was = "was " if run.status in ("cancelled", "interrupted") else ""
+    said = "is still going" if run.status in ALIVE else was + words.STATUS.get(run.status, run.status)
+    st.title(f"This run {said}")
     if run.error:
         st.warning(run.error)
     progress(run)

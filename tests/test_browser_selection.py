@@ -99,3 +99,42 @@ def test_from_results_to_the_sound_of_what_was_made(
         assert not page.problems
     finally:
         server.stop()
+
+
+def test_two_sessions_at_once_on_different_runs(
+    page,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    first = len(projection.load_points(fixtures.make_run(tmp_path)))
+    points = projection.load_points(fixtures.make_comparison(tmp_path, points=True))
+    second = int((points["split"] != "test").sum())
+    assert first != second
+    server = Server(tmp_path)
+    try:
+        other = page.context.browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+        other.set_default_timeout(60_000)
+        other.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto(f"{server.url}/explore?run={fixtures.RUN}")
+        other.goto(f"{server.url}/explore?run={fixtures.COMPARISON}&colour=source")
+        for tab in (page, other):
+            wait_for_map(tab)
+        drag_box(page, 0.02, 0.98)
+        said(page, first)
+        assert "sel=" not in other.url and selected(other) == 0
+        drag_box(other, 0.02, 0.98)
+        shown = int(other.locator(".map").get_attribute("data-points"))
+        said(other, shown)
+        assert selected(page) == first and selected(other) == shown <= second
+        page.get_by_role("button", name="Clear").click()
+        page.locator(".map[data-selected='0']").wait_for()
+        other.reload()  # a new session, on the run and in the colours of its address
+        wait_for_map(other)
+        assert fixtures.COMPARISON in other.url and "colour=source" in other.url
+        assert int(other.locator(".map").get_attribute("data-points")) == shown
+        assert int(page.locator(".map").get_attribute("data-points")) == first
+        assert not page.problems
+        other.close()
+    finally:
+        server.stop()

@@ -129,3 +129,9 @@ def test_a_ramp_goes_one_way_in_lightness(name: str) -> None:
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     steps = np.diff(linear @ [0.2126, 0.7152, 0.0722])
     assert (steps > 0).all() or (steps < 0).all()
+
+
+def test_one_subdomain_is_no_choice() -> None:
+    points = points_of()
+    assert "condition" in colouring.offered(points, "language")
+    assert "condition" not in colouring.offered(points.assign(subdomain=0), "language")
