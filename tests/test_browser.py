@@ -72,7 +72,11 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # a machine so busy that it does not end by itself
+            self.process.kill()
+            self.process.wait()
 
 
 @pytest.fixture
