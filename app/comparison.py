@@ -13,7 +13,8 @@ from gelda import verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.report import METHOD_TITLES, OURS, PAIRED
 
-CONTROLS = ("gelda-uncond", "gelda-shuffled", "gelda-paper")
+PAPER = "gelda-paper"
+CONTROLS = ("gelda-uncond", "gelda-shuffled", PAPER)
 LONG_TAIL = (
     "tail",
     "uar",
@@ -182,6 +183,12 @@ def choices(report: Mapping[str, Any]) -> dict[str, Any]:
     if len(found) > 1 and all(choice == first for choice in found.values()):
         return {"all seeds": first}
     return {f"seed {seed}": choice for seed, choice in found.items()}
+
+
+def one_form(report: Mapping[str, Any]) -> bool:
+    """Whether GeLDA was given the very form and weight of the paper's, so that their figures are the same."""
+    pairs = [p for p in report["paired"].get(PAPER, {}).values() if p and p.get("mean") is not None]
+    return bool(pairs) and all(p["mean"] == 0 and not any(p["ci95"]) for p in pairs)
 
 
 def tuned(report: Mapping[str, Any]) -> list[str]:

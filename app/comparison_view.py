@@ -31,6 +31,7 @@ def view(run: runs.RunState, head: Any) -> None:
         st.title(comparison.finding(report))
         widgets.lead(words.safe(words.minus(report.get("headline") or report["name"])))
     widgets.note(words.safe(report.get("setting", "")))
+    widgets.caution(report)
     if comparison.uncounted(report):
         widgets.note(f"<strong>{words.safe(comparison.uncounted(report))}</strong>")
     _leading(report)
@@ -92,7 +93,10 @@ def forest(report: dict[str, Any], measure: str, by_kind: bool, name: str = "com
 def _controls(report: dict[str, Any], measures: list[str]) -> None:
     """GeLDA minus its controls: what the semantic vectors add."""
     there = [m for m in comparison.CONTROLS if m in report["paired"]]
-    if not there:
+    if comparison.one_form(report):
+        widgets.note("Validation gave GeLDA the form and weight of the paper’s: the two are one method here.")
+        there.remove(comparison.PAPER)
+    if set(there) <= {comparison.PAPER}:
         return
     st.subheader("What the semantics add")
     shown = [m for m in ("unseen", *measures) if m in measures]

@@ -41,6 +41,7 @@ def view(run: runs.RunState, head: Any) -> None:
     meta = editing.counted(run, loading.meta(run.path))
     with head:
         st.title(_headline(meta))
+        widgets.caution(meta)
     loading.prepare()
     points = editing.shown(run, loading.points(run.path))
     layers, maps = projection.layers(run.path), loading.maps(run.path)

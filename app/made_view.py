@@ -37,6 +37,7 @@ def view(run: runs.RunState) -> None:
         f"Synthetic latents of cells {kind}, the largest first. The real training {items.thing(meta, 1)} "
         "that is nearest to their centre stands in for them; it may be of another cell, as its caption says."
     )
+    widgets.caution(meta)
     numbers = [len(nearby.made_for(points, *cell, methods[0])) for cell in cells[:most]]
     _tiles(run, meta, points, list(zip(cells, numbers, nearest, strict=False)), more)
     if len(cells) > most:

@@ -264,6 +264,7 @@ def _answer(explored: Explored, label: int, subdomain: int) -> None:
     widgets.note(
         f"Synthetic latents cannot be turned back into {thing}, so real ones stand in. {_scale(explored)}"
     )
+    widgets.caution(explored.meta)
 
 
 def _scale(explored: Explored) -> str:

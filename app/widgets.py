@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,13 @@ def remark(report: dict[str, Any]) -> None:
 def note(text: str) -> None:
     """A quiet line; `text` is HTML, names in it must have gone through `words.safe`."""
     st.html(f'<p class="note">{text}</p>')
+
+
+def caution(said: Mapping[str, Any]) -> None:
+    """What a reader of a report or of a run's points must know of the data, such as that they are synthetic
+    speech; nothing where there is nothing to know."""
+    if said.get("caution"):
+        note(f"<strong>{words.safe(said['caution'])}</strong>")
 
 
 def bullets(texts: Sequence[str]) -> None:

@@ -148,7 +148,6 @@ def _meta(
     aligned = choice.settings.get("gelda", {}).get("form") == "aligned"
     told = [
         f"Seed {episode.seed}" + (", first rotation." if episode.target is not None else "."),
-        *([bank.note] if bank.note else []),
         *notes,
         *(["GeLDA's heads see these latents after subdomain normalisation."] if aligned and made else []),
         *(
@@ -174,4 +173,5 @@ def _meta(
         "media": bank.media,
         "root": bank.root,
         "notes": told,
+        "caution": bank.note,
     }

@@ -85,6 +85,7 @@ def compared(
     if other:
         result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
     result["countable"] = tested >= statistics.MIN_GROUPS
+    result["caution"] = bank.note  # pages say it where the figures stand, not among the notes alone
     if config.protocol != "longtail":
         every = [episode for seed in seeds for episode in outcomes[seed]["episodes"]]
         found = report_folds.independence(bank, every)

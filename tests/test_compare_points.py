@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,8 @@ MORE_LAYERS = {"at an adapter layer": ["adapter.1"], "weighted layers": ["weight
 
 def a_bank(case: str):
     items = photo_items(a_cell=24) if CASES[case]["protocol"] == "longtail" else speech_items()
-    return ready_bank(items, {"one": planted_latents(items, 6), "two": planted_latents(items, 6, seed=3)})
+    layers = {"one": planted_latents(items, 6), "two": planted_latents(items, 6, seed=3)}
+    return replace(ready_bank(items, layers), note="Made up.")
 
 
 def executed(case: str, **change):
@@ -54,6 +57,7 @@ def test_points_carry_the_labels_and_latents_of_their_items(case):
     state = runs.read_state(run)
     assert state.status == "done" and state.mapped and [s.name for s in state.stages] == list(compare.STAGES)
     points, meta = projection.load_points(run), read_json(run / "meta.json")
+    assert meta["caution"] == read_json(run / "report.json")["caution"] == bank.note == "Made up."
     (episode, *_) = compare.episodes(config, bank.items, 0)
     real = points[points["origin"] == "real"]
     for split, rows in (("train", episode.train), ("test", episode.test)):

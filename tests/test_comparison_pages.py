@@ -432,3 +432,38 @@ def test_a_paper_form_that_is_ahead_is_in_the_title(workspace: Path) -> None:
     edited(path, change)
     page = open_page("results", run=RUN)
     assert "; the paper’s form is ahead of it" in page.title[0].value and not warnings(page)
+
+
+SYNTHETIC = "This is synthetic speech (espeak-ng): <figures> say nothing about people."
+
+
+def test_what_must_be_known_of_the_data_stands_by_every_figure_and_clip(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, points=True, media="audio")
+    edited(path, lambda report: report.update(caution=SYNTHETIC))
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps({**meta, "caution": SYNTHETIC}))
+    results, explore = (open_page(name, run=RUN, panel="neighbours") for name in ("results", "explore"))
+    for page in (results, explore):
+        said = [e.proto.body for e in page.get("html") if "synthetic speech" in e.proto.body]
+        assert len(said) == 2, "above the figures or the map, and beside the clips"
+        assert all(html.escape(SYNTHETIC) in body for body in said)
+
+
+def test_geldas_own_form_beside_the_papers(workspace: Path) -> None:
+    """Where validation gives GeLDA what the paper has, no difference of two equal arms is shown as found."""
+    path = fixtures.make_comparison(workspace)
+    page = open_page("results", run=RUN)
+    assert "the two are one method" not in text(page) and "What the semantics add" in text(page)
+
+    def alike(report: dict) -> None:
+        report["methods"][comparison.PAPER] = report["methods"]["gelda"]
+        for pair in report["paired"][comparison.PAPER].values():
+            if pair and pair.get("mean") is not None:
+                pair.update(mean=0.0, ci95=[0.0, 0.0])
+
+    edited(path, alike)
+    page = open_page("results", run=RUN)
+    assert "the two are one method" in text(page) and "What the semantics add" in text(page)
+
+    edited(path, lambda report: [report["paired"].pop(m) for m in ("gelda-uncond", "gelda-shuffled")])
+    assert "What the semantics add" not in text(open_page("results", run=RUN))

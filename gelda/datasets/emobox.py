@@ -171,7 +171,10 @@ def _files(corpus: Corpus, fold: int | None, notes: list[str]) -> list[tuple[str
     if not files:
         raise UserError(f"{folder} has no fold {wanted}: it has {', '.join(map(str, numbers))}.")
     if len(numbers) > 1:
-        notes.append(f"{name}: fold {wanted} of {len(numbers)}; choose another with fold.")
+        notes.append(
+            f"{name}: fold {wanted} of {len(numbers)}; choose another with fold. A long tail "
+            "is tested on it; a transfer makes its own folds where speakers are named, and tests each once."
+        )
     return files
 
 
