@@ -25,8 +25,8 @@ def workspace(tmp_path, monkeypatch):
 
 def _inside(arguments: list[str], log: Path) -> None:
     """The job, done at once in this process."""
-    _, run_id, name, _, what = arguments
-    edit_jobs.work(run_id, name, what)
+    _, run_id, name, _, what, *state = arguments
+    edit_jobs.work(run_id, name, what, *(part.removeprefix("--state=") for part in state))
 
 
 def button(page: AppTest, label: str):
