@@ -172,6 +172,8 @@ def test_suspects_are_found_by_training_neighbours_alone(workspace):
     assert list(suspects.copies(points, near, moved)) == [
         *sorted({row, *suspects.copies(points, near, distance)})
     ]
+    twins = np.zeros_like(moved)  # every training latent is there twice
+    assert row in suspects.copies(points, near, twins)
     assert not len(suspects.foreign(points.assign(kept=False), near))
 
 
