@@ -55,14 +55,15 @@ NO_SYNTHETIC = Cell("none", "no synthetic latents", method=BASELINE)
 
 def grid(factors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[Cell, ...]:
     """Every combination of levels; factors {factor: {level: settings}}."""
-    cells = []
+    cells: list[Cell] = []
     for combination in itertools.product(*[levels.items() for levels in factors.values()]):
         settings: dict[str, Any] = {}
         for _, own in combination:
             settings = merged(settings, dict(own))
         levels = dict(zip(factors, [level for level, _ in combination], strict=True))
         title = ", ".join(f"{factor} {level}" for factor, level in levels.items())
-        cells.append(Cell(slug(title), title, settings, levels))
+        name, taken = slug(title), {cell.name for cell in cells}  # −1 and 1 have one slug
+        cells.append(Cell(f"{name}-{len(cells) + 1}" if name in taken else name, title, settings, levels))
     return tuple(cells)
 
 
@@ -73,7 +74,8 @@ def along(path: str, values: Sequence[Any]) -> dict[str, dict[str, Any]]:
         nested: Any = value
         for part in reversed(path.split(".")):
             nested = {part: nested}
-        levels[f"{value:g}" if isinstance(value, float) else str(value)] = nested
+        short = isinstance(value, float) and float(f"{value:g}") == value
+        levels[f"{value:g}" if short else str(value)] = nested
     return levels
 
 
@@ -196,9 +198,9 @@ def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
         raise UserError(f'{where}: "config" must hold settings that all cells share.')
     factors = {}
     for path, values in value["factors"].items():
-        if not isinstance(values, list) or len(values) < 2 or len(set(map(str, values))) < len(values):
+        factors[path] = along(path, values) if isinstance(values, list) else {}
+        if len(factors[path]) < max(2, len(values) if isinstance(values, list) else 0):
             raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
-        factors[path] = along(path, values)
     cells = grid(factors)
     title, question = str(value.get("title", "Your own grid")), str(value.get("question", ""))
     return Study(slug(title)[:40], title, question, (NO_SYNTHETIC, *cells), cells[0].name), value.get(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gelda import edits, kit
+from gelda.artifacts import read_table, write_table
 from gelda.edit_figures import title, touched
 from gelda.edits import Add, Drop, Edits, Keep, Resample, Weight
 from gelda.errors import UserError
@@ -191,6 +192,14 @@ def test_a_broken_kit_is_a_sentence(planted, tmp_path, monkeypatch):
         kit.load(path)
     (path / "kit.json").unlink()
     with pytest.raises(UserError, match="keeps no kit"):
+        kit.load(path)
+
+
+def test_tensors_of_another_table_are_a_sentence(planted, tmp_path, monkeypatch):
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    path = made.make_run()
+    write_table(path / "kit.parquet", read_table(path / "kit.parquet").assign(point=-1))
+    with pytest.raises(UserError, match="does not fit kit.parquet"):
         kit.load(path)
 
 

@@ -1,5 +1,6 @@
 """Heads trained again: no change is exactly none, bad latents cost what they cost, a kill loses nothing."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -257,6 +258,25 @@ def test_the_shipped_run_has_a_kit_that_fits_its_points():
     assert sum((path / name).stat().st_size for name in kit.FILES) < 1_500_000
     z, items = kit.load_test(path)
     assert len(z) == len(items) == shipped.about["test"] and np.isfinite(z).all()
+
+
+def test_a_level_that_a_step_empties_leaves_the_weight_of_the_others(planted, monkeypatch):
+    table = planted.table.assign(level=planted.table["level"] * 2)
+    good = table["id"].isin([f"gelda-{i:05d}" for i in range(made.BAD, made.BAD + made.GOOD)])
+    table.loc[good, "level"] = 1
+    curriculum = dataclasses.replace(planted, table=table)
+    seen = []
+    monkeypatch.setattr("gelda.refit.tune", lambda start, data, *rest, **more: seen.append(data[0]))
+    for steps in ((), (Drop(ids=made.bad_ids()),)):
+        Bench(curriculum).head(edits.applied(curriculum, steps), 0)
+    for data in seen:
+        assert set(data.weight[data.level == 1].tolist()) == {0.5}
+
+
+def test_heads_of_another_release_are_trained_again(planted, monkeypatch):
+    here = piece(planted, (), 0)
+    monkeypatch.setattr("gelda.edit_figures.__version__", "0.0.1")
+    assert piece(planted, (), 0) != here
 
 
 def test_pieces_of_another_state_are_other_files(planted):

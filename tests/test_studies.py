@@ -79,6 +79,14 @@ def test_a_grid_of_ones_own():
     ]
 
 
+@pytest.mark.parametrize("values", [[-1, 1], ["a", "A"], [0.3, 0.30000001], [1, True]])
+def test_every_value_of_a_grid_is_a_setting_of_its_own(values):
+    study, _ = studies.from_spec({"factors": {"sampling.weight": values}}, "grid.json")
+    cells = study.cells[1:]
+    assert [c.settings["sampling"]["weight"] for c in cells] == values
+    assert len({c.name for c in cells}) == len({c.title for c in cells}) == len(values)
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -86,6 +94,7 @@ def test_a_grid_of_ones_own():
         ({"factors": {}}, "is not a study"),
         ({"factors": {"sampling.weight": [0.1]}}, "at least two different values"),
         ({"factors": {"sampling.weight": [0.1, 0.1]}}, "at least two different values"),
+        ({"factors": {"sampling.weight": [1, 1.0]}}, "at least two different values"),
         ({"factors": {"sampling.weight": 1}}, "at least two different values"),
         ({"factors": {"sampling.weight": [0.1, 1]}, "confg": {}}, "no part of a study called 'confg'"),
         ({"factors": {"sampling.weight": [0.1, 1]}, "config": 3}, "must hold settings"),
