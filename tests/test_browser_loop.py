@@ -46,22 +46,26 @@ def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -
 
 
 def test_generating_into_an_empty_cell_from_the_grid(page, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+    from playwright.sync_api import expect
+
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
     page.set_default_timeout(LIMIT)
     server = Server(tmp_path)
     try:
         page.goto(f"{server.url}/explore?run=digits")
         wait_for_map(page)
-        shown = "Number(document.querySelector('.map').dataset.points)"
-        every = page.evaluate(shown)
+        latents = page.locator(
+            ".map"
+        )  # in a shadow tree: locators see into it, document.querySelector does not
+        every = latents.get_attribute("data-points")
         page.locator("[aria-label^='two, inverted']").click()
-        page.wait_for_function(f"() => {shown} < {every}")  # the map follows the grid
-        before = page.evaluate(shown)
+        expect(latents).not_to_have_attribute("data-points", every, timeout=LIMIT)  # it follows the grid
+        before = int(latents.get_attribute("data-points"))
         page.get_by_role("button", name="Generate into this cell").click()
         page.get_by_text("Generate into two, inverted").wait_for()
         page.get_by_role("button", name="Generate", exact=True).last.click()
         page.get_by_role("heading", name="Make 20 more for two inverted").wait_for()
-        page.wait_for_function(f"() => {shown} === {before + 20}")
+        expect(latents).to_have_attribute("data-points", str(before + 20), timeout=LIMIT)
         assert "+38" in page.locator("[aria-label^='two, inverted']").inner_text()
         drag_box(page, 0.02, 0.98)  # what was made can be selected with the others, and dropped
         line = page.locator(".st-key-loop")
