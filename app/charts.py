@@ -14,6 +14,7 @@ from app.palette import LIMIT, Theme, entries, legible, mixed, theme
 from gelda.projection import thinned
 
 BODY = "IBM Plex Sans, Helvetica Neue, Arial, sans-serif"
+BINS = 30  # means along a line of gains, at most
 SERIF = "Newsreader, Georgia, serif"
 PLAIN_LIMIT = 6_000  # points of a map drawn without WebGL2, that is as SVG
 GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
@@ -172,7 +173,10 @@ def gain_by_size(frame: pd.DataFrame, theme_name: str | None, method: str, refer
             font=dict(size=13, color=look.ink if group != "tail" else look.accent),
         )  # fmt: skip
     rank = frame.groupby("seed")["count"].rank(method="first")  # each seed orders the classes anew
-    means = frame.groupby(rank)[["count", "gain"]].mean()
+    together = -(
+        -int(rank.max()) // BINS
+    )  # neighbours in size: a line through hundreds of means is a scribble
+    means = frame.groupby((rank - 1) // together)[["count", "gain"]].mean()
     figure.add_trace(
         go.Scatter(
             x=means["count"], y=means["gain"], mode="lines+markers", hoverinfo="skip",
@@ -189,7 +193,8 @@ def gain_by_size(frame: pd.DataFrame, theme_name: str | None, method: str, refer
         f"{method} changes recall by {words.number(tail, signed=True)} points in rare classes, "
         f"{words.number(rest, signed=True)} elsewhere"
     )
-    note = "Pale dots: one class in one seed. Line: mean over seeds by rank of size; no intervals."
+    every = f" of {together} classes" if together > 1 else ""
+    note = f"Pale dots: one class in one seed. Line: mean over seeds{every} by rank of size; no intervals."
     return finish(figure, look, title, 500, note).update_layout(margin=dict(t=104))
 
 

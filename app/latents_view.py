@@ -40,7 +40,9 @@ def view() -> None:
             "An encoder turns every item into latents, one vector a layer. Choose the items first; the layer "
             "is chosen here, by how well it separates the classes."
         )
-        st.page_link(run_list.PAGES / "data.py", label="Choose data")
+        if st.button("Choose data", type="primary"):
+            st.switch_page(run_list.PAGES / "data.py")
+        widgets.note("None at hand? Handwritten digits and synthetic speech are there to try.")
     run_list.view("Encoding", lambda run: run.extraction and run.status != "done")
     _banks(bank or path)
     state.publish()

@@ -144,3 +144,18 @@ def test_figures_in_a_confusion_are_legible(look: Theme, signed: bool) -> None:
         at = (heat.z[i][j] - heat.zmin) / (heat.zmax - heat.zmin)
         (a, low), (b, high) = next(pair for pair in zip(scale, scale[1:], strict=False) if at <= pair[1][0])
         assert contrast(note.font.color, mixed(low, high, (at - a) / (b - a))) > 4.5
+
+
+@pytest.mark.parametrize(("classes", "points"), [(10, 10), (30, 30), (31, 16), (1000, 30)])
+def test_the_line_of_gains_stays_a_line_with_many_classes(classes: int, points: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        (seed, f"c{k}", k + 1, "tail" if k < 5 else "head", gain)
+        for seed in range(2)
+        for k, gain in enumerate(rng.normal(size=classes))
+    ]
+    data = pd.DataFrame(rows, columns=["seed", "class_name", "count", "group", "gain"])
+    line = charts.gain_by_size(data, "light", "GeLDA", LA).data[-1]
+    assert len(line.x) == points and list(line.x) == sorted(line.x)
+    first = -(-classes // points)
+    assert line.y[0] == pytest.approx(data.loc[data["count"] <= first, "gain"].mean())

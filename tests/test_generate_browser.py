@@ -38,6 +38,7 @@ def test_a_line_of_runs_outlives_browser_and_app(
 ) -> None:
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
     browser = page.context.browser
+    page.set_default_timeout(1000 * RUN_LIMIT)
     server = Server(tmp_path)
     try:
         page.goto(f"{server.url}/generate?preset=tiny")
@@ -61,12 +62,13 @@ def test_a_line_of_runs_outlives_browser_and_app(
     server = Server(tmp_path)
     try:
         tab = browser.new_page()
+        tab.set_default_timeout(1000 * RUN_LIMIT)
         tab.goto(f"{server.url}/generate")
-        tab.get_by_role("heading", name="Going on").wait_for(timeout=60_000)
+        tab.get_by_role("heading", name="Going on").wait_for()
         assert runs.read_state(runs.find_run(first)).pid == pid
         waits = status(second) == "queued"
         assert waits or status(first) == "done", "one at a time"
-        tab.get_by_text("The denoiser’s loss").first.wait_for(timeout=1000 * RUN_LIMIT)
+        tab.get_by_text("The denoiser’s loss").first.wait_for()
         wait_until("the first one ends", lambda: status(first) not in runs.ALIVE)
         assert status(first) == "done"
         wait_until("the second one begins by itself", lambda: status(second) == "running")
