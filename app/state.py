@@ -126,7 +126,7 @@ def select(
 ) -> None:
     """Keep row numbers in the session: a figure that changes must not lose them."""
     drop("sel", "point")  # what was said of the selection before
-    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, problem, tuple(made))
+    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, tuple(made), problem)
 
 
 def _parse(text: str, many: bool) -> Any:
