@@ -126,7 +126,9 @@ def select(
 ) -> None:
     """Keep row numbers in the session: a figure that changes must not lose them."""
     drop("sel", "point")  # what was said of the selection before
-    st.session_state["_selection"] = Selection(run, [int(r) for r in rows], how, name, problem, tuple(made))
+    st.session_state["_selection"] = Selection(
+        run, [int(r) for r in rows], how, name, problem=problem, made=tuple(made)
+    )
 
 
 def _parse(text: str, many: bool) -> Any:
