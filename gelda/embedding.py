@@ -14,8 +14,7 @@ from gelda.settings import ProjectionConfig
 
 NEIGHBOURS = 15  # of trustworthiness
 QUERIES = 500  # points that trustworthiness is measured of: of all of them it would be O(N²)
-MANY = 10_000  # rows from which on UMAP itself refines in fewer rounds, when it fits and when it transforms
-ROUNDS = 15  # of refining so many transformed rows, half of UMAP's own
+ROUNDS = 200  # of refining a fitted sample: what UMAP itself takes above 10 000 rows
 EXACT = 20_000  # fitted rows up to which a CPU finds neighbours exactly; NN-descent is faster above
 BLOCK = 1 << 25  # distances held at once
 
@@ -38,8 +37,9 @@ def embed(
 ) -> Embedding:
     """UMAP (arXiv 1802.03426) of real [N, D]; others [M, D] are only transformed: they never shape the map.
 
-    Fitted on the real rows `rows` (all where none are given), the other ones are transformed, too; on at most
-    `pca` principal components of the real rows. The cosine metric is Euclid's on rows of length 1.
+    Fitted on the real rows `rows` (all where none are given), the other ones are put where UMAP's transform
+    would begin; on at most `pca` principal components of the real rows. The cosine metric is Euclid's on rows
+    of length 1.
     """
     import umap
 
@@ -55,6 +55,7 @@ def embed(
     neighbours = min(config.n_neighbors, len(rows) - 1)
     index = None if len(rows) > EXACT and device.resolve().type == "cpu" else _Exact(fit)
     known = (None, None, None) if index is None else (*index.own(neighbours), index)
+    rest = np.setdiff1d(np.arange(len(real)), rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed costs it its threads, and that our index is not its own
         reducer = umap.UMAP(
@@ -63,17 +64,30 @@ def embed(
             random_state=config.seed,
             init="pca",  # spectral starts differ between runs of one seed
             precomputed_knn=known,
+            n_epochs=ROUNDS if len(rest) else None,
         ).fit(fit)
         place = np.zeros((len(real), 2), np.float32)
         place[rows] = reducer.embedding_
-        rest = np.setdiff1d(np.arange(len(real)), rows)
         if len(rest):
-            reducer.n_epochs = 3 * ROUNDS if len(rest) > MANY else None  # UMAP takes a third of it
-            place[rest] = reducer.transform(near[rest])
-            reducer.n_epochs = None
-        # apart from the rest, whose places would otherwise depend on how many others there are
+            place[rest] = _among(near[rest], fit, reducer.embedding_, neighbours)
         moved = reducer.transform(far) if len(far) else np.zeros((0, 2))
     return Embedding(place, moved.astype(np.float32), trustworthiness(real, place, config.seed), len(rows))
+
+
+def _among(
+    queries: NDArray[np.float32], pool: NDArray[np.float32], place: NDArray[np.float32], k: int
+) -> NDArray[np.float32]:
+    """Places [N, 2]: the mean of the k nearest rows' places, weighted by UMAP's memberships.
+
+    That is where UMAP's transform starts. Its refining takes longer than all the rest and gains nothing
+    (benchmarks/projection.py).
+    """
+    from umap.umap_ import smooth_knn_dist
+
+    index, distance = knn(queries, pool, k)
+    sigma, rho = smooth_knn_dist(distance, float(k))
+    weight = np.exp(-np.maximum(distance - rho[:, None], 0) / sigma[:, None])
+    return np.asarray((weight[..., None] * place[index]).sum(1) / weight.sum(1, keepdims=True))
 
 
 def reduce(

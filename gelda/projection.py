@@ -120,7 +120,7 @@ def project(
         trustworthiness=round(made.trustworthiness, 4),
         fitted=made.fitted,
         shown=len(shaping) + len(placed),
-        seconds=round(time.perf_counter() - started, 1),
+        seconds=round(time.perf_counter() - started, 2),
         state="done",
     )
     write_map_info(value)

@@ -328,6 +328,6 @@ class ProjectionConfig(Settings):
     metric: Literal["euclidean", "cosine"] = Field(
         "euclidean", title="Metric", description="Of latent space."
     )
-    fit_on: int = Field(15_000, ge=10, le=1_000_000, title="Fitted on at most", description="Real latents.")
+    fit_on: int = Field(8_000, ge=10, le=1_000_000, title="Fitted on at most", description="Real latents.")
     pca: int = Field(50, ge=2, le=1000, title="Principal components", description="Kept of latents, at most.")
     seed: int = Field(0, description="The same seed draws the same map.")
