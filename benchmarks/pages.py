@@ -244,9 +244,12 @@ class Visit:
         self.on_map("filter: real points only", made.click)
         self.on_map("filter off", made.click)
         for name in ("Source", "Distance to real", "Class"):
-            tab.get_by_role("combobox", name="Colour by").click()
-            tab.get_by_role("option", name="Source", exact=True).wait_for()
             option = tab.get_by_role("option", name=name, exact=True)
+            for _ in range(5):  # a late drawing of the page closes the list
+                tab.get_by_role("combobox", name="Colour by").click()
+                tab.wait_for_timeout(1000)
+                if tab.get_by_role("option").count():
+                    break
             if option.count():
                 self.on_map(f"recolour: {name.lower()}", option.click)
             else:
