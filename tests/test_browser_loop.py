@@ -61,6 +61,7 @@ def test_generating_into_an_empty_cell_from_the_grid(page, tmp_path: Path, monke
         page.locator("[aria-label^='two, inverted']").click()
         expect(latents).not_to_have_attribute("data-points", every, timeout=LIMIT)  # it follows the grid
         before = int(latents.get_attribute("data-points"))
+        page.wait_for_timeout(3000)  # pictures that arrive draw the page anew, and can undo a click
         page.get_by_role("button", name="Generate into this cell").click()
         page.get_by_text("Generate into two, inverted").wait_for()
         page.get_by_role("button", name="Generate", exact=True).last.click()
