@@ -119,7 +119,7 @@ def make(
         "labelled": [(names.index(n), GREY) for n in order],
     }
     if name in MEANINGS:
-        by = f"the head of {report.METHOD_TITLES.get(head, head)}" if head else "the head"
+        by = f"the head of {report.method_title(head)}" if head else "the head"
         where |= {"meaning": MEANINGS[name].format(head=by), "lack": "not scored"}
     if name == "source":
         return Colouring("source", np.where(real, GREY, ACCENT).astype(np.uint8), **where)
@@ -135,7 +135,7 @@ def make(
     codes, found = pd.factorize(points[name].where(points[name] != ""))
     size = np.bincount(codes[codes >= 0], minlength=len(found))
     most = np.argsort(-size, kind="stable")[:LIMIT].tolist()
-    titles = [report.METHOD_TITLES.get(str(f), str(f)) for f in found]
+    titles = [report.method_title(str(f)) for f in found]
     made = _of_groups(NAMED.get(name, name).lower(), codes, titles, most, [])
     told = {"without": codes < 0}
     if len(titles) <= MOST_NAMES:

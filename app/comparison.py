@@ -11,7 +11,7 @@ import pandas as pd
 from app import words
 from gelda import verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
-from gelda.report import METHOD_TITLES, OURS, PAIRED
+from gelda.report import METHOD_TITLES, OURS, PAIRED, method_title
 
 PAPER = "gelda-paper"
 CONTROLS = ("gelda-uncond", "gelda-shuffled", PAPER)
@@ -86,10 +86,6 @@ def measure_title(report: Mapping[str, Any], measure: str) -> str:
     return (CELLS if by_cell else {}).get(measure) or words.METRICS.get(measure, measure)
 
 
-def title_of(method: str) -> str:
-    return METHOD_TITLES.get(method, method)
-
-
 def kind_of(method: str) -> str:
     return AUGMENTERS[method].kind if method in AUGMENTERS else "others"
 
@@ -115,7 +111,7 @@ def differences(report: Mapping[str, Any], measure: str, by_kind: bool) -> pd.Da
         for method in methods:
             pair = verdicts.paired(report, method, measure)
             if method != OURS and np.isfinite(pair.mean):
-                rows.append((kind, method, title_of(method), pair.mean, pair.low, pair.high))
+                rows.append((kind, method, method_title(method), pair.mean, pair.low, pair.high))
     return pd.DataFrame(rows, columns=["kind", "method", "title", "mean", "low", "high"])
 
 
@@ -131,7 +127,7 @@ def finding(report: Mapping[str, Any]) -> str:
     found = verdicts.verdict(report, main)
     if found is None:
         return f"{words.count(len(report['methods']), 'method')} on the same latents"
-    where, best = place(report, main), title_of(found.best)
+    where, best = place(report, main), method_title(found.best)
     behind = words.number(-found.difference.mean)
     said = {
         verdicts.EVERY: f"GeLDA is ahead of every baseline on {where}",

@@ -18,7 +18,7 @@ from app import (
     words,
 )
 from gelda import runs, verdicts
-from gelda.report import OURS
+from gelda.report import OURS, method_title
 
 ORDERS = {"kind": "By kind", "best": "Best first"}
 
@@ -118,7 +118,7 @@ def _controls(report: dict[str, Any], measures: list[str]) -> None:
 
 def _short(method: str) -> str:
     """ "without semantics": a control's title beside GeLDA's own name."""
-    title = comparison.title_of(method).removeprefix("GeLDA").lstrip(", ")
+    title = method_title(method).removeprefix("GeLDA").lstrip(", ")
     return title or method
 
 
@@ -152,7 +152,7 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
             if other:
                 cells.append(f"<td>{words.number(comparison.other_mean(report, method, measure))}</td>")
             own = ' class="own"' if method == OURS else ""
-            rows.append(f"<tr{own}><td>{words.safe(comparison.title_of(method))}</td>{''.join(cells)}</tr>")
+            rows.append(f"<tr{own}><td>{words.safe(method_title(method))}</td>{''.join(cells)}</tr>")
     head = "".join(f"<th>{text}</th>" for text in heads)
     widgets.table("percent, mean over seeds", head, rows)
     marked = [m for m in measures if best[m]]
@@ -183,7 +183,7 @@ def _selection(report: dict[str, Any]) -> None:
     left, right = st.columns([0.5, 0.5], gap="large")
     ours = [m for m in ("gelda", "gelda-paper") if m in report["methods"]]
     with left:
-        head = "".join(f"<th>{words.safe(t)}</th>" for t in ("layer", "τ", *map(comparison.title_of, ours)))
+        head = "".join(f"<th>{words.safe(t)}</th>" for t in ("layer", "τ", *map(method_title, ours)))
         rows = []
         for title, choice in choices.items():
             cells = [choice["fm_layer"], f"{choice['tau']:g}"]
@@ -206,7 +206,7 @@ def _selection(report: dict[str, Any]) -> None:
 
 
 def _tuned_title(name: str) -> str:
-    return "Layer and τ" if name == comparison.LAYER else comparison.title_of(name)
+    return "Layer and τ" if name == comparison.LAYER else method_title(name)
 
 
 def _scores(report: dict[str, Any], name: str) -> None:

@@ -40,7 +40,7 @@ def ask(run: runs.RunState, mine: Edits) -> None:
     with st.container(border=True):
         if going:
             st.subheader("Confirming on the test half")
-            _follow(run.id, mine.name)
+            editing.follow(run.id, mine.name, "It goes on if you leave.")
         else:
             every = confirm.confirmations(run.id)
             now = _state(run, mine)
@@ -126,11 +126,3 @@ def _table(seen: list[dict[str, Any]]) -> None:
             f"<td>{words.ago(look['time'])}</td></tr>"
         )
     widgets.table("look", "<th>steps</th><th>dev</th><th>test</th><th></th>", rows)
-
-
-@st.fragment(run_every=0.5)
-def _follow(run_id: str, name: str) -> None:
-    job = edit_jobs.status(run_id, name)
-    if not job.going:
-        st.rerun()
-    st.progress(min(1.0, job.done / job.total if job.total else 0.0), text="It goes on if you leave.")

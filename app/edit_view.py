@@ -124,7 +124,7 @@ def _waiting(run: runs.RunState, mine: Edits, job: edit_jobs.Job) -> None:
     """Heads are being trained: how far, and what to do where that stopped."""
     if job.going:
         st.subheader("Training the heads again")
-        _follow(run.id, mine.name)
+        editing.follow(run.id, mine.name, "{head}. It goes on if you leave.")
         return
     st.subheader("The heads are not trained for these steps yet")
     if job.state in ("failed", "interrupted") and job.message:
@@ -132,16 +132,6 @@ def _waiting(run: runs.RunState, mine: Edits, job: edit_jobs.Job) -> None:
     if not runs.readonly():
         label = "Go on" if job.state == "interrupted" else "Refit"
         st.button(label, type="primary", on_click=editing.attempt, args=(lambda: editing.train(run),))
-
-
-@st.fragment(run_every=0.5)
-def _follow(run_id: str, name: str) -> None:
-    job = edit_jobs.status(run_id, name)
-    if not job.going:
-        st.rerun()
-    share = job.done / job.total if job.total else 0.0
-    said = f"Head {int(job.done) + 1} of {job.total}" if job.total else "Starting"
-    st.progress(min(1.0, share), text=f"{said}. It goes on if you leave.")
 
 
 def _history(run: runs.RunState, mine: Edits) -> None:

@@ -33,7 +33,23 @@ def _kit(run: Path, stamp: int, points: int) -> Kit:
 
 def current(run: runs.RunState) -> Edits:
     """The run's list of edits, as it lies on disk."""
-    return edits.load(kit_of(run))
+    return _current(run.path, loading.stamp(edits.path_of(run.id, edits.DEFAULT)), kit_of(run))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={Kit: lambda own: own.key})
+def _current(run: Path, stamp: int, own: Kit) -> Edits:
+    return edits.load(own)
+
+
+def _applied(run: runs.RunState, mine: Edits) -> edits.Applied:
+    """What a head learns from after the steps in force."""
+    own = kit_of(run)
+    return _after(run.path, edits.state_key(own, mine.active), own, mine)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _after(run: Path, state_key: str, _own: Kit, _mine: Edits) -> edits.Applied:
+    return edits.applied(_own, _mine.active)
 
 
 def shown(run: runs.RunState, points: pd.DataFrame) -> pd.DataFrame:
@@ -41,16 +57,17 @@ def shown(run: runs.RunState, points: pd.DataFrame) -> pd.DataFrame:
     mine = _in_force(run)
     if mine is None:
         return points
-    return _shown(run.path, edits.state_key(kit_of(run), mine.active), mine, points)
+    own = kit_of(run)
+    return _shown(run.path, edits.state_key(own, mine.active), own, _applied(run, mine), points)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _shown(run: Path, state_key: str, _mine: Edits, _points: pd.DataFrame) -> pd.DataFrame:
-    own = kit.load(run)
-    applied = edits.applied(own, _mine.active)
-    used = edits.used(applied)[: len(own.table)]
-    point = own.table["point"].to_numpy()
-    about = own.synthetic & (point >= 0)
+def _shown(
+    run: Path, state_key: str, _own: Kit, _applied: edits.Applied, _points: pd.DataFrame
+) -> pd.DataFrame:
+    used = edits.used(_applied)[: len(_own.table)]
+    point = _own.table["point"].to_numpy()
+    about = _own.synthetic & (point >= 0)
     kept = _points["kept"].to_numpy(dtype=bool, copy=True)
     kept[point[about]] = used[about]
     return _points.assign(kept=kept)
@@ -61,7 +78,7 @@ def counted(run: runs.RunState, meta: dict[str, Any]) -> dict[str, Any]:
     mine = _in_force(run)
     if mine is None:
         return meta
-    applied = edits.applied(kit_of(run), mine.active)
+    applied = _applied(run, mine)
     counts = np.zeros_like(np.asarray(meta["synthetic"]))
     own = applied.rows[edits.used(applied)]
     np.add.at(counts, (own["label"].to_numpy(np.int64), own["subdomain"].to_numpy(np.int64)), 1)
@@ -88,7 +105,7 @@ def made(run: runs.RunState, points: pd.DataFrame) -> MadePoints | None:
     own = kit_of(run) if mine is not None else None
     if mine is None or own is None or not any(isinstance(step, edits.Sampled) for step in mine.active):
         return None
-    applied = edits.applied(own, mine.active)
+    applied = _applied(run, mine)
     start, parts, found = len(own.table), [], []
     for one in applied.made:
         count = sum(n for *_, n in one.order) * max(1, int(own.table["level"].max()))
@@ -123,14 +140,14 @@ def history(run: runs.RunState, mine: Edits) -> dict[str, Any]:
     own = kit_of(run)
     missing = len(edit_figures.pending(own, mine.active))
     titles = tuple(edit_figures.title(step) for step in mine.active)
-    return _history(run.path, edits.state_key(own, mine.active), missing, titles, mine)
+    return _history(run.path, edits.state_key(own, mine.active), missing, titles, own, mine)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _history(
-    run: Path, state_key: str, missing: int, titles: tuple[str, ...], _mine: Edits
+    run: Path, state_key: str, missing: int, titles: tuple[str, ...], _own: Kit, _mine: Edits
 ) -> dict[str, Any]:
-    return edit_figures.history(kit.load(run), _mine)
+    return edit_figures.history(_own, _mine)
 
 
 def one_class(run: runs.RunState, mine: Edits, classes: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -159,6 +176,18 @@ def rename(run: runs.RunState, number: int, title: str) -> None:
 def train(run: runs.RunState) -> None:
     """Train what is missing of the heads, in the background."""
     edit_jobs.start(run.id, edits.DEFAULT)
+
+
+@st.fragment(run_every=0.5)
+def follow(run_id: str, name: str, said: str) -> None:
+    """How far a job of the list is; draws the page again at its end. said: {head} stands for the head."""
+    job = edit_jobs.status(run_id, name)
+    if not job.going:
+        st.rerun()
+    head = f"head {min(int(job.done) + 1, job.total)} of {job.total}" if job.total else "starting"
+    share = job.done / job.total if job.total else 0.0
+    text = said.format(head=head)
+    st.progress(min(1.0, share), text=text[:1].upper() + text[1:])
 
 
 def _keep(run: runs.RunState, mine: Edits) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, density, items, missing, selection_view, state, widgets, words
+from app import colouring, density, items, missing, state, widgets, words
 from app.palette import LIMIT
+from gelda.report import method_title
 
 SOURCES = ("real", "synthetic")
 DENSITIES = ("off", *density.SOURCES)
@@ -118,7 +119,7 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
         _highlight(meta, axis)
     splits, made = _splits(points), _methods(points)
     if len(made) > 1:
-        st.pills("Made by", made, key="made", selection_mode="multi", format_func=selection_view.method_title)
+        st.pills("Made by", made, key="made", selection_mode="multi", format_func=method_title)
     with st.expander("More filters", expanded=bool(state.value("split") or state.value("held"))):
         for noun, key, names in (
             (words.kind(meta), "classes", meta["class_names"]),

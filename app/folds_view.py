@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import comparison, state, widgets, words
 from gelda import report_folds
-from gelda.report import OURS
+from gelda.report import OURS, method_title
 
 HEAD = "".join(f"<th>{text[:1].upper()}{text[1:]}</th>" for text in report_folds.FIGURES.values())
 
@@ -28,13 +28,13 @@ def show(report: dict[str, Any]) -> None:
         for method in methods:
             own = ' class="own"' if method == OURS else ""
             cells = "".join(_range(report, method, figure) for figure in report_folds.FIGURES)
-            rows.append(f"<tr{own}><td>{words.safe(comparison.title_of(method))}</td>{cells}</tr>")
+            rows.append(f"<tr{own}><td>{words.safe(method_title(method))}</td>{cells}</tr>")
         widgets.table("percent, mean of the folds", HEAD, rows)
         widgets.note("Small: the lowest and the highest fold. WA weighs items alike, UAR classes.")
     with right:
         default = OURS if OURS in methods else methods[0]
         state.bind("fold_method", default, methods)
-        st.selectbox("Every fold of", methods, key="fold_method", format_func=comparison.title_of, width=300)
+        st.selectbox("Every fold of", methods, key="fold_method", format_func=method_title, width=300)
         chosen = state.value("fold_method")
         rows = []
         for fold in folds:

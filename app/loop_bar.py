@@ -79,7 +79,7 @@ def _edited(explored: Explored, mine: Edits) -> None:
     if edit_figures.pending(own, mine.active):
         job = edit_jobs.status(run.id, mine.name)
         if job.going:
-            _follow(run.id, mine.name)
+            editing.follow(run.id, mine.name, "Training the heads without and with your steps: {head}")
             return
         st.html('<p class="said"><b>The heads are not trained for these steps yet</b></p>')
         if not runs.readonly():
@@ -94,13 +94,3 @@ def _edited(explored: Explored, mine: Edits) -> None:
     st.button(label, key="loop_figures", type="primary", on_click=explore_panels.show, args=("edit",))
     if not runs.readonly():
         st.button("Undo", key="loop_undo", on_click=editing.attempt, args=(lambda: editing.move(run, True),))
-
-
-@st.fragment(run_every=0.5)
-def _follow(run_id: str, name: str) -> None:
-    job = edit_jobs.status(run_id, name)
-    if not job.going:
-        st.rerun()
-    share = job.done / job.total if job.total else 0.0
-    said = f"head {min(int(job.done) + 1, job.total)} of {job.total}" if job.total else "starting"
-    st.progress(min(1.0, share), text=f"Training the heads without and with your steps: {said}")

@@ -10,9 +10,9 @@ import streamlit as st
 
 from app import items, loading, state, widgets, words
 from app.explored import Explored
-from app.selection_view import method_title
 from gelda import nearby
 from gelda.nearby import Near
+from gelda.report import method_title
 
 POOLS = {"train": "Training samples", "real": "All real items", "synthetic": "Synthetic latents"}
 HOW_MANY = ("5", "8", "10", "15", "20", "30", "50")

@@ -11,14 +11,10 @@ import streamlit as st
 from app import charts, state, widgets, words
 from app.figures import show
 from gelda import contrast, semantic_tables
-from gelda.report import BASELINE, METHOD_TITLES, OURS
+from gelda.report import BASELINE, METHOD_TITLES, OURS, method_title
 from gelda.report_text import SUBDOMAIN
 
 MOST = 20  # classes that a table or a matrix shows at once: the rest is found by name
-
-
-def title_of(method: str) -> str:
-    return METHOD_TITLES.get(method, method)
 
 
 def methods_of(report: dict[str, Any]) -> list[str]:
@@ -33,9 +29,9 @@ def view(report: dict[str, Any]) -> None:
     st.header("Class by class")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.bind("method", OURS if OURS in known else known[0], known)
-        st.selectbox("Method", known, key="method", format_func=title_of, width=260)
+        st.selectbox("Method", known, key="method", format_func=method_title, width=260)
         state.bind("minus", BASELINE if BASELINE in known else known[0], known)
-        st.selectbox("Beside", known, key="minus", format_func=title_of, width=260)
+        st.selectbox("Beside", known, key="minus", format_func=method_title, width=260)
         state.bind("against", False)
         method, minus = state.value("method"), state.value("minus")
         shown = method in report.get("confusion", {}) and method != minus
@@ -72,13 +68,13 @@ def gains(report: dict[str, Any], method: str, reference: str = BASELINE) -> pd.
 
 def _gain(report: dict[str, Any], method: str, minus: str) -> None:
     frame = gains(report, method, minus)
-    figure = charts.gain_by_size(frame, st.context.theme.type, title_of(method), in_words(minus))
+    figure = charts.gain_by_size(frame, st.context.theme.type, method_title(method), in_words(minus))
     show(figure, "gain-by-size")
 
 
 def in_words(method: str) -> str:
     """A method's title inside a sentence: acronyms and GeLDA keep their capitals."""
-    title = title_of(method)
+    title = method_title(method)
     return title[0].lower() + title[1:] if title[1:2].islower() and method != OURS else title
 
 
@@ -98,8 +94,8 @@ def _confusion(report: dict[str, Any], method: str, minus: str) -> None:
     few = [names[c] for c in picked]
     counts = counts[np.ix_(picked, picked)]
     title = (
-        f"What {title_of(method)} says differently from {in_words(minus)}" if difference
-        else charts.confusion_title(counts, few, title_of(method))
+        f"What {method_title(method)} says differently from {in_words(minus)}" if difference
+        else charts.confusion_title(counts, few, method_title(method))
     )  # fmt: skip
     other = reference[np.ix_(picked, picked)] if difference and reference is not None else None
     show(charts.confusion(counts, few, title, st.context.theme.type, other), "confusion")
@@ -133,7 +129,7 @@ def _changes(report: dict[str, Any], method: str, minus: str) -> None:
         widgets.note("Choose two different methods to see what changes from class to class.")
         return
     rows = contrast.by_class(report, minus, report, method)
-    changes(rows, title_of(minus), title_of(method), "cls")
+    changes(rows, method_title(minus), method_title(method), "cls")
 
 
 def changes(rows: pd.DataFrame, first: str, second: str, key: str) -> None:
@@ -203,7 +199,7 @@ def _subdomains(report: dict[str, Any]) -> None:
         own = ' class="own"' if method == OURS else ""
         values = [figures.get(method, {}).get(s, {}).get(state.value("within")) for s in tested]
         cells = "".join(f"<td>{words.number(v)}</td>" for v in values)
-        rows.append(f"<tr{own}><td>{words.safe(title_of(method))}</td>{cells}</tr>")
+        rows.append(f"<tr{own}><td>{words.safe(method_title(method))}</td>{cells}</tr>")
     head = "".join(f"<th>{words.safe(s)}</th>" for s in tested)
     widgets.table("percent", head, rows)
     widgets.note("Means over seeds, without intervals: read them as a direction.")

@@ -20,8 +20,9 @@ from app import (
     words,
 )
 from app.figures import show
-from app.results_classes import methods_of, title_of
+from app.results_classes import methods_of
 from gelda import contrast, runs
+from gelda.report import method_title
 
 REFERENCE = "logit-adjustment"
 LEADING = ("tail", "uar", "unseen", "overall")
@@ -86,7 +87,7 @@ def _table(report: dict[str, Any]) -> None:
         pairs = _pairs(report, method)
         cells = "".join(_cell(report, method, metric, pairs.get(metric)) for metric in metrics)
         own = ' class="own"' if method == "gelda" else ""
-        rows.append(f"<tr{own}><td>{words.safe(title_of(method))}</td>{cells}</tr>")
+        rows.append(f"<tr{own}><td>{words.safe(method_title(method))}</td>{cells}</tr>")
     st.html(
         f'<div class="scroll"><table class="numbers wide"><thead><tr><th>percent</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -135,7 +136,7 @@ def differences(report: dict[str, Any], metrics: tuple[str, ...] = LEADING) -> p
             pair = report["paired_to_la"].get(method, {}).get(metric)
             if pair and pair.get("mean") is not None and None not in pair["ci95"]:
                 low, high = pair["ci95"]
-                rows.append((metric, method, title_of(method), pair["mean"], low, high))
+                rows.append((metric, method, method_title(method), pair["mean"], low, high))
     return pd.DataFrame(rows, columns=["metric", "method", "title", "mean", "low", "high"])
 
 

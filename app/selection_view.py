@@ -12,8 +12,9 @@ import streamlit as st
 
 from app import charts, health_view, items, loading, selecting, state, widgets, words
 from app.explored import Explored
-from gelda import report, runs
+from gelda import runs
 from gelda.artifacts import content_key
+from gelda.report import method_title
 
 STRIP = 14  # items shown
 MOST = {"audio": 8}  # or so many of a kind that takes room
@@ -21,11 +22,6 @@ ACROSS = 4  # players in a row
 TABLE = 2_000  # rows of the table on the page; exports hold all of them
 PICTURED = 200  # of them with a picture
 ROW, PICTURE_ROW = 35, 44  # pixels
-
-
-def method_title(name: str) -> str:
-    """An augmenter in words."""
-    return report.METHOD_TITLES.get(name, name)
 
 
 def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance: np.ndarray,

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from app import words
-from app.results_classes import in_words, title_of
+from app.results_classes import in_words
 from gelda import contrast, layer_maps
+from gelda.report import method_title
 
 Report = dict[str, Any]
 
@@ -49,7 +50,7 @@ def pairing(a: Report, b: Report) -> str:
 
 def methods(a: Report, b: Report, first: str, second: str) -> str:
     """ "GeLDA" where both show the same method, "GeLDA and SMOTE" else."""
-    return title_of(first) if first == second else f"{title_of(first)} and {in_words(second)}"
+    return method_title(first) if first == second else f"{method_title(first)} and {in_words(second)}"
 
 
 def shared_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

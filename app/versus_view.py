@@ -13,6 +13,7 @@ from app import explore_view, figures, loading, results_classes, run_list, state
 from app import map as latent_map
 from gelda import contrast, runs
 from gelda.errors import UserError
+from gelda.report import method_title
 
 MOST_SETTINGS = 40
 
@@ -77,7 +78,7 @@ def _methods(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, str]:
         ):
             known = results_classes.methods_of(report)
             state.bind(key, contrast.main_method(report), known)
-            st.selectbox(title, known, key=key, format_func=results_classes.title_of, width=260)
+            st.selectbox(title, known, key=key, format_func=method_title, width=260)
             names.append(state.value(key))
     return names[0], names[1]
 

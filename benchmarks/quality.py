@@ -29,7 +29,7 @@ from gelda.cli import overrides
 from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 from gelda.ready import open_bank
-from gelda.report import METHOD_TITLES, OURS, load_report
+from gelda.report import METHOD_TITLES, OURS, load_report, method_title
 from gelda.report_text import interval_text
 from gelda.statistics import family
 
@@ -167,7 +167,7 @@ def figures(reports: Mapping[str, Report]) -> str:
         if len(reports) > 1:
             values = [_mean(r["methods"].get(method, {}), main) for r in reports.values()]
             cells.append(_number(float(np.mean(values))))  # NaN where the method is missing from a row
-        lines.append([METHOD_TITLES.get(method, method), *cells])
+        lines.append([method_title(method), *cells])
     return markdown(head, lines)
 
 
@@ -179,7 +179,7 @@ def differences(reports: Mapping[str, Report]) -> str:
         if method != OURS:
             pairs = [verdicts.paired(report, method, main) for report in reports.values()]
             cells = [interval_text(p.as_json(), signed=True) for p in pairs]
-            lines.append([METHOD_TITLES.get(method, method), *cells])
+            lines.append([method_title(method), *cells])
     return markdown([f"GeLDA − method, {NAMES[main]}", *reports], lines)
 
 
@@ -206,7 +206,7 @@ def summary(reports: Mapping[str, Report]) -> str:
         lines.append(
             [
                 name,
-                METHOD_TITLES.get(found.best, found.best),
+                method_title(found.best),
                 interval_text(found.difference.as_json(), signed=True),
                 "yes" if found.first else "no",
                 STANDINGS[found.standing],
@@ -251,7 +251,7 @@ def over_rows(reports: Mapping[str, Report]) -> str:
         p = tested[method]
         lines.append(
             [
-                METHOD_TITLES.get(method, method),
+                method_title(method),
                 f"{there.mean():+.1f}" if len(there) else "–",
                 f"{int((there > 0).sum())} of {len(there)}",
                 f"{p['wilcoxon']:.3f}",

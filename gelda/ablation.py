@@ -13,7 +13,7 @@ from typing import Any
 from gelda import __version__, datasets, device, runs, studies
 from gelda.artifacts import content_key, write_json
 from gelda.config import RunConfig, resolve_config
-from gelda.errors import RunFailed, UserError
+from gelda.errors import RunFailed, UserError, sentence
 from gelda.experiment_check import check_names
 from gelda.pipeline import Pipeline
 from gelda.recording import Cancelled, Recorder, tracked
@@ -141,9 +141,7 @@ def execute(study: Study, base: RunConfig, state: RunState, listener: Any = None
                 raise
             except Exception as error:  # the others go on, whatever it was
                 logging.getLogger("gelda").exception("The setting '%s' failed", cell.title)
-                row["error"] = (
-                    str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                )
+                row["error"] = sentence(error)
                 row["state"] = "failed"
             # a cell that is found again took its seconds when it was computed
             row["seconds"] = max(progress.seconds, seconds.get(cell.name, 0.0))

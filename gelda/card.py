@@ -15,7 +15,7 @@ from gelda.compare_config import COMPARE_PRESETS, CompareConfig, resolve_compare
 from gelda.config import PRESETS, RunConfig, resolve_config
 from gelda.datasets import DATASETS
 from gelda.errors import UserError, nearest
-from gelda.report import BASELINE, MEASURES, METHOD_TITLES, OURS, PAIRED
+from gelda.report import BASELINE, MEASURES, OURS, PAIRED, method_title
 from gelda.report_text import interval_text, markdown_table, tables, to_frame, to_latex, to_markdown
 from gelda.runs import COMPARISON
 
@@ -96,7 +96,7 @@ def limits(report: Report) -> list[str]:
             found.append(f"{MEASURES[row.measure]}: {text} points to logit adjustment, over seeds alone.")
     verdict = verdicts.verdict(report, verdicts.main_measure(report))
     if verdict is not None and verdict.unsettled:
-        names = ", ".join(METHOD_TITLES.get(m, m) for m in verdict.unsettled)
+        names = ", ".join(method_title(m) for m in verdict.unsettled)
         found.append(f"On its main measure GeLDA is not told apart from: {names}.")
     if not verdicts.counts(report):
         found.append(f"Shown and not counted: a claim needs {verdicts.FEWEST_SEEDS} seeds and 8 test groups.")
@@ -139,7 +139,7 @@ def _changed(values: Mapping[str, Any], base: Mapping[str, Any], prefix: str = "
 
 
 def _purpose(report: Report) -> str:
-    methods = [METHOD_TITLES.get(m, m) for m in report["methods"]]
+    methods = [method_title(m) for m in report["methods"]]
     seeds = len(report["seeds"])
     return (
         f"{PURPOSES[report['config'].get('protocol', 'longtail')]} {len(methods)} methods on the same "

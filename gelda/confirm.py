@@ -14,12 +14,11 @@ import pandas as pd
 
 from gelda import edits as editing
 from gelda import kit as kits
-from gelda.artifacts import FORMAT, read_json, write_json
+from gelda.artifacts import FORMAT, now, read_json, write_json
 from gelda.edit_figures import dev_items, difference, title
 from gelda.edits import Edits
 from gelda.errors import UserError
 from gelda.kit import Kit
-from gelda.runs import now
 
 
 def folder(run: str) -> Path:

@@ -14,7 +14,7 @@ from gelda import jobs, runs
 from gelda import kit as kits
 from gelda.artifacts import FORMAT, read_json, write_json
 from gelda.edits import Edits
-from gelda.errors import UserError
+from gelda.errors import UserError, sentence
 from gelda.kit import Kit
 
 What = Literal["refit", "confirm"]
@@ -98,8 +98,7 @@ def _work(run_id: str, name: str, what: What, state: str) -> None:
         if what == "refit":
             _refit(kit, name, tick)  # a step that came just before "done" was left to this process
     except BaseException as error:
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        _write(run_id, name, what, "failed", message=said)
+        _write(run_id, name, what, "failed", message=sentence(error))
         raise
     _write(run_id, name, what, "done")
 

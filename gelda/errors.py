@@ -17,6 +17,11 @@ class RunFailed(UserError):
     """A run that was asked for failed, in whole or in part: the command line exits with code 1."""
 
 
+def sentence(error: BaseException) -> str:
+    """What is said of a failure: a user's mistake in its own words, anything else with its type before it."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Sentence ending that names the closest valid option and lists them all."""
     options = sorted(options)

@@ -13,7 +13,7 @@ from typing import Any
 from gelda import layer_maps, processes, projection, recording, runs, samples, slots
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
-from gelda.errors import UserError
+from gelda.errors import UserError, sentence
 from gelda.settings import ProjectionConfig
 
 
@@ -215,8 +215,7 @@ def make_projections(run_id: str, keys: Sequence[str]) -> int:
                 projection.project(path, *info.scope, config, workspace, info.name)
             except Exception as error:
                 failed += 1
-                words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                projection.write_map_info(replace(info, state="failed", message=words))
+                projection.write_map_info(replace(info, state="failed", message=sentence(error)))
         layer_maps.write_change(path, workspace)
     return failed
 
@@ -256,8 +255,7 @@ def make_samples(run_id: str, name: str) -> None:
         with beating([samples.folders(path)[-1] / f"{name}.json"]):
             samples.make(path, request)
     except Exception as error:
-        words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        samples.note(path, request, "failed", words)
+        samples.note(path, request, "failed", sentence(error))
         raise
 
 

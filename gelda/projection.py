@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from gelda import embedding
 from gelda.artifacts import (
     FORMAT,
     content_key,
+    now,
     read_arrays,
     read_json,
     read_table,
@@ -153,7 +153,7 @@ def planned(
         message="",
         path=maps_folders(run, workspace)[-1] / f"{key}.json",
         points=points,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=now(),
         name=name,
         **config.model_dump(),
     )

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gelda.errors import UserError
-from gelda.runs import SILENCE, RunState, StageState, now, save_state, silent_for
+from gelda.artifacts import now
+from gelda.errors import UserError, sentence
+from gelda.runs import SILENCE, RunState, StageState, save_state, silent_for
 
 HEARTBEAT = 2.0  # seconds between signs of life
 
@@ -110,8 +111,7 @@ def tracked(state: RunState) -> Iterator[None]:
         cancelled = isinstance(error, Cancelled | KeyboardInterrupt)
         forget_cancel(state.path)
         state.status = "cancelled" if cancelled else "failed"
-        known = isinstance(error, UserError)
-        state.error = None if cancelled else str(error) if known else f"{type(error).__name__}: {error}"
+        state.error = None if cancelled else sentence(error)
         save_state(state)
         raise
     state.status, state.stage = "done", ""

@@ -52,8 +52,7 @@ class Bench:
         """The arm's head, trained on the training rows and what a state uses of the synthetic ones."""
         rows = state.rows
         train = (rows["split"] == "train").to_numpy()
-        synthetic = (rows["origin"] == "synthetic").to_numpy() & (state.factor > 0)
-        used = np.flatnonzero(train | synthetic)
+        used = np.flatnonzero(train | editing.used(state))
         part = rows.iloc[used]
         level = torch.from_numpy(part["level"].to_numpy(np.int64, copy=True))
         levels = int(rows["level"].max())  # also where a step leaves one of them out

@@ -37,6 +37,11 @@ MOST_CONFUSED = 400  # classes: a larger table of confusions cannot be read, and
 BASELINE, OURS = "logit-adjustment", "gelda"
 
 
+def method_title(name: str) -> str:
+    """A method in words; a name that this release does not know stays as it is."""
+    return METHOD_TITLES.get(name, name)
+
+
 @dataclass(frozen=True)
 class SeedResult:
     """Test predictions of one seed: true [N], subdomain [N], group [N], predicted {method: [N]}."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gelda.metrics import classification_figures
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
-from gelda.report import METHOD_TITLES, OURS
+from gelda.report import OURS, method_title
 
 FIGURES = {"overall": "WA", "uar": "UAR", "macro_f1": "macro F1"}
 # shown fold by fold as text
@@ -106,10 +106,10 @@ def to_markdown(report: Mapping[str, Any]) -> list[str]:
     lines += ["| method | " + " | ".join(FIGURES.values()) + " |", "|" + "---|" * (1 + len(FIGURES))]
     for method in report["methods"]:
         cells = ["{:.1f} ({:.1f} to {:.1f})".format(*spread(report, method, figure)) for figure in FIGURES]
-        lines.append("| " + " | ".join([METHOD_TITLES.get(method, method), *cells]) + " |")
+        lines.append("| " + " | ".join([method_title(method), *cells]) + " |")
     few = [m for m in SHOWN if m in report["methods"]]
     lines += ["", "WA / UAR / macro F1 by fold:", ""]
-    lines += ["| fold | groups | items | " + " | ".join(METHOD_TITLES.get(m, m) for m in few) + " |"]
+    lines += ["| fold | groups | items | " + " | ".join(method_title(m) for m in few) + " |"]
     lines += ["|" + "---|" * (3 + len(few))]
     for fold in report["folds"]:
         own = [" / ".join(f"{fold['figures'][m][figure]:.1f}" for figure in FIGURES) for m in few]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gelda import report_folds
-from gelda.report import MEASURES, METHOD_TITLES, SEEDS_ALONE
+from gelda.report import MEASURES, SEEDS_ALONE, method_title
 
 
 def to_frame(report: Mapping[str, Any]) -> pd.DataFrame:
@@ -44,7 +44,7 @@ Table = tuple[str, list[str], list[list[str]]]  # what it shows, names of its co
 
 def tables(report: Mapping[str, Any]) -> list[Table]:
     """Every table of a report as text: the leading measures, the others, and UAR of each subdomain."""
-    titles = {m: METHOD_TITLES.get(m, m) for m in report["methods"]}
+    titles = {m: method_title(m) for m in report["methods"]}
     found: list[Table] = []
     head = ["method", *[MEASURES[m] for m in TABLE], "tail − logit adj.", "unseen − logit adj."]
     found.append(("Percent, means over seeds", head, [_cells(report, method) for method in titles]))
@@ -123,7 +123,7 @@ def _cells(report: Mapping[str, Any], method: str) -> list[str]:
     paired = report["paired_to_la"].get(method)
     differences = [interval_text(paired[m], signed=True) if paired else "–" for m in ("tail", "unseen")]
     means = [_told(report, method, m) for m in TABLE]
-    return [METHOD_TITLES.get(method, method), *means, *differences]
+    return [method_title(method), *means, *differences]
 
 
 def _told(report: Mapping[str, Any], method: str, measure: str) -> str:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gelda.artifacts import FORMAT, check_format, read_json, write_json
+from gelda.artifacts import FORMAT, check_format, now, read_json, write_json
 from gelda.encoders import assets
 from gelda.errors import UserError
 from gelda.paths import home
@@ -103,11 +103,6 @@ class RunState:
 def readonly() -> bool:
     """GELDA_READONLY=1: looking is allowed, starting jobs is not."""
     return os.environ.get("GELDA_READONLY", "") not in ("", "0")
-
-
-def now() -> str:
-    """UTC to the second, ISO 8601."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def create_run(config: dict[str, Any], name: str, demo: str, run_id: str | None = None) -> RunState:

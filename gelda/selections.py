@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gelda import runs
-from gelda.artifacts import FORMAT, check_format, read_json, write_json
+from gelda.artifacts import FORMAT, check_format, now, read_json, write_json
 from gelda.errors import UserError
 from gelda.paths import home
 
@@ -37,7 +37,7 @@ def keep(run: str, name: str, ids: Sequence[str], points: str) -> Kept:
         raise UserError(f"There is a selection called '{name}' already: choose another name, or delete it.")
     if not len(ids):
         raise UserError("Nothing is selected: select points first.")
-    made = Kept(name, tuple(map(str, ids)), points, runs.now())
+    made = Kept(name, tuple(map(str, ids)), points, now())
     write_json(path, {"format": FORMAT, "ids": made.ids, "points": made.points, "kept": made.kept})
     return made
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from gelda.recording import Cancelled
-from gelda.report import METHOD_TITLES
+from gelda.report import method_title
 from gelda.report_text import interval_text
 from gelda.runs import RunState
 
@@ -131,7 +131,7 @@ def print_report(report: Mapping[str, Any]) -> None:
         paired = report["paired_to_la"].get(method)
         differences = [interval_text(paired[m], signed=True) if paired else "–" for m in ("tail", "unseen")]
         table.add_row(
-            METHOD_TITLES.get(method, method),
+            method_title(method),
             *[interval_text({**values[m], "ci95": [None, None]}) for m in shown],
             *[text if wide else text.replace(" [", "\n[") for text in differences],
             style="bold" if method == "gelda" else None,

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from gelda.recording import Cancelled
-from gelda.report import METHOD_TITLES
+from gelda.report import method_title
 from gelda.report_folds import FIGURES
 from gelda.report_text import interval_text
 from gelda.runs import RunState
@@ -78,7 +78,7 @@ def print_targets(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Non
     for method in uar:
         cells = [" / ".join(f"{table[f][method][name]:.1f}" for f in figures) for name in names]
         style = "bold" if method == "gelda" else None
-        shown.add_row(METHOD_TITLES.get(method, method), *cells, style=style)
+        shown.add_row(method_title(method), *cells, style=style)
     _console().print(shown)
 
 
@@ -97,7 +97,7 @@ def print_speech(found: Mapping[str, Any]) -> None:
     for method, values in found["uar"].items():
         cells = [interval_text(values[name]).replace(" [", "\n[") for name in (*languages, "mean")]
         style = "bold" if method == "gelda" else None
-        table.add_row(METHOD_TITLES.get(method, method), *cells, style=style)
+        table.add_row(method_title(method), *cells, style=style)
     ceiling = found["in-language"]
     table.add_section()
     table.add_row("in-language probe (ceiling)", *[f"{ceiling[name]:.1f}" for name in (*languages, "mean")])
