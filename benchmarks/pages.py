@@ -97,7 +97,7 @@ def made_up(rng: np.random.Generator) -> Path:
     projection.write_map_info(
         projection.MapInfo(
             key="all", layer="block.11", layer_title=layer.title, scope_kind="all", scope_name="",
-            trustworthiness=None, n_neighbors=15, min_dist=0.1, seed=0, fitted=REAL, shown=len(points),
+            trustworthiness=None, n_neighbors=15, min_dist=0.5, seed=0, fitted=REAL, shown=len(points),
             has_synthetic=True, state="done", message="", path=path / "maps" / "all.json", points="made-up",
         )
     )  # fmt: skip

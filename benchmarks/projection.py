@@ -58,7 +58,7 @@ def main() -> None:
     import umap
 
     z = np.load(asked.data)[asked.layer].astype(np.float32) if asked.data else made_up(asked.rows, asked.dim)
-    config = ProjectionConfig(fit_on=asked.fit_on)
+    config = ProjectionConfig(fit_on=asked.fit_on, min_dist=0.1)  # umap-learn's own
     few = z[:500]
     _, compiled, _ = timed(lambda: embed(few, few[:50], config))
     print(f"{z.shape[0]} × {z.shape[1]}, fitted on at most {config.fit_on}; first call {compiled:.1f} s")

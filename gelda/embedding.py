@@ -71,7 +71,16 @@ def embed(
         if len(rest):
             place[rest] = _among(near[rest], fit, reducer.embedding_, neighbours)
         moved = reducer.transform(far) if len(far) else np.zeros((0, 2))
-    return Embedding(place, moved.astype(np.float32), trustworthiness(real, place, config.seed), len(rows))
+    axes = _axes(place)
+    place, moved = place @ axes, (moved @ axes).astype(np.float32)
+    return Embedding(place, moved, trustworthiness(real, place, config.seed), len(rows))
+
+
+def _axes(place: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The turn [2, 2] that lays a map's longer side level: UMAP leaves it free, and frames are wide."""
+    axes = np.linalg.svd(place - place.mean(0), full_matrices=False)[2]
+    leading = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
+    return np.asarray((axes * np.sign(leading)).T, np.float32)
 
 
 def _among(

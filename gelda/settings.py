@@ -324,7 +324,7 @@ class ProjectionConfig(Settings):
     n_neighbors: int = Field(
         15, ge=2, le=500, title="Neighbours", description="Few show detail, many the whole."
     )
-    min_dist: float = Field(0.1, ge=0, le=1, title="Least distance", description="How close points may lie.")
+    min_dist: float = Field(0.5, ge=0, le=1, title="Least distance", description="How close points may lie.")
     metric: Literal["euclidean", "cosine"] = Field(
         "euclidean", title="Metric", description="Of latent space."
     )

@@ -177,7 +177,7 @@ def _write_mapped(
     projection.write_map_info(
         projection.MapInfo(
             key=key, layer=own.name, layer_title=own.title, scope_kind="all", scope_name="",
-            trustworthiness=0.93, n_neighbors=15, min_dist=0.1, seed=0, shown=len(points), state="done",
+            trustworthiness=0.93, n_neighbors=15, min_dist=0.5, seed=0, shown=len(points), state="done",
             fitted=int(points["split"].isin(["train", "dev"]).sum()), has_synthetic=True, message="",
             path=path / "maps" / f"{key}.json",
         )

@@ -122,7 +122,7 @@ def _map(path: Path, z: np.ndarray, count: int) -> None:
     projection.write_map_info(
         projection.MapInfo(
             key="planted-map", layer="deep", layer_title="Encoder deep", scope_kind="all", scope_name="",
-            trustworthiness=0.9, n_neighbors=15, min_dist=0.1, seed=0, shown=count, state="done",
+            trustworthiness=0.9, n_neighbors=15, min_dist=0.5, seed=0, shown=count, state="done",
             fitted=count, has_synthetic=True, message="", path=path / "maps" / "planted-map.json",
         )
     )  # fmt: skip

@@ -115,3 +115,11 @@ def _refuse(*_):
 def test_too_few_are_refused():
     with pytest.raises(UserError, match="at least 5 real latents; .* has 4"):
         embedding.embed(np.zeros((4, 3), np.float32), np.zeros((0, 3), np.float32), CONFIG)
+
+
+def test_a_map_lies_level_and_synthetic_ones_turn_with_it(cloud):
+    made = embedding.embed(cloud[0], cloud[0][:9], CONFIG)
+    spread = np.cov(made.real.T)
+    assert abs(spread[0, 1]) < 1e-3 * spread[0, 0] and spread[0, 0] >= spread[1, 1]
+    own = np.linalg.norm(made.others - made.real[:9], axis=1)
+    assert np.median(own) < 0.1 * np.ptp(made.real[:, 0])  # the same latents, transformed, lie where they lay

@@ -101,7 +101,7 @@ def test_a_map_with_other_settings_is_made_and_named(workspace: Path, monkeypatc
     page.button(key="make_map").click().run()
     (run, layer, kind, scope, config, name) = asked[0]
     assert (run, layer, kind, scope, name) == (RUN, "adapter.1", "all", "", "the whole")
-    assert config.n_neighbors == 40 and config.min_dist == 0.1
+    assert config.n_neighbors == 40 and config.min_dist == 0.5
     assert page.text_input(key="map_name").value == ""
 
 

@@ -13,7 +13,7 @@ from gelda.errors import UserError
 from gelda.settings import ProjectionConfig
 
 CONFIG = ProjectionConfig(n_neighbors=8, fit_on=70)
-WIDE = CONFIG.model_copy(update={"min_dist": 0.5})
+WIDE = CONFIG.model_copy(update={"min_dist": 0.9})
 CENTRES = 6 * np.eye(3, 5)
 
 
@@ -184,10 +184,10 @@ def test_maps_of_a_read_only_run_go_to_the_workspace(run, tmp_path):
 def test_maps_are_kept_under_their_settings_and_named(run):
     first = projection.project(run, "late", "all", "", CONFIG)
     second = projection.project(
-        run, "late", "all", "", CONFIG.model_copy(update={"min_dist": 0.5}), name="wide"
+        run, "late", "all", "", CONFIG.model_copy(update={"min_dist": 0.9}), name="wide"
     )
     assert first.created and first.seconds and second.name == "wide"
-    assert ProjectionConfig(**second.settings).min_dist == 0.5 and second.metric == "euclidean"
+    assert ProjectionConfig(**second.settings).min_dist == 0.9 and second.metric == "euclidean"
     projection.rename_map(first, "  the   usual\none ")
     found = {info.key: info for info in projection.list_maps(run)}
     assert found[first.key].name == "the usual one" and found[second.key].name == "wide"
