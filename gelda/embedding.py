@@ -72,8 +72,9 @@ def embed(
             place[rest] = _among(near[rest], fit, reducer.embedding_, neighbours)
         moved = reducer.transform(far) if len(far) else np.zeros((0, 2))
     axes = _axes(place)
-    place, moved = place @ axes, (moved @ axes).astype(np.float32)
-    return Embedding(place, moved, trustworthiness(real, place, config.seed), len(rows))
+    place = np.asarray(place @ axes, np.float32)
+    others = np.asarray(moved @ axes, np.float32)
+    return Embedding(place, others, trustworthiness(real, place, config.seed), len(rows))
 
 
 def _axes(place: NDArray[np.float32]) -> NDArray[np.float32]:
