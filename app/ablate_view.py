@@ -26,7 +26,7 @@ def view() -> None:
     if found:
         state.bind("study", next(iter(found)), list(found))
         head, pick = st.columns([0.74, 0.26], gap="large")
-        pick.selectbox("Study", list(found), key="study", format_func=lambda name: _title(found[name]))
+        pick.selectbox("Study", list(found), key=state.key("study"), format_func=lambda n: _title(found[n]))
         shown = found[state.value("study")]
         with head:
             _finding(shown)

@@ -190,8 +190,9 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
     for column, key, title, names in zip(both, ("class", "subdomain"), titles, look.names, strict=True):
         if len(names) > 1:
             column.selectbox(
-                title, ["", *names], key=key, format_func=lambda n, t=title: n or f"Every {t.lower()}"
-            )
+                title, ["", *names], key=state.key(key),
+                format_func=lambda n, t=title: n or f"Every {t.lower()}",
+            )  # fmt: skip
     rows = spread(look.table, look.rows(part, label, subdomain))
     if not len(rows):
         widgets.note("No item here: synthetic latents could be drawn for this cell.")

@@ -65,9 +65,9 @@ def cell(explored: Explored, prefix: str, titles: tuple[str, str], default: tupl
     fields = f"{prefix}_class", f"{prefix}_{explored.axis}"
     for field, names, number in zip(fields, (classes, subdomains), default, strict=True):
         state.bind(field, names[number], names)
-    places[0].selectbox(titles[0], classes, key=fields[0])
+    places[0].selectbox(titles[0], classes, key=state.key(fields[0]))
     if len(subdomains) > 1:
-        places[1].selectbox(titles[1], subdomains, key=fields[1])
+        places[1].selectbox(titles[1], subdomains, key=state.key(fields[1]))
     return classes.index(state.value(fields[0])), subdomains.index(state.value(fields[1]))
 
 

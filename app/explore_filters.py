@@ -67,7 +67,8 @@ def scope_title(scope: str, axis: str) -> str:
 
 def controls(meta: dict[str, Any], axis: str, colours: dict[str, str]) -> None:
     scope, colour = st.columns(2)
-    scope.selectbox("Map fitted on", _scopes(meta), key="scope", format_func=lambda s: scope_title(s, axis))
+    scope.selectbox("Map fitted on", _scopes(meta), key=state.key("scope"),
+                    format_func=lambda s: scope_title(s, axis))  # fmt: skip
     colour.selectbox("Colour by", list(colours), key="colour", format_func=colours.get)
 
 
@@ -128,7 +129,7 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
             if len(names) == 1:
                 continue
             several = words.plural(noun)
-            st.multiselect(several.capitalize(), names, key=key, placeholder=f"All {several}")
+            st.multiselect(several.capitalize(), names, key=state.key(key), placeholder=f"All {several}")
         if len(splits) > 1:
             st.pills("Split of real points", splits, key="split", selection_mode="multi")
         if not points["kept"].all():
@@ -145,7 +146,7 @@ def _highlight(meta: dict[str, Any], axis: str) -> None:
     known = colouring.scarcest(colour, meta)
     kind = "classes" if colour == "class" else words.plural(axis)
     st.multiselect(
-        f"In colour, {words.thousands(len(known))} {kind} in all", known, key="highlight",
+        f"In colour, {words.thousands(len(known))} {kind} in all", known, key=state.key("highlight"),
         max_selections=LIMIT, placeholder="Search by name",
     )  # fmt: skip
     if list(state.value("highlight")) != known[:LIMIT]:

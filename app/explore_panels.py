@@ -27,7 +27,7 @@ SHOW = """
 (() => {
   let left = 20;
   const show = () => {
-    const tabs = document.querySelector(".st-key-panel");
+    const tabs = document.querySelector('[class*="st-key-panel"]');
     if (tabs && tabs.getBoundingClientRect().top > 100) tabs.scrollIntoView({ block: "start" });
     if (left--) setTimeout(show, 150);
   };
@@ -79,7 +79,7 @@ def lines(explored: Explored) -> np.ndarray | None:
 def view(explored: Explored, offered: Sequence[str]) -> None:
     """The tabs and the one panel that is open."""
     st.segmented_control(
-        "Below the map", offered, key="panel", required=True, label_visibility="collapsed",
+        "Below the map", offered, key=state.key("panel"), required=True, label_visibility="collapsed",
         format_func=lambda name: PANELS[name].title,
     )  # fmt: skip
     if state.asked("panel") or st.session_state.pop(_SHOWN, False):

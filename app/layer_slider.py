@@ -20,7 +20,7 @@ def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any]) -> None:
         return
     titles = {layer.name: layer.title for layer in layers}
     st.select_slider(
-        "Layer", list(titles), key="layer", format_func=titles.get,
+        "Layer", list(titles), key=state.key("layer"), format_func=titles.get,
         help=f"{words.escaped(meta.get('layer_reason', ''))} {TURNED}".strip(),
     )  # fmt: skip
     change = loading.neighbour_change(run.path)

@@ -92,13 +92,12 @@ def _choose_point(explored: Explored, row: int) -> None:
     rows = dict.fromkeys([row, *explored.selected[:CHOICES].tolist()])
     offered = {str(ids.iloc[one]): one for one in rows}
     if len(offered) > 1:
-        st.session_state["point_choice"] = str(
-            ids.iloc[row]
-        )  # what was chosen of a former selection is not it
+        now = str(ids.iloc[row])
+        key = f"point_choice.{now}"  # another widget for each: what was chosen before is not this one's
         st.selectbox(
-            "Of the point", list(offered), width=320, key="point_choice",
+            "Of the point", list(offered), list(offered).index(now), width=320, key=key,
             format_func=lambda one: _called(explored, offered[one]),
-            on_change=lambda: state.put("point", st.session_state["point_choice"]),
+            on_change=lambda: state.put("point", st.session_state[key]),
         )  # fmt: skip
 
 

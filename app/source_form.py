@@ -59,19 +59,18 @@ def choose(path: str) -> None:
 
 def _other() -> None:
     state.put("options", "")
-    for name in VIEW:
-        st.session_state.pop(name, None)
+    state.drop(*VIEW)
 
 
 def chooser(empty: bool) -> None:
     """The line of widgets that says which data."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
-            "Folder, list, table, manifest or latents", key="source", on_change=_other,
+            "Folder, list, table, manifest or latents", key=state.key("source"), on_change=_other,
             placeholder="/data/pictures, train.txt, items.csv, manifest.jsonl, latents.npz …",
         )  # fmt: skip
         titles = {"auto": "Recognise it", **{name: spec.title for name, spec in datasets.READERS.items()}}
-        st.selectbox("Kind of data", list(titles), key="reader", format_func=titles.get, width=230)
+        st.selectbox("Kind of data", list(titles), key=state.key("reader"), format_func=titles.get, width=230)
         if not runs.readonly():
             _upload()
         if not empty:

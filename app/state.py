@@ -3,6 +3,10 @@
 A page seeds its widgets with `bind`, lets the person change them, and calls `publish` at its end. The URL
 wins over what was carried from another page, and an unknown or outdated value falls back to the default.
 Streamlit drops parameters when the page changes, so they are kept in the session and written back.
+
+A browser sends its address and the values of all its widgets with every click, and with every tick of a
+`run_every` fragment: those it had then, which may be older than what this session has set since. An older
+address is known by having been written here (`begin`); an older value comes under an older `key`.
 """
 
 from __future__ import annotations
@@ -15,9 +19,12 @@ from typing import Any
 import streamlit as st
 
 _CARRIED = "_carried"  # what other pages set: {name: text}
-_PUBLISHED = "_published"  # what this session wrote to the URL last
 _BOUND = "_bound"  # names bound on the page being drawn: {name: default}
 _ASKED = "_asked"  # names that a link has set in this drawing
+_SENT = "_sent"  # addresses written for this page, from the one that the browser was last seen at
+_TAKEN = "_taken"  # (address that came from outside, names that were taken from it)
+_TURNS = "_turns"  # how often a field that has a widget was set past it: {name: number}
+_FORMER = "_former"  # the widget before the last time: {name: (key, value that it had)}
 _PARTS = re.compile(
     r"(?:\\.|[^,])+"
 )  # of a field of several values: a class may be called "tench, Tinca tinca"
@@ -37,34 +44,65 @@ class Selection:
 
 
 def begin(page: str) -> None:
-    """Start a page: forget what the last run of the script bound."""
+    """Start a page: forget what the last run of the script bound, and see which address the browser is at."""
     st.session_state[_BOUND] = {}
     st.session_state[_ASKED] = set()
-    if st.session_state.get("_page") != page:
-        st.session_state["_page"] = page
-        st.session_state[_PUBLISHED] = {}
     st.session_state.setdefault(_CARRIED, {})
+    if st.session_state.get("_page") != page:
+        st.session_state["_page"], st.session_state[_SENT], st.session_state[_TAKEN] = page, [], ({}, set())
+    here, sent = st.query_params.to_dict(), st.session_state[_SENT]
+    if here in sent:  # its own, or one that it is about to replace; the browser takes them in order
+        del sent[: len(sent) - 1 - sent[::-1].index(here)]
+        st.session_state[_TAKEN] = {}, set()
+    elif here != st.session_state[_TAKEN][0]:
+        st.session_state[_TAKEN] = here, set()
 
 
 def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
-    """Seed the widget with key `name` from the URL, the session or `default`; returns the key.
+    """Seed the widget of the field `name` from the URL, the session or `default`; returns its `key`.
 
     A list default makes a field of several values, written to the URL with commas (those of a name escaped).
     """
     many = isinstance(default, list)
     st.session_state[_BOUND][name] = default
-    text = st.query_params.get(name)
-    outside = text is not None and text != st.session_state[_PUBLISHED].get(name)
-    if outside:
-        st.session_state[_ASKED].add(name)
+    former, had = st.session_state.get(_FORMER, {}).get(name, ("", None))
+    text = _from_outside(name)
+    if text is not None:
         value = _parse(text, many)
-    elif name in st.session_state:
-        value = st.session_state[name]
+    elif former and former in st.session_state and st.session_state[former] != had:
+        value = st.session_state[former]  # a click on the widget that was about to be replaced
+    elif _key(name) in st.session_state:
+        value = st.session_state[_key(name)]
     else:
         carried = st.session_state[_CARRIED].get(name)
         value = default if carried is None else _parse(carried, many)
-    st.session_state[name] = _valid(value, default, options)
-    return name
+    put(name, _valid(value, default, options))
+    return _key(name)
+
+
+def _from_outside(name: str) -> str | None:
+    """What a link says of a field, once; None where the address is one that this session has written."""
+    here, names = st.session_state[_TAKEN]
+    if name not in here or name in names or st.query_params.to_dict() != here:
+        return None
+    names.add(name)
+    st.session_state[_ASKED].add(name)
+    return here[name]
+
+
+def key(name: str) -> str:
+    """The key for the widget of a bound field that is also set by other means than its widget.
+
+    Each time it is, a new widget takes the place of the old one: what a browser that has not drawn it yet
+    says of the field counts for the old one, and does not undo what was set.
+    """
+    st.session_state.setdefault(_TURNS, {}).setdefault(name, 0)
+    return _key(name)
+
+
+def _key(name: str) -> str:
+    turn = st.session_state.get(_TURNS, {}).get(name, 0)
+    return f"{name}.{turn}" if turn else name
 
 
 def asked(name: str) -> bool:
@@ -74,28 +112,35 @@ def asked(name: str) -> bool:
 
 def value(name: str) -> Any:
     """Current value of a bound field."""
-    return st.session_state.get(name)
+    return st.session_state.get(_key(name))
 
 
 def put(name: str, new: Any) -> None:
     """Set a bound field; call it in a callback, before the widget is drawn again."""
-    st.session_state[name] = new
+    now, turns = _key(name), st.session_state.get(_TURNS, {})
+    if name in turns and now in st.session_state and st.session_state[now] != new:
+        st.session_state.setdefault(_FORMER, {})[name] = now, st.session_state[now]
+        st.session_state[f"{name}.{turns[name] + 1}"] = new
+        turns[name] += 1  # last, so that a run that is broken off above has changed nothing
+    else:
+        st.session_state[now] = new
 
 
 def publish() -> None:
     """Write every bound field that differs from its default into the URL, and carry it to other pages."""
     written = {}
     for name, default in st.session_state[_BOUND].items():
-        current = st.session_state.get(name, default)
+        current = st.session_state.get(_key(name), default)
         text = _text(current)
         if current != default or name == "run":
             st.session_state[_CARRIED][name] = text
             written[name] = text
         else:
             st.session_state[_CARRIED].pop(name, None)
+    if st.session_state[_SENT][-1:] != [written]:
+        st.session_state[_SENT].append(written)
     if st.query_params.to_dict() != written:
         st.query_params.from_dict(written)
-    st.session_state[_PUBLISHED] = written
 
 
 def carry(name: str, text: str) -> None:
@@ -105,8 +150,10 @@ def carry(name: str, text: str) -> None:
 
 def drop(*names: str) -> None:
     """Forget fields wherever they are held, so that they start from their defaults."""
+    turns = st.session_state.get(_TURNS, {})
     for name in names:
-        st.session_state.pop(name, None)
+        if st.session_state.pop(_key(name), None) is not None and name in turns:
+            turns[name] += 1
         st.session_state.get(_CARRIED, {}).pop(name, None)
 
 

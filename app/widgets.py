@@ -125,7 +125,7 @@ def run_picker(
         found.append(runs.read_state(path))
         runs.require_report(found[-1])
     if not found:
-        st.session_state.pop("run", None)
+        state.drop("run")
         return None, None, []
     by_id = {r.id: r for r in found}
     state.bind("run", found[0].id, list(by_id))
@@ -134,8 +134,8 @@ def run_picker(
         pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")
     else:
         (head, pick), places = st.columns([0.7, 0.3], gap="medium"), []
-    pick.selectbox("Run", list(by_id), key="run", format_func=lambda i: run_title(by_id[i]))
-    return by_id[st.session_state["run"]], head, places
+    pick.selectbox("Run", list(by_id), key=state.key("run"), format_func=lambda i: run_title(by_id[i]))
+    return by_id[state.value("run")], head, places
 
 
 def run_title(run: runs.RunState) -> str:

@@ -68,7 +68,7 @@ def test_the_line_over_the_map_leads_through_the_loop(workspace):
     page.button("loop_suggest.0").click().run()
     assert f"{made.BAD} synthetic latents selected" in text(page)
     page.button("loop_drop").click().run()
-    assert page.session_state["panel"] == "edit" and "Recall of dog, on dev" in text(page)
+    assert page.query_params["panel"] == "edit" and "Recall of dog, on dev" in text(page)
     assert text(page).count(f"Drop {made.BAD} latents: rare classes") == 2, "over the map, and in the panel"
     button(page, "Confirm, once").click().run()
     assert "Recall of dog, on test" in text(page), "the one class that was edited has its figure on test"

@@ -275,7 +275,7 @@ def test_of_a_thousand_classes_ten_are_in_colour_and_a_person_chooses(workspace:
     page.multiselect(key="highlight").set_value(["eight"]).run()
     assert page.query_params["highlight"] == "eight" and "999 others" in text(page)
     next(b for b in page.button if b.label == "The ten scarcest").click().run()
-    assert page.multiselect(key="highlight").value == more[:10]
+    assert next(m for m in page.multiselect if m.label.startswith("In colour")).value == more[:10]
 
 
 def test_results_keep_the_noise_inside(workspace: Path) -> None:

@@ -270,13 +270,17 @@ def test_a_field_of_several_names_keeps_their_commas(names: list[str]) -> None:
     assert selecting.state._parse(selecting.state._text(names), True) == names
 
 
+def _of_the_point(page):
+    return next(box for box in page.selectbox if box.label == "Of the point")
+
+
 def test_the_point_that_is_offered_is_the_one_that_is_shown(run: runs.RunState, points) -> None:
     ids = points["id"].tolist()
     page = open_page("explore", panel="neighbours", sel=selecting.code(run, [3, 4, 5]))
-    page.selectbox(key="point_choice").select(ids[4]).run()
+    _of_the_point(page).select(ids[4]).run()
     assert f"Nearest to the real image {words.escaped(ids[4])}" in text(page)
     page.session_state["_selection"] = selecting.state.Selection(run.id, [2, 4], "lasso")
     page.session_state["point"] = ""
     page.run()
-    assert page.selectbox(key="point_choice").value == ids[2]
+    assert _of_the_point(page).value == ids[2]
     assert f"Nearest to the real image {words.escaped(ids[2])}" in text(page)
