@@ -146,4 +146,4 @@ def _date(values: pd.Series) -> pd.Series | None:
         dates = values.dt.tz_localize(None)  # as written, wherever that was
     else:
         dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601").dt.tz_localize(None)
-    return None if dates.isna().all() else dates
+    return None if dates.isna().all() else dates.dt.as_unit("us")

@@ -83,7 +83,7 @@ def write(
             "split": np.repeat(list(parts), [len(part) for part in parts.values()]),
         }
     )
-    real = columns.joined(real, bank.columns.iloc[rows])
+    real = columns.joined(real, None if bank.columns is None else bank.columns.iloc[rows])
     space = bench.space(episode, choice.layer, choice.tau, choice.adapter_layer)
     raw = bench.raw(episode, choice.layer)[torch.from_numpy(rows)]
     generated_at = torch.cat([space.apply(raw), *(synthetic.latents for _, synthetic, _ in drawn)])

@@ -61,7 +61,9 @@ def _tensor(path: Path, name: str) -> NDArray[Any]:
 
 def _numpy_type(name: str) -> np.dtype:
     """The numpy type of safetensors' F16, BF16, I64 …; what numpy lacks is read as float32."""
-    kind = {"F": "f", "BF": "f", "I": "i", "U": "u", "BOOL": "?"}.get(name.rstrip("0123456789"), "V")
+    if name == "BOOL":
+        return np.dtype(bool)
+    kind = {"F": "f", "BF": "f", "I": "i", "U": "u"}.get(name.rstrip("0123456789"), "V")
     bits = int(name.lstrip("BFIUOL") or 8) if kind in "fiu" else 8
     return np.dtype("f4") if name == "BF16" or (kind == "f" and bits < 16) else np.dtype(f"{kind}{bits // 8}")
 

@@ -27,7 +27,17 @@ from gelda.paths import permitted
 
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
-INDEX = ("id", "uri", "label", "subdomain", "group", "split", "origin", "shard", "row")  # ours, of a bank's index
+INDEX = (
+    "id",
+    "uri",
+    "label",
+    "subdomain",
+    "group",
+    "split",
+    "origin",
+    "shard",
+    "row",
+)  # ours, of a bank's index
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def read(path: str, options: SourceOptions) -> Raw:
 
 
 def _superclasses(folder: Path) -> NDArray[np.str_] | None:
-    """Names of the coarse labels, a byte's worth (those that have none are ""); None where there is no list."""
+    """Names of the coarse labels [256] ("" where there is none); None without their list."""
     file = folder / "coarse_label_names.txt"
     if not file.is_file():
         return None

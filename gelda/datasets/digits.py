@@ -95,7 +95,10 @@ def columns() -> dict[str, NDArray[np.float64]]:
         v[None] - ((ink * v).sum((1, 2)) / total)[:, None, None] for v in (x.astype(float), y.astype(float))
     )
     shear = -(ink * dx * dy).sum((1, 2)) / (ink * dy**2).sum((1, 2))  # rows are counted downwards
-    return {"ink, %": np.round(100 * total / 16 / ink[0].size, 1), "slant, °": np.round(np.degrees(np.arctan(shear)), 1)}
+    return {
+        "ink, %": np.round(100 * total / 16 / ink[0].size, 1),
+        "slant, °": np.round(np.degrees(np.arctan(shear)), 1),
+    }
 
 
 def draw(index: ArrayLike, condition: ArrayLike) -> NDArray[np.float32]:
