@@ -1,4 +1,4 @@
-"""Further columns: read as what they are, kept by every reader and file, and never part of what is trained."""
+"""Further columns: read as what they are, kept by every reader and file, and no part of what is trained."""
 
 from __future__ import annotations
 
@@ -159,10 +159,13 @@ def test_columns_stay_with_their_rows_where_items_are_left_out(tmp_path) -> None
 
 
 ITEMS = photo_items()
+PLACE = np.arange(len(ITEMS))
 EXTRA = {
-    "seconds": np.linspace(0, 3, len(ITEMS)), "take": np.arange(len(ITEMS)), "loud": np.arange(len(ITEMS)) % 2 == 0,
-    "voice": np.array(["f", "m", "m"])[np.arange(len(ITEMS)) % 3],
-}  # fmt: skip
+    "seconds": PLACE / 30,
+    "take": PLACE,
+    "loud": PLACE % 2 == 0,
+    "voice": np.array(["f", "m", "m"])[PLACE % 3],
+}
 
 
 def _npz(path: Path) -> Path:
@@ -209,20 +212,15 @@ def test_ready_latents_keep_them_through_an_import(write, tmp_path) -> None:
 
 
 def test_synthetic_latents_have_nothing_in_them() -> None:
-    real = pd.DataFrame({"id": ["a", "b"], "uri": "", "label": [0, 1], "subdomain": 0, "group": "", "split": "train",
-                         "column.label": ["x", "y"], "column.n": [1, 2], "column.day": pd.to_datetime(["2020-01-01"] * 2)})  # fmt: skip
+    own = {"id": ["a", "b"], "uri": "", "label": [0, 1], "subdomain": 0, "group": "", "split": "train"}
+    days = pd.to_datetime(["2020-01-01"] * 2)
+    real = pd.DataFrame({**own, "column.label": ["x", "y"], "column.n": [1, 2], "column.day": days})
     made = Synthetic(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.long))
     points = point_table(real, [("gelda", made, np.ones(3, bool))])
-    assert points["label"].tolist() == [0, 1, 0, 0, 0] and points["column.label"].tolist() == [
-        "x",
-        "y",
-        "",
-        "",
-        "",
-    ]
-    assert (
-        points["column.n"].isna().tolist() == [False] * 2 + [True] * 3 == points["column.day"].isna().tolist()
-    )
+    assert points["label"].tolist() == [0, 1, 0, 0, 0]
+    assert points["column.label"].tolist() == ["x", "y", "", "", ""]
+    for name in ("n", "day"):
+        assert points[f"column.{name}"].isna().tolist() == [False] * 2 + [True] * 3
 
 
 class Pixels(PlantedEncoder):
