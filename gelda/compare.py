@@ -185,7 +185,8 @@ class Comparison(Choosing):
         pairs = [(m, self._final(m, choice)) for m in compare_points.DRAWN if m in self.methods]
         at = choice.adapter_layer
         arms = [arm_key(self.config, m, choice.layer, choice.tau, own, at) for m, own in pairs]
-        key = content_key("points", self.seeds[0], choice.layer, choice.tau, at, arms)
+        more = [self.bank.columns_key] if self.bank.columns_key else []  # else the key is as it always was
+        key = content_key("points", self.seeds[0], choice.layer, choice.tau, at, arms, *more)
         halved = compare_kit.possible(self, episode)
         kept = not pairs or (run / "generator.json").is_file() and (kit.exists(run) or not halved)
         if not (kept and self.state.mapped and projection.points_key(run) == key):

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from gelda import generator_kit
+from gelda import columns, generator_kit
 from gelda.artifacts import FORMAT, require_space, write_json
 from gelda.augmenters.base import Synthetic
 from gelda.augmenters.diffusion import Gelda
@@ -83,6 +83,7 @@ def write(
             "split": np.repeat(list(parts), [len(part) for part in parts.values()]),
         }
     )
+    real = columns.joined(real, None if bank.columns is None else bank.columns.iloc[rows])
     space = bench.space(episode, choice.layer, choice.tau, choice.adapter_layer)
     raw = bench.raw(episode, choice.layer)[torch.from_numpy(rows)]
     generated_at = torch.cat([space.apply(raw), *(synthetic.latents for _, synthetic, _ in drawn)])
@@ -174,4 +175,5 @@ def _meta(
         "root": bank.root,
         "notes": told,
         "caution": bank.note,
+        "columns": bank.columns_key,
     }

@@ -52,12 +52,18 @@ def prepared(config: CompareConfig, bank: ReadyBank) -> tuple[RunState, bool]:
 
 
 def finished(config: CompareConfig, bank: ReadyBank) -> RunState | None:
-    """The comparison's run if it is finished under these very settings; nothing is changed."""
+    """The comparison's run if it is finished under these very settings; nothing is changed.
+
+    One whose points have other further columns than the bank has now is not: its points are made again.
+    """
     path = runs.home() / "runs" / run_id(config, bank)
     if not path.is_dir():
         return None
     state = runs.read_state(path)
-    return state if state.status == "done" and runs.read_spec(path) == _spec(config) else None
+    if state.status != "done" or runs.read_spec(path) != _spec(config):
+        return None
+    shown = runs.read_meta(path).get("columns", "") if state.mapped else bank.columns_key
+    return state if shown == bank.columns_key else None
 
 
 def _spec(config: CompareConfig) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gelda import columns
 from gelda.artifacts import (
     FORMAT,
     check_format,
@@ -170,9 +171,8 @@ def finish(source: Source, folder: Path, plan: Plan, caution: str) -> LatentBank
     table = source.manifest.table
     split = ["split"] if "split" in table.columns else []
     left_out = {item["id"] for item in skipped}
-    index = table.loc[
-        ~table["id"].isin(left_out), ["id", "uri", "label", "subdomain", "group", *split]
-    ].reset_index(drop=True)
+    known = ["id", "uri", "label", "subdomain", "group", *split, *columns.own(table)]
+    index = table.loc[~table["id"].isin(left_out), known].reset_index(drop=True)
     index["origin"] = "real"
     index["shard"] = np.repeat(np.arange(plan.shards), counts)
     index["row"] = np.concatenate([np.arange(count) for count in counts])

@@ -18,6 +18,7 @@ Headers = dict[str, tuple[tuple[int, ...], np.dtype]]
 LABELS = ("y", "label", "class")
 COLUMNS = ("subdomain", "split", "group", "speaker", "id")
 NAMES = {"class_names": "y", "subdomain_names": "subdomain"}
+TABLES = ("class_semantics", "subdomain_semantics")
 NAMED = ("class_names", "subdomain_names", "split", "id", "group", "speaker")
 
 
@@ -60,27 +61,28 @@ def _tensor(path: Path, name: str) -> NDArray[Any]:
 
 def _numpy_type(name: str) -> np.dtype:
     """The numpy type of safetensors' F16, BF16, I64 …; what numpy lacks is read as float32."""
-    kind = {"F": "f", "BF": "f", "I": "i", "U": "u", "BOOL": "?"}.get(name.rstrip("0123456789"), "V")
+    if name == "BOOL":
+        return np.dtype(bool)
+    kind = {"F": "f", "BF": "f", "I": "i", "U": "u"}.get(name.rstrip("0123456789"), "V")
     bits = int(name.lstrip("BFIUOL") or 8) if kind in "fiu" else 8
     return np.dtype("f4") if name == "BF16" or (kind == "f" and bits < 16) else np.dtype(f"{kind}{bits // 8}")
 
 
 def _texts(metadata: Mapping[str, str], path: Path) -> dict[str, NDArray[Any]]:
-    """Lists of texts in the header, as JSON: {"class_names": "[\\"cat\\", \\"dog\\"]"}."""
+    """Lists of texts in the header, as JSON: {"class_names": "[\\"cat\\", \\"dog\\"]"}; further ones, too."""
     found = {}
-    for name in NAMED:
-        if name in metadata:
-            try:
-                values = json.loads(metadata[name])
-            except json.JSONDecodeError:
-                values = None
-            if (
-                not isinstance(values, list)
-                or not values
-                or not all(isinstance(v, str | int) for v in values)
-            ):
-                raise UserError(f"{path.name}: '{name}' in the header must be a list of texts, as JSON.")
-            found[name] = np.array(list(map(str, values)))
+    for name, text in metadata.items():
+        if name not in NAMED and not text.startswith("["):
+            continue
+        try:
+            values = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            values = None
+        kinds = str | int if name in NAMED else str | int | float | None
+        if isinstance(values, list) and values and all(isinstance(v, kinds) for v in values):
+            found[name] = np.array(["" if v is None else str(v) for v in values])
+        elif name in NAMED:
+            raise UserError(f"{path.name}: '{name}' in the header must be a list of texts, as JSON.")
     return found
 
 
@@ -96,7 +98,20 @@ def _parquet_headers(path: Path) -> Headers:
         found |= {name: ((rows,), np.dtype(np.int64)) for name in ("y", "class_names")}
     if "subdomain" in schema.names:
         found["subdomain_names"] = ((0,), np.dtype(str))
-    return found | {name: ((rows,), np.dtype(str)) for name in COLUMNS if name in schema.names}
+    found |= {name: ((rows,), np.dtype(str)) for name in COLUMNS if name in schema.names}
+    own = (field for field in schema if field.name not in {*found, *NAMES, label} and _single(field))
+    return found | {field.name: ((rows,), np.dtype("O")) for field in own}
+
+
+def _single(field: Any) -> bool:
+    """Whether a column of Parquet has one value a row that can be looked at."""
+    import pyarrow as pa
+
+    kind, name = field.type, field.name
+    bytes_like = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return not (
+        name.startswith(("z_", "__index_level_")) or name in TABLES or pa.types.is_nested(kind) or bytes_like
+    )
 
 
 def _width(file: Any, field: Any, rows: int) -> tuple[tuple[int, ...], np.dtype]:
@@ -123,6 +138,8 @@ def _parquet_array(path: Path, name: str) -> NDArray[Any]:
     except (OSError, ValueError, MemoryError) as error:  # pyarrow's own are of these
         raise _broken(path, "Parquet") from error
     values = values.fill_null("") if name == "split" else values
+    if not name.startswith("z_") and name not in (*COLUMNS, *NAMES, "y"):
+        return values.to_pandas().to_numpy(dtype=object)
     if values.null_count:
         raise UserError(
             f"{path.name}: the column '{column}' has {values.null_count} empty rows: fill or drop them."

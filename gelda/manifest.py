@@ -19,7 +19,8 @@ class Manifest:
     """Items with a label, a subdomain and a group (what must not be split apart: an image, a speaker).
 
     `table` columns: id str (unique), uri str, label int [0, C), subdomain int [0, S), group str; and where
-    the data come with a split of their own, split str: "train", "valid", "test" or "" (not said).
+    the data come with a split of their own, split str: "train", "valid", "test" or "" (not said). Further
+    columns (see `gelda.columns`) are no part of its key.
     """
 
     table: pd.DataFrame

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from gelda import columns
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.augmenters.base import Synthetic
 from gelda.experiment import Adapted, Experiment
@@ -87,11 +88,13 @@ def memorisation(points: pd.DataFrame, distance: NDArray[np.floating]) -> NDArra
 def point_table(real: pd.DataFrame, made: Sequence[tuple[str, Synthetic, NDArray[np.bool_]]]) -> pd.DataFrame:
     """The points of a run: real rows (a manifest's columns and `split`) first, then synthetic latents.
 
+    Synthetic latents have nothing in further columns.
+
     made: (method, its synthetic latents, which of them its filter kept [M]).
     """
-    table = real[["id", "uri", "label", "subdomain", "group", "split"]].assign(
-        origin="real", method="", kept=True
-    )
+    known = ["id", "uri", "label", "subdomain", "group", "split"]
+    table = real[known].assign(origin="real", method="", kept=True)
+    table = table.join(real[columns.own(real)])
     parts = [table]
     for method, synthetic, kept in made:
         parts.append(
@@ -109,7 +112,7 @@ def point_table(real: pd.DataFrame, made: Sequence[tuple[str, Synthetic, NDArray
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else table
+    return columns.filled(pd.concat(parts, ignore_index=True)) if len(parts) > 1 else table
 
 
 def write_points(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from gelda import npz
+from gelda import columns, npz
 from gelda.artifacts import FORMAT, content_key, file_sha256, require_space, write_json, write_table
 from gelda.artifacts import read_tensors as _read_tensors
 from gelda.artifacts import write_tensors as _write_tensors
@@ -26,6 +27,17 @@ from gelda.paths import permitted
 
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
+INDEX = (
+    "id",
+    "uri",
+    "label",
+    "subdomain",
+    "group",
+    "split",
+    "origin",
+    "shard",
+    "row",
+)  # ours, of a bank's index
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,8 @@ class ReadyBank:
     """Items, ids [N], the layers' widths, and `load(layer)` -> fp32 [N, D]; `key` names the content.
 
     class_semantics [C, Dγ] and subdomain_semantics [S, Dκ] where the file brings its own. Where the items
-    can be shown: uris [N] relative to root, and which of media.KINDS they are.
+    can be shown: uris [N] relative to root, and which of media.KINDS they are. columns [N]: further ones
+    (see `gelda.columns`), which are no part of `key`.
     """
 
     name: str
@@ -79,6 +92,12 @@ class ReadyBank:
     media: str = ""
     root: str = ""
     axes: tuple[str, str] = AXES
+    columns: pd.DataFrame | None = None
+
+    @cached_property
+    def columns_key(self) -> str:
+        """Names the content of the further columns, "" where there are none."""
+        return columns.key(self.columns)
 
 
 def open_bank(path: Path | str) -> ReadyBank:
@@ -127,7 +146,7 @@ def import_bank(source: Path, folder: Path, shard_size: int = 100_000) -> Latent
             "row": np.arange(total) % shard_size,
         }
     )
-    write_table(folder / "index.parquet", index)
+    write_table(folder / "index.parquet", columns.joined(index, bank.columns))
     tables = {"class": bank.class_semantics, "subdomain": bank.subdomain_semantics}
     given = {name: table for name, table in tables.items() if table is not None}
     if given:
@@ -188,7 +207,10 @@ def _from_folder(path: Path) -> ReadyBank:
             )
     own = path / "semantics.safetensors"
     tables = _read_tensors(own) if own.exists() else {}
-    key = ["bank", bank.info["sha256"], index.drop(columns="uri", errors="ignore").to_csv(index=False)]
+    trained = index.drop(columns=["uri", *columns.own(index)], errors="ignore")
+    key = ["bank", bank.info["sha256"], trained.to_csv(index=False)]
+    ours = columns.own(index)
+    more = columns.taken(index.drop(columns=ours), INDEX)  # a column that a person added to the index
     return ReadyBank(
         path.name,
         content_key(*key, *([file_sha256(own)] if tables else [])),
@@ -203,6 +225,7 @@ def _from_folder(path: Path) -> ReadyBank:
         media=bank.info.get("media", ""),
         root=bank.info.get("root", ""),
         axes=_axes(bank.info),
+        columns=columns.tidied(index[ours].assign(**more)) if ours or more else None,
     )
 
 
@@ -297,6 +320,13 @@ def _from_file(path: Path) -> ReadyBank:
             )
         return latents
 
+    used = {"y", "class_names", "subdomain", "subdomain_names", "split", column, "id"}
+    more = [
+        name
+        for name, (shape, kind) in shapes.items()
+        if name not in used and shape == (total,) and kind.kind in "biufUSMO"
+    ][: columns.MOST]
+    further = pd.DataFrame(columns.taken({name: file.array(path, name) for name in more}, ()))
     items = Items(label, subdomain, group, split, class_names, subdomain_names, column is not None)
     return ReadyBank(
         path.stem,
@@ -307,4 +337,5 @@ def _from_file(path: Path) -> ReadyBank:
         load,
         own["class_semantics"],
         own["subdomain_semantics"],
+        columns=columns.tidied(further) if more else None,
     )

@@ -17,6 +17,7 @@ artifacts
 paths
 seeds
 device
+columns
 manifest
 media
 datasets

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from gelda import columns
 from gelda.datasets import emotions
 from gelda.datasets.items import source_decoder
 from gelda.datasets.labels import class_names, kept_classes, label_map, mapped, unlike
@@ -34,7 +35,7 @@ LISTED = 10_000  # problems of one kind that are listed one by one
 @dataclass(frozen=True)
 class Raw:
     """What a reader found: `rows` with columns uri and label (str), and where there are such, subdomain,
-    group, split, id (str), start, end (float, seconds).
+    group, split, id (str), start, end (float, seconds), and further ones (see `gelda.columns`).
 
     files: uris are paths under root and are checked; class_order: all class names in the data's own order.
     """
@@ -94,6 +95,7 @@ def assemble(raw: Raw, options: SourceOptions) -> Source:
             f"The data name no split: {(table['split'] == 'test').mean():.0%} of the items, by "
             f"{'group' if grouped else 'item'} and seed {options.seed}, are for testing."
         )
+    table = columns.joined(table, columns.tidied(rows, notes))
     manifest = Manifest(table, classes, subdomains, raw.name)
     decode = source_decoder(raw.media, raw.root)
     source = Source(raw.name, raw.media, manifest, raw.root, decode, tuple(problems), (), grouped, raw.axes)

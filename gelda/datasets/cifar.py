@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gelda import columns
 from gelda.datasets.assemble import Raw
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
@@ -39,9 +40,10 @@ def read(path: str, options: SourceOptions) -> Raw:
             "https://www.cs.toronto.edu/~kriz/cifar.html and give the unpacked folder."
         )
     names = (folder / "fine_label_names.txt").read_text("utf-8").split()
+    groups = _superclasses(folder)
     parts = []
     for split in SIZES:
-        labels = _rows(folder, split)[:, 1].astype(np.int64)
+        coarse, labels = _rows(folder, split)[:, :2].T.astype(np.int64)
         if len(names) <= labels.max():
             raise UserError(
                 f"{folder}/fine_label_names.txt has {len(names)} names, and labels go up to {labels.max()}."
@@ -56,6 +58,7 @@ def read(path: str, options: SourceOptions) -> Raw:
                     "id": [f"{split}-{row:05d}" for row in kept],
                     "label": np.array(names)[labels[kept]],
                     "split": split,
+                    **({} if groups is None else columns.taken({"superclass": groups[coarse[kept]]}, ())),
                 }
             )
         )
@@ -72,6 +75,15 @@ def read(path: str, options: SourceOptions) -> Raw:
         class_order=tuple(names),
         notes=(note,) if cut else (),
     )
+
+
+def _superclasses(folder: Path) -> NDArray[np.str_] | None:
+    """Names of the coarse labels [256] ("" where there is none); None without their list."""
+    file = folder / "coarse_label_names.txt"
+    if not file.is_file():
+        return None
+    names = file.read_text("utf-8").split()[:256]
+    return np.array(names + [""] * (256 - len(names)))
 
 
 def long_tail(labels: NDArray[np.int64], imbalance: float) -> NDArray[np.int64]:

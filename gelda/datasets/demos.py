@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gelda import columns
 from gelda.datasets.source import AXES
 from gelda.errors import unknown
 from gelda.manifest import Manifest
@@ -52,7 +53,9 @@ def _digits_manifest() -> Manifest:
         for i, y in enumerate(labels)
         for s, name in enumerate(digits.CONDITIONS)
     ]
-    return Manifest(pd.DataFrame(rows), digits.CLASS_NAMES, digits.CONDITIONS, "digits")
+    more = {name: np.repeat(values, len(digits.CONDITIONS)) for name, values in digits.columns().items()}
+    table = pd.DataFrame(rows).assign(**columns.taken(more, ()))
+    return Manifest(table, digits.CLASS_NAMES, digits.CONDITIONS, "digits")
 
 
 def _digits_read(uris: list[str]) -> np.ndarray:

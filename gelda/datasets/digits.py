@@ -83,6 +83,24 @@ def labels() -> NDArray[np.int64]:
     return _source()[1].copy()
 
 
+def columns() -> dict[str, NDArray[np.float64]]:
+    """What the source images are like, before a condition, ``[1797]`` each: ink, the share of full ink in
+    percent, and slant, the shear of the writing (from second moments, positive leans right) in degrees."""
+    from sklearn.datasets import load_digits
+
+    ink = load_digits().images
+    y, x = np.mgrid[: ink.shape[1], : ink.shape[2]]
+    total = ink.sum((1, 2))
+    dx, dy = (
+        v[None] - ((ink * v).sum((1, 2)) / total)[:, None, None] for v in (x.astype(float), y.astype(float))
+    )
+    shear = -(ink * dx * dy).sum((1, 2)) / (ink * dy**2).sum((1, 2))  # rows are counted downwards
+    return {
+        "ink, %": np.round(100 * total / 16 / ink[0].size, 1),
+        "slant, °": np.round(np.degrees(np.arctan(shear)), 1),
+    }
+
+
 def draw(index: ArrayLike, condition: ArrayLike) -> NDArray[np.float32]:
     """Draw source images ``index`` ``[N]`` under ``condition`` ``[N]`` (positions in ``CONDITIONS``).
 

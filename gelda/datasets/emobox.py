@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from gelda import columns
 from gelda.artifacts import read_json
 from gelda.datasets import emotions
 from gelda.datasets.assemble import Raw
@@ -200,7 +201,19 @@ def _table(file: Path, split: str, problems: list[Problem]) -> pd.DataFrame:
         }
     )
     times = {name: pd.Series([_first(i, name) for i in kept], dtype=object) for name in ("start", "end")}
+    rows = rows.assign(**_further(kept))
     return rows.assign(**times) if any(t.notna().any() for t in times.values()) else rows
+
+
+def _further(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """What items say beside the FIELDS, one value each: gender, duration, corpus …"""
+    names: dict[str, None] = {}
+    for item in items:
+        names |= dict.fromkeys(k for k, v in item.items() if isinstance(v, str | int | float))
+    ours = {name for known in FIELDS.values() for name in known} | {"key", "type"}
+    more = [name for name in names if name not in ours][: columns.MOST]
+    found = {name: pd.Series([item.get(name) for item in items], dtype=object) for name in more}
+    return columns.taken(found, ())
 
 
 def _language(item: dict[str, Any]) -> str:

@@ -1,4 +1,8 @@
-"""Image and sound folders: `class/…`, `domain/class/…`, `split/class/…`, `split/domain/class/…`."""
+"""Image and sound folders: `class/…`, `domain/class/…`, `split/class/…`, `split/domain/class/…`.
+
+A `metadata.csv` (.tsv, .parquet) in the folder tells more of its files, each by its path from there: further
+columns, as `datasets` has them beside an image folder.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from gelda import columns as further
+from gelda.datasets import tables
 from gelda.datasets.assemble import SPLIT_NAMES, Raw
 from gelda.datasets.options import SourceOptions
 from gelda.datasets.source import Problem
@@ -28,6 +34,9 @@ def read(path: str, options: SourceOptions) -> Raw:
     """Every picture or recording below a folder, with what its folders say of it."""
     base = permitted(path)
     tree, problems = _walk(base)
+    sidecar = tables.file_of(base)
+    if sidecar is not None:
+        tree[()].remove(sidecar.name)
     counts = Counter(_suffix(name) for names in tree.values() for name in names)
     media = max(("image", "audio"), key=lambda kind: sum(counts[s] for s in SUFFIXES[kind]))
     for suffix, count in sorted(counts.items()):
@@ -54,7 +63,24 @@ def read(path: str, options: SourceOptions) -> Raw:
     at = levels.index("class")
     classes = tuple(sorted({folder[at] for folder in empty if len(folder) > at} | set(columns["label"])))
     rows = pd.DataFrame(columns, dtype="str")
+    if sidecar is not None:
+        rows = _described(rows, sidecar, notes)
     return Raw(base.name, media, str(base), rows, False, classes, tuple(problems), tuple(notes))
+
+
+def _described(rows: pd.DataFrame, sidecar: Path, notes: list[str]) -> pd.DataFrame:
+    """Rows with what the table beside them says of each; a file that it does not name has none of it."""
+    table = tables.load(sidecar)
+    path = next((n for n in table.columns if str(n).lower() in tables.USUAL["path"].split()), None)
+    if path is None:
+        notes.append(f"{sidecar.name} has no column of paths (file_name): it is not used.")
+        return rows
+    keyed = table.set_index(table[path].astype("str").str.strip().str.removeprefix("./"))
+    keyed = keyed[~keyed.index.duplicated()]
+    known = rows["uri"].isin(keyed.index)
+    notes.append(f"{sidecar.name} describes {int(known.sum())} of {len(rows)} files.")
+    more = keyed.reindex(rows["uri"]).set_index(rows.index)
+    return rows.assign(**further.taken(more, [path]))
 
 
 def _suffix(name: str) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 import pandas as pd
 
+from gelda import columns as further
 from gelda import media
 from gelda.datasets.assemble import SPLIT_NAMES, Raw
 from gelda.datasets.items import text_uri
@@ -20,6 +21,7 @@ from gelda.paths import inside, permitted
 
 PREFIX = "hf:"
 MEDIA = {"Image": "image", "Audio": "audio"}
+PLAIN = ("Value", "ClassLabel")  # features with one value an item
 
 
 def recognises(path: str) -> bool:
@@ -51,10 +53,15 @@ def read(path: str, options: SourceOptions) -> Raw:
     if asked.path and kind == "text":
         raise UserError(f"The column '{item}' of {path} holds no pictures or sound, but {kinds[item]}.")
     parts = []
+    used = {*columns.values(), item}
+    plain = [n for n in kinds if kinds[n] in PLAIN and n not in used]
+    more = [n for n in plain if all(n in data.features for data in splits.values())][: further.MOST]
     for split, data in splits.items():
-        wanted = [*columns.values(), *([item] if kind == "text" else [])]
+        wanted = [*columns.values(), *([item] if kind == "text" else []), *more]
         table = data.select_columns(wanted).to_pandas()
         rows = pd.DataFrame({ours: _values(table[name], features[name]) for ours, name in columns.items()})
+        known = {name: _names(table[name], features[name]) for name in more}
+        rows = rows.assign(**further.taken(known, ()))
         where = [f"{split}/{quote(item, safe='')}/{row}" for row in range(len(table))]
         rows["uri"] = (
             [text_uri(str(text)) for text in table[item]] if kind == "text" else [f"hf:{w}" for w in where]
@@ -127,12 +134,19 @@ def opened(root: str) -> dict[str, Any]:
 
 def _values(values: pd.Series, feature: Any) -> pd.Series:
     """A column as texts ("" where empty), segment times as they are; numbers of a ClassLabel as its names."""
-    if names := getattr(feature, "names", None):
-        numbers = values.fillna(-1).astype(np.int64)
-        return pd.Series(
-            np.array([*names, ""], dtype=object)[numbers.where(numbers >= 0, len(names))], dtype="str"
-        )
-    return values.astype("str").where(values.notna(), "") if values.dtype.kind != "f" else values
+    named = _names(values, feature)
+    return named.astype("str").where(named.notna(), "") if named.dtype.kind != "f" else named
+
+
+def _names(values: pd.Series, feature: Any) -> pd.Series:
+    """A column as it is; numbers of a ClassLabel as its names."""
+    names = getattr(feature, "names", None)
+    if not names:
+        return values
+    numbers = values.fillna(-1).astype(np.int64)
+    return pd.Series(
+        np.array([*names, ""], dtype=object)[numbers.where(numbers >= 0, len(names))], dtype="str"
+    )
 
 
 def _cache() -> Path:

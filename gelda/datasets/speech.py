@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gelda import media
+from gelda import columns, media
 from gelda.datasets.speech_style import EMOTIONS, LANGUAGES
 from gelda.manifest import Manifest
 from gelda.paths import assets
@@ -57,6 +57,13 @@ def manifest() -> Manifest:
             "group": code + "-" + table["voice"],
         }
     )
+    spans = [media.segment_of(uri) for uri in table["uri"]]
+    more = {
+        "voice": table["voice"],
+        "sentence": table["text"],
+        "seconds": [round((end or 0) - (start or 0), 3) for _, start, end in spans],
+    }
+    rows = rows.assign(**columns.taken(more, ()))
     return Manifest(rows, EMOTIONS, tuple(LANGUAGES), "speech")
 
 

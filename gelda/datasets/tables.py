@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from gelda import columns as further
 from gelda.artifacts import read_table
 from gelda.datasets.assemble import Raw
 from gelda.datasets.items import text_uri
@@ -30,19 +31,29 @@ USUAL = {
 
 
 def recognises(path: str) -> bool:
-    """A table, or a folder with `metadata.csv` (or .tsv, .parquet) in it."""
-    return _file(Path(path)) is not None
+    """A table, or a folder with `metadata.csv` (or .tsv, .parquet) in it that names the classes."""
+    file = file_of(Path(path))
+    return file is not None and (file == Path(path) or not beside_folders(Path(path), file))
+
+
+def beside_folders(folder: Path, file: Path) -> bool:
+    """Whether a folder's table names no classes and there are folders that may: it then tells more of them."""
+    names = {str(name).lower() for name in header(file)}
+    return names.isdisjoint(USUAL["label"].split()) and any(entry.is_dir() for entry in folder.iterdir())
 
 
 def read(path: str, options: SourceOptions) -> Raw:
     """The rows of a table; columns are those of `options.columns`, else the usual names."""
-    file = _file(permitted(path))
+    file = file_of(permitted(path))
     if file is None:
         raise UserError(f"{path} is no table: a .csv, .tsv or .parquet file is wanted.")
-    table = _load(file)
+    table = load(file)
     columns, notes = chosen(options.columns, list(table.columns), file.name)
-    text = columns.pop("text") if "path" not in columns else None
-    rows = pd.DataFrame({_raw(ours): table[theirs] for ours, theirs in columns.items() if ours != "text"})
+    text = columns.pop("text", None)
+    if "path" in columns:
+        text = None  # a transcript beside files is one column more
+    rows = pd.DataFrame({_raw(ours): table[theirs] for ours, theirs in columns.items()})
+    rows = rows.assign(**further.taken(table, [*columns.values(), text]))
     for name in ("label", "subdomain", "group", "split", "id"):
         if name in rows:
             rows[name] = rows[name].astype("str").where(rows[name].notna(), "")
@@ -83,26 +94,48 @@ def _raw(name: str) -> str:
     return "uri" if name == "path" else name
 
 
-def _file(path: Path) -> Path | None:
+def file_of(path: Path) -> Path | None:
+    """A table itself, or the one that describes what lies in a folder."""
     files = [path] if path.is_file() else [path / f"metadata{suffix}" for suffix in SUFFIXES]
     return next((file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()), None)
 
 
-def _load(file: Path) -> pd.DataFrame:
+def header(file: Path) -> list[str]:
+    """Names of a table's columns."""
+    if file.suffix.lower() == ".parquet":
+        return _parquet_names(file)
+    return list(_text(file, nrows=0).columns)
+
+
+def load(file: Path) -> pd.DataFrame:
+    """All of a table, texts as they are; what cannot be read is a sentence."""
     if file.stat().st_size > LARGEST:
         raise UserError(f"{file} is over {LARGEST / 1e9:.0f} GB: too large for a table of items.")
     if file.suffix.lower() == ".parquet":
         return _parquet(file)
+    return _text(file)
+
+
+def _text(file: Path, nrows: int | None = None) -> pd.DataFrame:
     options: dict[str, Any] = {"dtype": "str", "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
         with open(file, encoding="utf-8-sig") as stream:
             head = stream.readline()
         separator = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=head.count)
-        return pd.read_csv(file, sep=separator, **options)
+        return pd.read_csv(file, sep=separator, nrows=nrows, **options)
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
         raise UserError(f"{file} cannot be read as a table ({str(error).strip()}).") from error
+
+
+def _parquet_names(file: Path) -> list[str]:
+    import pyarrow.parquet as parquet
+
+    try:
+        return parquet.read_schema(file).names
+    except (OSError, ValueError):
+        return []  # `load` says what is wrong with it
 
 
 def _parquet(file: Path) -> pd.DataFrame:
