@@ -17,20 +17,6 @@ from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
 from gelda.layer_weights import WEIGHTED
 
-# What a person may want to change before a first run; everything else is a `gelda run --set` away.
-DEMO_FIELDS = (
-    "seeds",
-    "data.imbalance",
-    "data.empty_subdomains",
-    "generator.steps",
-    "sampling.allocation",
-    "sampling.weight",
-    "sampling.recipe",
-    "sampling.guidance_class",
-    "sampling.guidance_subdomain",
-    "device",
-    "precision",
-)
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.
 COMPARE_FIELDS = ("seeds",)
 PROTOCOL_FIELDS = {

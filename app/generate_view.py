@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from pydantic import BaseModel
 
-from app import cost_view, curve_charts, fields, form, loading, run_list, sources, state, widgets, words
+from app import cost_view, curve_charts, form, loading, run_list, run_settings, sources, state, widgets
 from app.figures import show
 from gelda import curves, jobs, runs, slots
-from gelda.augmenters import AUGMENTERS
-from gelda.config import PRESETS, RunConfig, merged, resolve_config
-from gelda.datasets.digits import CONDITIONS
+from gelda.config import PRESETS, resolve_config
 from gelda.errors import UserError
 
 STARTS = {
@@ -21,17 +18,6 @@ STARTS = {
     "tiny": ("A quick look", "The digits with every stage at its smallest; its figures mean nothing."),
     "speech": ("Synthetic speech", "Five emotions in six languages, each language left out in turn."),
     "own": ("Your own latents", "Every method on a bank, a file of latents or an encoded folder."),
-}
-FIXED = ("data.dataset", "encoder.name")  # a preset is about these
-OPTIONS = {"data.empty_subdomains": tuple(CONDITIONS), "methods": tuple(AUGMENTERS)}
-SECTIONS = {
-    "": "The run",
-    "data": "What is made scarce",
-    "adapter": "Adapter and heads",
-    "generator": "The denoiser",
-    "sampling": "Drawing and using synthetic latents",
-    "paper_sampling": "The same for the paper’s form",
-    "projection": "The map",
 }
 
 
@@ -51,7 +37,7 @@ def view() -> None:
         )  # fmt: skip
     if preset in PRESETS:
         with left:
-            changed = _settings(preset)
+            changed = run_settings.view(preset)
         with right:
             _run(preset, changed)
     elif preset == "speech":
@@ -69,30 +55,6 @@ def view() -> None:
     state.publish()
 
 
-def _settings(preset: str) -> dict[str, Any]:
-    """What most people change, then every other setting, folded, with a line under each."""
-    defaults, prefix = resolve_config(preset=preset), f"generate-{preset}"
-    changed = fields.settings(form.DEMO_FIELDS, defaults, OPTIONS, prefix, explained=True)
-    st.subheader("Every other setting")
-    for section, title in SECTIONS.items():
-        with st.expander(title):
-            names = [n for n in fields_of(section) if n not in (*form.DEMO_FIELDS, *FIXED)]
-            changed = merged(changed, fields.settings(names, defaults, OPTIONS, prefix, explained=True))
-    return changed
-
-
-def fields_of(section: str) -> list[str]:
-    """Dotted settings of a section of a run's config, or those that stand outside of any."""
-    models = {
-        name: field.annotation
-        for name, field in RunConfig.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
-    if not section:
-        return [name for name in RunConfig.model_fields if name not in models]
-    return [f"{section}.{name}" for name in models[section].model_fields]
-
-
 def _run(preset: str, changed: dict[str, Any]) -> None:
     try:
         config = resolve_config(changed, preset)
@@ -101,12 +63,7 @@ def _run(preset: str, changed: dict[str, Any]) -> None:
         return
     cost_view.view(config)
     _start("Start", lambda: jobs.start_run(changed, preset))
-    if changed:
-        widgets.note(f"{words.count(_count(changed), 'setting')} changed from the preset.")
-
-
-def _count(changed: dict[str, Any]) -> int:
-    return sum(_count(v) if isinstance(v, dict) else 1 for v in changed.values())
+    run_settings.reset(preset, changed)
 
 
 def _speech() -> None:
