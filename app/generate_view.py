@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import cost_view, curve_charts, form, loading, run_list, run_settings, sources, state, widgets
+from app import cost_view, curve_charts, form, loading, run_list, run_settings, sources, state, widgets, words
 from app.figures import show
 from gelda import curves, jobs, runs, slots
 from gelda.config import PRESETS, resolve_config
@@ -46,7 +46,7 @@ def view() -> None:
     else:
         with left:
             bank = _bank()
-            values, effort = form.comparison(f"generate-{bank}", bank, explained=True) if bank else ({}, "")
+            values, effort = form.comparison(bank) if bank else ({}, "")
         with right:
             _comparison(values, effort)
     with right:
@@ -76,22 +76,28 @@ def _speech() -> None:
 def _bank() -> str:
     """The latents of a comparison: a bank of the workspace, or a path."""
     known = [str(folder) for folder in sources.banks()]
-    if known:
+    state.bind("bank", known[0] if known else "")
+    given = state.value("bank")
+    offered = list(dict.fromkeys([*known, *([given] if given else []), ""]))
+    if offered != [""]:
         picked = st.selectbox(
-            "Latents", [*known, ""], key="generate.known",
-            format_func=lambda path: Path(path).name if path else "Another path",
-        )  # fmt: skip
+            "Latents", offered, key="bank", format_func=lambda path: Path(path).name or "Another path"
+        )
         if picked:
+            widgets.note(words.safe(picked))
             return picked
-    path = st.text_input(
-        "Path of the latents", key="generate.path", placeholder="/path/to/latents.npz",
+    st.text_input(
+        "Path of the latents", key="generate.path", placeholder="/path/to/latents.npz", on_change=_typed,
         help="A bank folder, or a file of latents: z_<layer>, y, class_names and, for a transfer, subdomain "
         "and subdomain_names.",
-    ).strip()  # fmt: skip
-    if not path:
-        widgets.note("Pictures, recordings or texts are encoded first.")
-        st.page_link(run_list.PAGES / "data.py", label="Choose data")
-    return path
+    )  # fmt: skip
+    widgets.note("Pictures, recordings or texts are encoded first.")
+    st.page_link(run_list.PAGES / "data.py", label="Choose data")
+    return ""
+
+
+def _typed() -> None:
+    state.put("bank", st.session_state["generate.path"].strip())
 
 
 def _comparison(values: dict[str, Any], effort: str) -> None:

@@ -123,6 +123,7 @@ def test_your_own_latents_need_a_path() -> None:
     page = open_page("generate", preset="own")
     assert not page.button and "encoded first" in text(page)
     page.text_input(key="generate.path").set_value("/nowhere/latents.npz").run()
+    assert page.selectbox(key="bank").value == "/nowhere/latents.npz"
     assert [b.label for b in page.button] == ["Compare"] and not warnings(page)
     page.button[0].click().run()
     assert any("/nowhere/latents.npz" in w for w in warnings(page))
