@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import check_view, data_view, form, layer_charts, loading, run_list, sources, widgets, words
+from app import check_view, data_view, layer_charts, loading, run_list, sources, widgets, words
 from app.figures import show
 from gelda import encoders, jobs, layer_probe, runs
 from gelda.artifacts import read_json
@@ -64,10 +64,9 @@ def _actions(look: sources.Look, probed: bool) -> None:
     if runs.readonly():
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
         return
-    look_of = {"type": "primary"} if probed else {}
-    started = form.start_comparison("Compare methods", look.path, **look_of)
-    if started:
-        st.rerun()
+    if st.button("Compare methods", type="primary" if probed else "secondary"):
+        own = {"preset": "own", "bank": look.path}
+        st.switch_page(run_list.PAGES / "generate.py", query_params=own)
 
 
 def _probe_of(look: sources.Look) -> runs.RunState | None:

@@ -19,13 +19,13 @@ def view(config: RunConfig) -> None:
     known = costs.seconds(config, costs.measured())
     total = sum(value for value, _ in known.values())
     if known:
-        value, unit = words.duration(total).split(" ")
-        widgets.figure_block("Time, about", value, unit, _basis(known))
+        widgets.amount_block("Time, about", words.duration(total), _basis(known))
     else:
         widgets.note("How long it takes is not known before a run has finished here.")
-    size, unit = words.size(costs.disk(config)).split(" ")
     free = words.size(shutil.disk_usage(_existing()).free)
-    widgets.figure_block("Disk, about", size, unit, f"{free} are free where the workspace lies.")
+    widgets.amount_block(
+        "Disk, about", words.size(costs.disk(config)), f"{free} are free where the workspace lies."
+    )
     if known:
         with st.expander("Where the time goes"):
             rows = [
@@ -66,8 +66,7 @@ def compared(bank: str) -> None:
             spent = sum(loading.report_of(run.path)["seconds"].values())
         except UserError:
             continue
-        value, unit = words.duration(spent).split(" ")
-        widgets.figure_block("The last one took", value, unit, f"{run.name}, on these latents.")
+        widgets.amount_block("The last one took", words.duration(spent), f"{run.name}, on these latents.")
         return
     widgets.note(
         "No comparison of these latents has finished here: the line under “How thorough” says what to expect."

@@ -11,7 +11,6 @@ import streamlit as st
 from app import (
     check_view,
     data_charts,
-    form,
     items,
     missing,
     source_form,
@@ -122,8 +121,9 @@ def _action(look: sources.Look, options: source_form.SourceOptions) -> None:
         else:
             if st.button("Layers"):
                 st.switch_page(PAGES / "latents.py", query_params={"bank": look.path})
-            if form.start_comparison("Compare methods", look.path, type="primary"):
-                st.switch_page(PAGES / "home.py")
+            if st.button("Compare methods", type="primary"):
+                own = {"preset": "own", "bank": look.path}
+                st.switch_page(PAGES / "generate.py", query_params=own)
 
 
 def _look(look: sources.Look) -> None:

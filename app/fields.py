@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from app import widgets, words
 from gelda.allocation import ALLOCATIONS
+from gelda.augmenters.diffusion import FORMS
 from gelda.conditions import CONTROLS
 from gelda.finetune import FILTERS
 from gelda.recipes import RECIPES
@@ -32,10 +33,54 @@ CHOICES |= {f"paper_{name}": names for name, names in CHOICES.items() if name.st
 TITLES: dict[str, dict[str, str]] = {
     "sampling.allocation": {name: spec.title for name, spec in ALLOCATIONS.items()},
     "sampling.recipe": {name: spec.title for name, spec in RECIPES.items()},
+    "sampling.filter": {name: spec.title for name, spec in FILTERS.items()},
+    "sampling.scheduler": {name: spec.title for name, spec in SCHEDULERS.items()},
+    "device": {"auto": "Automatic", "cpu": "Processor", "cuda": "NVIDIA GPU", "mps": "Apple GPU"},
+    "precision": {"auto": "Automatic", "fp32": "32 bits", "bf16": "16 bits (bf16)"},
+    "generator.form": {
+        "auto": "Automatic",
+        "plain": "The latent",
+        "residual": "Its distance to a prototype",
+        "aligned": "The latent, subdomains aligned",
+        "translate": "Moved from another subdomain",
+    },
+    "generator.prediction_type": {
+        "v_prediction": "v, between latent and noise",
+        "epsilon": "The noise",
+        "sample": "The clean latent",
+        "flow": "The velocity of a flow",
+    },
+    "generator.condition_control": {
+        "none": "None: real conditions",
+        "shuffled": "Conditions shuffled",
+        "random": "Random conditions",
+        "class-only": "Class alone",
+        "subdomain-only": "Subdomain alone",
+        "unconditional": "No condition",
+    },
     "protocol": {"longtail": "Long tail", "zero-shot": "Zero-shot", "few-shot": "Few-shot"},
     "emotions": {"own": "as the data name them", "joined": "one name each", "four": "the common four only"},
     "cut": {"class": "classes", "cell": "cells (class, subdomain)", "given": "the data's own split"},
 }
+# What a choice means: stands under it in the place of a list of all choices
+NOTES: dict[str, dict[str, str]] = {
+    "sampling.allocation": {name: spec.note for name, spec in ALLOCATIONS.items()},
+    "sampling.recipe": {name: spec.note for name, spec in RECIPES.items()},
+    "sampling.filter": {name: spec.note for name, spec in FILTERS.items()},
+    "sampling.scheduler": {name: spec.note for name, spec in SCHEDULERS.items()},
+    "generator.form": {
+        "auto": "Plain in a run; chosen by validation in a comparison.",
+        **{name: f"{note[:1].upper()}{note[1:]}." for name, note in FORMS.items()},
+    },
+    "device": {
+        "auto": "A GPU where there is one.", "cpu": "Everything on the processor.",
+        "cuda": "The first NVIDIA GPU.", "mps": "The GPU of an Apple computer.",
+    },
+    "precision": {
+        "auto": "16 bits where the device is fast at it.", "fp32": "Exact, and slower on most devices.",
+        "bf16": "Half the memory; the weights themselves stay at 32 bits.",
+    },
+}  # fmt: skip
 
 
 def settings(
@@ -64,7 +109,8 @@ def settings(
                     name, field, default, (options or {}).get(name), f"{prefix}.{name}", not explained
                 )
                 if explained:
-                    widgets.note(words.safe(field.description or ""))
+                    notes = NOTES.get(name.removeprefix("paper_"), {})
+                    widgets.note(words.safe(notes.get(str(value)) or field.description or ""))
             if value != default:
                 *sections, last = name.split(".")
                 here = changed
@@ -83,11 +129,20 @@ def field_of(config: BaseModel, name: str) -> tuple[FieldInfo, Any]:
     return type(owner).model_fields[last], getattr(owner, last)
 
 
+def title(name: str, config: BaseModel) -> str:
+    """What a dotted setting is called on a form."""
+    return _title(name, field_of(config, name)[0])
+
+
+def _title(name: str, field: FieldInfo) -> str:
+    return field.title or name.split(".")[-1].replace("_", " ").capitalize()
+
+
 def _widget(
     name: str, field: FieldInfo, default: Any, offered: Sequence[str] | None, key: str, helped: bool = True
 ) -> Any:
     told = (field.description or None) if helped else None
-    label = field.title or name.split(".")[-1].replace("_", " ").capitalize()
+    label = _title(name, field)
     if offered is not None and isinstance(default, str):
         first = offered.index(default) if default in offered else None
         return st.selectbox(label, offered, first, placeholder="Choose", help=told, key=f"{key}.one") or ""

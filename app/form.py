@@ -1,4 +1,4 @@
-"""The form of a comparison, and which settings the forms of the pages show."""
+"""The form of a comparison on ready latents, which stands on Generate; other pages lead there."""
 
 from __future__ import annotations
 
@@ -8,29 +8,14 @@ from typing import Any, get_args
 import streamlit as st
 from pydantic import BaseModel
 
-from app import run_list, sources, widgets
+from app import sources, widgets
 from app.fields import TITLES, field_of, settings
-from gelda import jobs
 from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
 from gelda.layer_weights import WEIGHTED
 
-# What a person may want to change before a first run; everything else is a `gelda run --set` away.
-DEMO_FIELDS = (
-    "seeds",
-    "data.imbalance",
-    "data.empty_subdomains",
-    "generator.steps",
-    "sampling.allocation",
-    "sampling.weight",
-    "sampling.recipe",
-    "sampling.guidance_class",
-    "sampling.guidance_subdomain",
-    "device",
-    "precision",
-)
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.
 COMPARE_FIELDS = ("seeds",)
 PROTOCOL_FIELDS = {
@@ -53,41 +38,10 @@ EFFORTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-def start_comparison(label: str, bank: str = "", **look: Any) -> str | None:
-    """A popover with the form of a new comparison, `bank` filled in; the run's id once it was started."""
-    prefix = f"compare-{bank}" if bank else "compare"
-    started = st.session_state.get("_started", 0)  # a new key closes what was open when a run has begun
-    with st.popover(label, key=f"{prefix}.popover.{started}", **look):
-        values, effort = comparison(prefix, bank)
-        wrong = problem(values, effort)
-        if wrong:
-            st.warning(wrong)
-        idle = bool(wrong) or not values["bank"]
-        pressed = st.button("Compare", type="primary", disabled=idle, key=f"{prefix}.start")
-        run_list.waits()
-        if not pressed:
-            return None
-        try:
-            with st.spinner("Reading the latents"):
-                run = jobs.start_comparison(values, effort)
-        except UserError as error:
-            st.warning(str(error))
-            return None
-        st.session_state["_started"] = started + 1
-        return run
-
-
-def comparison(
-    prefix: str = "compare", bank: str = "", explained: bool = False
-) -> tuple[dict[str, Any], str]:
-    """The form of a new comparison: bank, protocol, what it needs; what is to be started, and its preset."""
-    fields = CompareConfig.model_fields
-    if not bank:
-        bank = st.text_input(
-            "Latents", key=f"{prefix}.bank", placeholder="/path/to/latents.npz",
-            help="A bank folder, or a file of latents: z_<layer>, y, class_names and, for a transfer, "
-            "subdomain and subdomain_names.",
-        ).strip()  # fmt: skip
+def comparison(bank: str) -> tuple[dict[str, Any], str]:
+    """The form of a comparison on these latents: protocol, what it needs; what is to be started, and its
+    preset."""
+    fields, prefix = CompareConfig.model_fields, f"compare-{bank}"
     with st.container(horizontal=True, gap="medium"):
         protocol = st.segmented_control(
             "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
@@ -100,28 +54,22 @@ def comparison(
     _, takes, added = EFFORTS[effort]
     widgets.note(takes)
     base = {"bank": bank, "protocol": protocol, **added}
-    defaults = resolve_compare({**base, "bank": bank or "-"}, effort)
+    defaults = resolve_compare(base, effort)
     prefix = prefix if effort == "default" else f"{prefix}-{effort}"  # each with defaults of its own
     named = _named(bank)
-    changed = settings(
-        (*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, named, prefix, explained=explained
-    )
+    changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, named, prefix, explained=True)
     with st.expander("Expert settings"):
         chosen = st.multiselect(
             "Settings to change", expert_fields(), format_func=lambda name: _titled(defaults, name),
             key=f"{prefix}.expert", placeholder="Any other setting, by name or title",
         )  # fmt: skip
-        further = settings(
-            chosen, defaults, {"methods": tuple(AUGMENTERS), **named}, prefix, explained=explained
-        )
+        further = settings(chosen, defaults, {"methods": tuple(AUGMENTERS), **named}, prefix, explained=True)
     return {**base, **changed, **further}, effort
 
 
 def _named(bank: str) -> dict[str, Sequence[str]]:
     """Names that the latents' own classes, subdomains and layers give to settings; none where they cannot be
     read."""
-    if not bank:
-        return {}
     try:
         look = sources.look(bank, SourceOptions())
     except UserError:
@@ -136,7 +84,7 @@ def _named(bank: str) -> dict[str, Sequence[str]]:
 def problem(values: dict[str, Any], effort: str) -> str:
     """What is wrong with a comparison's settings in themselves, in a sentence; "" where nothing is."""
     try:
-        resolve_compare({**values, "bank": values["bank"] or "-"}, effort)
+        resolve_compare(values, effort)
     except UserError as error:
         return str(error)
     return ""

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from pydantic import BaseModel
 
-from app import cost_view, curve_charts, fields, form, loading, run_list, sources, state, widgets, words
+from app import cost_view, curve_charts, form, loading, run_list, run_settings, sources, state, widgets, words
 from app.figures import show
 from gelda import curves, jobs, runs, slots
-from gelda.augmenters import AUGMENTERS
-from gelda.config import PRESETS, RunConfig, merged, resolve_config
-from gelda.datasets.digits import CONDITIONS
+from gelda.config import PRESETS, resolve_config
 from gelda.errors import UserError
 
 STARTS = {
@@ -21,17 +18,6 @@ STARTS = {
     "tiny": ("A quick look", "The digits with every stage at its smallest; its figures mean nothing."),
     "speech": ("Synthetic speech", "Five emotions in six languages, each language left out in turn."),
     "own": ("Your own latents", "Every method on a bank, a file of latents or an encoded folder."),
-}
-FIXED = ("data.dataset", "encoder.name")  # a preset is about these
-OPTIONS = {"data.empty_subdomains": tuple(CONDITIONS), "methods": tuple(AUGMENTERS)}
-SECTIONS = {
-    "": "The run",
-    "data": "What is made scarce",
-    "adapter": "Adapter and heads",
-    "generator": "The denoiser",
-    "sampling": "Drawing and using synthetic latents",
-    "paper_sampling": "The same for the paper’s form",
-    "projection": "The map",
 }
 
 
@@ -51,7 +37,7 @@ def view() -> None:
         )  # fmt: skip
     if preset in PRESETS:
         with left:
-            changed = _settings(preset)
+            changed = run_settings.view(preset)
         with right:
             _run(preset, changed)
     elif preset == "speech":
@@ -60,37 +46,13 @@ def view() -> None:
     else:
         with left:
             bank = _bank()
-            values, effort = form.comparison(f"generate-{bank}", bank, explained=True) if bank else ({}, "")
+            values, effort = form.comparison(bank) if bank else ({}, "")
         with right:
             _comparison(values, effort)
     with right:
         _going()
     run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE)
     state.publish()
-
-
-def _settings(preset: str) -> dict[str, Any]:
-    """What most people change, then every other setting, folded, with a line under each."""
-    defaults, prefix = resolve_config(preset=preset), f"generate-{preset}"
-    changed = fields.settings(form.DEMO_FIELDS, defaults, OPTIONS, prefix, explained=True)
-    st.subheader("Every other setting")
-    for section, title in SECTIONS.items():
-        with st.expander(title):
-            names = [n for n in fields_of(section) if n not in (*form.DEMO_FIELDS, *FIXED)]
-            changed = merged(changed, fields.settings(names, defaults, OPTIONS, prefix, explained=True))
-    return changed
-
-
-def fields_of(section: str) -> list[str]:
-    """Dotted settings of a section of a run's config, or those that stand outside of any."""
-    models = {
-        name: field.annotation
-        for name, field in RunConfig.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
-    if not section:
-        return [name for name in RunConfig.model_fields if name not in models]
-    return [f"{section}.{name}" for name in models[section].model_fields]
 
 
 def _run(preset: str, changed: dict[str, Any]) -> None:
@@ -101,12 +63,7 @@ def _run(preset: str, changed: dict[str, Any]) -> None:
         return
     cost_view.view(config)
     _start("Start", lambda: jobs.start_run(changed, preset))
-    if changed:
-        widgets.note(f"{words.count(_count(changed), 'setting')} changed from the preset.")
-
-
-def _count(changed: dict[str, Any]) -> int:
-    return sum(_count(v) if isinstance(v, dict) else 1 for v in changed.values())
+    run_settings.reset(preset, changed)
 
 
 def _speech() -> None:
@@ -119,22 +76,28 @@ def _speech() -> None:
 def _bank() -> str:
     """The latents of a comparison: a bank of the workspace, or a path."""
     known = [str(folder) for folder in sources.banks()]
-    if known:
+    state.bind("bank", known[0] if known else "")
+    given = state.value("bank")
+    offered = list(dict.fromkeys([*known, *([given] if given else []), ""]))
+    if offered != [""]:
         picked = st.selectbox(
-            "Latents", [*known, ""], key="generate.known",
-            format_func=lambda path: Path(path).name if path else "Another path",
-        )  # fmt: skip
+            "Latents", offered, key="bank", format_func=lambda path: Path(path).name or "Another path"
+        )
         if picked:
+            widgets.note(words.safe(picked))
             return picked
-    path = st.text_input(
-        "Path of the latents", key="generate.path", placeholder="/path/to/latents.npz",
+    st.text_input(
+        "Path of the latents", key="generate.path", placeholder="/path/to/latents.npz", on_change=_typed,
         help="A bank folder, or a file of latents: z_<layer>, y, class_names and, for a transfer, subdomain "
         "and subdomain_names.",
-    ).strip()  # fmt: skip
-    if not path:
-        widgets.note("Pictures, recordings or texts are encoded first.")
-        st.page_link(run_list.PAGES / "data.py", label="Choose data")
-    return path
+    )  # fmt: skip
+    widgets.note("Pictures, recordings or texts are encoded first.")
+    st.page_link(run_list.PAGES / "data.py", label="Choose data")
+    return ""
+
+
+def _typed() -> None:
+    state.put("bank", st.session_state["generate.path"].strip())
 
 
 def _comparison(values: dict[str, Any], effort: str) -> None:

@@ -11,7 +11,6 @@ from app import (
     comparison,
     comparison_view,
     explore_view,
-    form,
     loading,
     run_list,
     state,
@@ -140,10 +139,10 @@ def _ways_on(run: runs.RunState | None) -> None:
 def _own() -> None:
     st.subheader("Make it yours")
     widgets.note("Your pictures, recordings or latents: see them, encode them, compare every method.")
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True):
         st.page_link(PAGES / "data.py", label="Open Data")
-        if not runs.readonly() and form.start_comparison("New comparison"):
-            st.rerun()
+        own = {"preset": "own"}
+        st.page_link(PAGES / "generate.py", label="Compare on latents you have", query_params=own)
 
 
 def _demo() -> None:

@@ -206,10 +206,8 @@ def _cost(look: sources.Look, name: str, chosen: Mapping[str, Any]) -> None:
         _disk(a_layer * (blocks or 1), how)
     rate = _rate(name)
     if rate:
-        value, unit = words.duration(items / rate).split(" ")
-        widgets.figure_block(
-            "Time", value, unit, f"At the {words.number(rate, 0)} a second of the last time."
-        )
+        how = f"At the {words.number(rate, 0)} a second of the last time."
+        widgets.amount_block("Time", words.duration(items / rate), how)
     else:
         widgets.note(
             "How long it takes is not known before this encoder has run here; progress says it then."
@@ -217,8 +215,7 @@ def _cost(look: sources.Look, name: str, chosen: Mapping[str, Any]) -> None:
 
 
 def _disk(size: float, how: str) -> None:
-    value, unit = words.size(size).split(" ")
-    widgets.figure_block("Disk for the latents", value, unit, how)
+    widgets.amount_block("Disk for the latents", words.size(size), how)
 
 
 def _rate(name: str) -> float | None:

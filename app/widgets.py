@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,15 @@ def figure_block(what: str, value: str, unit: str, how: str) -> None:
         f'<div class="figure"><p class="what">{words.safe(what)}</p>'
         f'<p class="value">{words.safe(value)} <small>{words.safe(unit)}</small></p>'
         f'<p class="how">{words.safe(how)}</p></div>'
+    )
+
+
+def amount_block(what: str, amount: str, how: str) -> None:
+    """A time or a size, "1 min 18 s", its units small."""
+    value = re.sub(r" ?([^\W\d]+)", "\u202f<small>\\1</small>", words.safe(amount))
+    st.html(
+        f'<div class="figure"><p class="what">{words.safe(what)}</p>'
+        f'<p class="value">{value}</p><p class="how">{words.safe(how)}</p></div>'
     )
 
 

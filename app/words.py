@@ -152,11 +152,20 @@ def ago(stamp: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
+    """ "45 s", "1 min 18 s", "34 min", "2 h 5 min", "3 days"."""
     if seconds is None:
         return ""
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+    return f"{round(minutes / 1440)} days"
 
 
 def trust(value: float | None, neighbours: int) -> str:

@@ -278,7 +278,11 @@ class SamplingConfig(Settings):
         "head-cell", title="Where synthetic latents go", description="How many synthetic latents a cell gets."
     )
     allocation_factor: float = Field(
-        1.0, gt=0, le=100, description="Times as many synthetic latents as the allocation says."
+        1.0,
+        gt=0,
+        le=100,
+        title="How many, times",
+        description="Times as many synthetic latents as the allocation says.",
     )
     weight: float = Field(
         0.3,

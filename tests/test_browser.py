@@ -254,6 +254,7 @@ def test_from_a_folder_to_a_comparison(page, tmp_path: Path) -> None:
         page.get_by_role("button", name="Find out how well each layer").click()
         page.get_by_text("Balanced accuracy of a linear probe").first.wait_for(timeout=120_000)
         page.get_by_role("button", name="Compare methods").click()
+        page.wait_for_url("**/generate?**bank=**")
         page.get_by_text("Few-shot", exact=True).click()
         page.get_by_role("combobox", name="Scarce subdomain").click()
         assert page.get_by_role("option").all_inner_texts() == ["day", "night"]

@@ -43,6 +43,10 @@ def rows(page: AppTest) -> list[str]:
     return [html.unescape(t) for t in re.findall(r"<tr(?: class=\"own\")?><td>(.*?)</td>", table(page))]
 
 
+def press_compare(page: AppTest) -> AppTest:
+    return next(b for b in page.button if b.label == "Compare").click()
+
+
 def edited(path: Path, change) -> dict:
     file = path / "report.json"
     found = json.loads(file.read_text())
@@ -317,14 +321,15 @@ def test_an_interrupted_comparison_resumes_from_home(
 def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     monkeypatch.setattr(jobs, "start_comparison", lambda values, _: started.append(values))
-    page = open_page("home")
-    page.text_input(key="compare.bank").set_value(" /data/pets.npz ").run()
-    page.segmented_control(key="compare.protocol").set_value("zero-shot").run()
-    page.text_input(key="compare.target").set_value("night")
-    page.text_input(key="compare.keep").set_value("ant")
-    page.toggle(key="compare.unlabelled").set_value(True)
-    page.number_input(key="compare.seeds").set_value(7)
-    page.button(key="compare.start").click().run()
+    page = open_page("generate", preset="own")
+    page.text_input(key="generate.path").set_value(" /data/pets.npz ").run()
+    assert page.query_params["bank"] == "/data/pets.npz", "a link opens the form on the same latents"
+    page.segmented_control(key="compare-/data/pets.npz.protocol").set_value("zero-shot").run()
+    page.text_input(key="compare-/data/pets.npz.target").set_value("night")
+    page.text_input(key="compare-/data/pets.npz.keep").set_value("ant")
+    page.toggle(key="compare-/data/pets.npz.unlabelled").set_value(True)
+    page.number_input(key="compare-/data/pets.npz.seeds").set_value(7)
+    press_compare(page).run()
     assert started == [
         {"bank": "/data/pets.npz", "protocol": "zero-shot", "target": "night", "keep": "ant",
          "unlabelled": True, "seeds": 7}
@@ -334,7 +339,7 @@ def test_a_new_comparison_starts_from_its_form(workspace: Path, monkeypatch: pyt
         raise UserError("There is no subdomain called 'nigth'.")
 
     monkeypatch.setattr(jobs, "start_comparison", refuse)
-    page.button(key="compare.start").click().run()
+    press_compare(page).run()
     assert warnings(page) == ["There is no subdomain called 'nigth'."]
 
 
@@ -349,31 +354,29 @@ def test_expert_settings_are_those_that_a_comparison_reads() -> None:
 def test_every_expert_setting_has_a_widget_that_changes_nothing_by_itself(monkeypatch) -> None:
     started = []
     monkeypatch.setattr(jobs, "start_comparison", lambda values, _: started.append(values))
-    page = open_page("home")
-    page.text_input(key="compare.bank").set_value("x.npz")
-    page.multiselect(key="compare.expert").set_value(form.expert_fields()).run()
+    page = open_page("generate", preset="own", bank="x.npz")
+    page.multiselect(key="compare-x.npz.expert").set_value(form.expert_fields()).run()
     assert not page.exception and not warnings(page)
-    page.button(key="compare.start").click().run()
+    press_compare(page).run()
     assert started == [{"bank": "x.npz", "protocol": "longtail"}]
 
 
 def test_expert_settings_reach_the_comparison_and_wrong_ones_are_a_sentence(monkeypatch) -> None:
     started = []
     monkeypatch.setattr(jobs, "start_comparison", lambda values, _: started.append(values))
-    page = open_page("home")
-    page.text_input(key="compare.bank").set_value("x.npz")
+    page = open_page("generate", preset="own", bank="x.npz")
     chosen = ["adapter.head", "adapter_layer", "taus", "sampling.conditions", "sampling.recipe_strength",
               "methods", "shot_borders"]  # fmt: skip
-    page.multiselect(key="compare.expert").set_value(chosen).run()
-    page.selectbox(key="compare.adapter.head").set_value("cosine")
-    page.text_input(key="compare.adapter_layer").set_value("auto")
-    page.text_input(key="compare.taus").set_value("1, 1.5")
-    page.text_area(key="compare.sampling.conditions").set_value("a in x = b in x\n\nb in x = a in x\n")
-    page.text_input(key="compare.sampling.recipe_strength").set_value("0.5")
-    page.multiselect(key="compare.methods").set_value(["ce", "gelda"])
-    page.text_input(key="compare.shot_borders").set_value("21, 99").run()
+    page.multiselect(key="compare-x.npz.expert").set_value(chosen).run()
+    page.selectbox(key="compare-x.npz.adapter.head").set_value("cosine")
+    page.text_input(key="compare-x.npz.adapter_layer").set_value("auto")
+    page.text_input(key="compare-x.npz.taus").set_value("1, 1.5")
+    page.text_area(key="compare-x.npz.sampling.conditions").set_value("a in x = b in x\n\nb in x = a in x\n")
+    page.text_input(key="compare-x.npz.sampling.recipe_strength").set_value("0.5")
+    page.multiselect(key="compare-x.npz.methods").set_value(["ce", "gelda"])
+    page.text_input(key="compare-x.npz.shot_borders").set_value("21, 99").run()
     assert not warnings(page)
-    page.button(key="compare.start").click().run()
+    press_compare(page).run()
     assert started == [
         {"bank": "x.npz", "protocol": "longtail", "adapter": {"head": "cosine"}, "adapter_layer": "auto",
          "taus": (1, 1.5), "methods": ("ce", "gelda"), "shot_borders": (21, 99),
@@ -381,11 +384,11 @@ def test_expert_settings_reach_the_comparison_and_wrong_ones_are_a_sentence(monk
     ]  # fmt: skip
     config = resolve_compare(started[0])
     assert config.adapter.head == "cosine" and config.sampling.recipe_strength == 0.5
-    page.text_input(key="compare.taus").set_value("1, much").run()
+    page.text_input(key="compare-x.npz.taus").set_value("1, much").run()
     assert warnings(page) and "'taus.1' is 'much'" in warnings(page)[0]
-    assert page.button(key="compare.start").disabled
-    page.text_input(key="compare.taus").set_value("1")
-    page.text_area(key="compare.sampling.conditions").set_value("a in x").run()
+    assert not any(b.label == "Compare" for b in page.button)
+    page.text_input(key="compare-x.npz.taus").set_value("1")
+    page.text_area(key="compare-x.npz.sampling.conditions").set_value("a in x").run()
     assert "sampling.conditions 'a in x': write" in warnings(page)[0]
 
 

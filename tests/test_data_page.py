@@ -154,14 +154,19 @@ def test_ready_latents_offer_a_comparison(tmp_path: Path) -> None:
     path = banks.write_npz(tmp_path / "photos.npz", arrays)
     page = open_page("data", source=str(path))
     assert page.title[0].value == "144 latents of 4 classes in 3 subdomains"
+    assert "nothing to see or hear" in text(page)
+    assert [b.label for b in page.button if b.label == "Layers"]
+    assert alt(page) == "8 in every cell"  # of the training items
+    next(b for b in page.button if b.label == "Compare methods").click().run()
+    assert dict(page.query_params) == {"preset": "own", "bank": str(path)}, (
+        "one form of a comparison, on Generate"
+    )
+    page = open_page("generate", preset="own", bank=str(path))
     page.segmented_control(key=f"compare-{path}.protocol").set_value("zero-shot").run()
     assert page.selectbox(key=f"compare-{path}.target.one").options == list(banks.SUBDOMAINS)
     page.multiselect(key=f"compare-{path}.expert").set_value(["adapter.fm_layer"]).run()
     layer = page.selectbox(key=f"compare-{path}.adapter.fm_layer.one")
     assert layer.value == "auto" and layer.options == ["auto", "pool"], "one layer has no weighted sum"
-    assert "nothing to see or hear" in text(page)
-    assert [b.label for b in page.button if b.label == "Layers"]
-    assert alt(page) == "8 in every cell"  # of the training items
 
 
 def test_layers_of_one_width_offer_their_weighted_sum(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import app_fixtures as fixtures
 import pytest
 from pydantic import BaseModel
 from test_pages import open_page, text, warnings
 
-from app import generate_view
+from app import fields, generate_view, run_settings
 from gelda import jobs, runs
 from gelda.config import RunConfig
 
@@ -39,8 +40,9 @@ def test_every_setting_has_a_line() -> None:
 
 
 def test_every_setting_of_a_run_is_on_the_page() -> None:
-    shown = [name for section in generate_view.SECTIONS for name in generate_view.fields_of(section)]
-    assert {*shown, *generate_view.FIXED} == set(every_field()) and len(shown) == len(set(shown))
+    folded = [name for section in run_settings.SECTIONS for name in run_settings.folded(section)]
+    shown = [*run_settings.MAIN, *folded]
+    assert {*shown, *run_settings.FIXED} == set(every_field()) and len(shown) == len(set(shown))
 
 
 def test_an_empty_workspace_offers_the_presets_and_knows_no_time() -> None:
@@ -61,9 +63,11 @@ def test_the_cost_rests_on_the_last_run_here_and_grows(workspace: Path) -> None:
     page = open_page("generate", preset="tiny")
     assert "From your last run on this machine" in text(page)
     # 3, 4, … 9 seconds a stage; five seeds in place of two, where a stage has seeds
-    assert "42 <small>s</small>" in text(page)
+    assert "42\u202f<small>s</small>" in text(page)
     page.number_input(key="generate-tiny.seeds").set_value(4).run()
-    assert f"{3 + 2 * (4 + 5 + 6 + 7 + 8) + 9} <small>s</small>" in text(page)
+    assert 3 + 2 * (
+        4 + 5 + 6 + 7 + 8
+    ) + 9 == 72 and "1\u202f<small>min</small> 12\u202f<small>s</small>" in text(page)
 
 
 def test_start_takes_what_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +78,32 @@ def test_start_takes_what_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     page.multiselect(key="generate-tiny.methods").set_value(["ce", "logit-adjustment", "gelda"])
     page.run()
     assert "2 settings changed" in text(page)
+    assert "1 changed: Diffusion training steps 60 (40)." in text(page), "said under the fold that holds it"
     page.button[0].click().run()
     assert started == [({"generator": {"steps": 60}, "methods": ("ce", "logit-adjustment", "gelda")}, "tiny")]
+
+
+def test_one_press_leads_back_to_the_preset() -> None:
+    page = open_page("generate", preset="tiny")
+    page.number_input(key="generate-tiny.seeds").set_value(7).run()
+    assert "1 setting changed" in text(page)
+    next(b for b in page.button if b.label == "Back to the preset").click().run()
+    assert "changed" not in text(page) and page.number_input[0].value == 2
+
+
+@pytest.mark.parametrize("setting", fields.NOTES)
+def test_a_choice_is_explained_by_itself(setting: str) -> None:
+    """The line under a choice says what it means, for every one that can be chosen."""
+    field = fields.field_of(RunConfig(), setting)[0]
+    offered = fields.CHOICES.get(setting) or get_args(field.annotation)
+    assert set(offered) <= set(fields.NOTES[setting]) and set(offered) <= set(fields.TITLES[setting])
+
+
+def test_the_line_follows_the_choice() -> None:
+    page = open_page("generate", preset="tiny")
+    assert "Scarce and empty cells get the most." in text(page)
+    page.selectbox(key="generate-tiny.sampling.allocation").set_value("empty-cells").run()
+    assert "Cells with a real item get nothing." in text(page)
 
 
 def test_settings_that_cannot_be_are_a_sentence_and_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +123,7 @@ def test_your_own_latents_need_a_path() -> None:
     page = open_page("generate", preset="own")
     assert not page.button and "encoded first" in text(page)
     page.text_input(key="generate.path").set_value("/nowhere/latents.npz").run()
+    assert page.selectbox(key="bank").value == "/nowhere/latents.npz"
     assert [b.label for b in page.button] == ["Compare"] and not warnings(page)
     page.button[0].click().run()
     assert any("/nowhere/latents.npz" in w for w in warnings(page))

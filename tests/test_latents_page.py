@@ -84,7 +84,7 @@ def test_it_says_what_it_costs(folder: Path) -> None:
     numbers = 13 * sum(widths.values())
     said = f"{13} items × {sum(widths.values())} numbers in {len(widths)} layers"
     assert said in text(page)
-    assert f"{4 * numbers / 1e3:.3g} <small>kB" in text(page)
+    assert f"{4 * numbers / 1e3:.3g}\u202f<small>kB" in text(page)
 
 
 def test_plumbing_says_so(folder: Path) -> None:
@@ -123,10 +123,13 @@ def test_from_a_folder_to_a_bank_its_layers_and_a_comparison(
     assert "separates the classes" in page.get("plotly_chart")[0].proto.alt or (
         "All layers separate" in page.get("plotly_chart")[0].proto.alt
     )
+    press(page, "Compare methods")
+    assert dict(page.query_params) == {"preset": "own"}, "the newest bank is chosen there"
+    page = open_page("generate", preset="own")
     page.segmented_control(key=f"compare-{bank}.effort").set_value("tiny").run()
     begun: list[tuple] = []
     monkeypatch.setattr(jobs, "start_comparison", lambda *given: begun.append(given))
-    page.button(key=f"compare-{bank}.start").click().run()
+    press(page, "Compare")
     assert begun == [({"bank": bank, "protocol": "longtail", "map": True}, "tiny")]
     found = open_page("latents")
     assert Path(bank).name in text(found)  # listed for the next time
