@@ -21,14 +21,12 @@ def view(explored: Explored) -> None:
     drawing.bind_settings(explored)
     scales = [f"{scale:g}" for scale in samples.SCALES]
     state.bind("between_guidance", "1", scales)
-    places = st.columns([0.18, 0.18, 0.18, 0.18, 0.28], gap="medium", vertical_alignment="bottom")
     first, last = default_cells(explored)
     axis = explored.axis
-    start = drawing.cell(
-        explored, "start", ("From the class", f"in the {axis}"), first, (places[0], places[1])
-    )
-    end = drawing.cell(explored, "end", ("to the class", f"in the {axis}"), last, places[2:4])
-    places[4].segmented_control("Guidance", scales, key="between_guidance", required=True)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        start = drawing.cell(explored, "start", ("From the class", f"in the {axis}"), first)
+        end = drawing.cell(explored, "end", ("to the class", f"in the {axis}"), last)
+        st.segmented_control("Guidance", scales, key="between_guidance", required=True)
     if start == end:
         widgets.note("Both ends are the same cell: choose another class or another " + words.safe(axis) + ".")
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from gelda.samples import Drawn, SampleRequest
 COUNTS = ("20", "40", "80")
 SEEDS = ("own", *map(str, range(1, 10)))
 STEERED = {"both": "Class and {axis}", "class": "Class alone", "subdomain": "{axis} alone"}
+WIDE = 190  # pixels of a choice of class or subdomain
 BACKGROUND = 1_500  # real points behind the drawn ones, every cell kept
 FAR_OFF = 0.1  # of the map's width: places that are off by more are said to be uncertain
 
@@ -58,16 +58,17 @@ def default_cell(explored: Explored) -> tuple[int, int]:
     return label, int(real[label].argmin())
 
 
-def cell(explored: Explored, prefix: str, titles: tuple[str, str], default: tuple[int, int],
-         places: Sequence[Any]) -> tuple[int, int]:  # fmt: skip
-    """A class and a subdomain to choose, in two places of the page."""
+def cell(
+    explored: Explored, prefix: str, titles: tuple[str, str], default: tuple[int, int]
+) -> tuple[int, int]:
+    """A class and a subdomain to choose, side by side."""
     classes, subdomains = list(explored.classes), list(explored.subdomains)
     fields = f"{prefix}_class", f"{prefix}_{explored.axis}"
     for field, names, number in zip(fields, (classes, subdomains), default, strict=True):
         state.bind(field, names[number], names)
-    places[0].selectbox(titles[0], classes, key=state.key(fields[0]))
+    st.selectbox(titles[0], classes, key=state.key(fields[0]), width=WIDE)
     if len(subdomains) > 1:
-        places[1].selectbox(titles[1], subdomains, key=state.key(fields[1]))
+        st.selectbox(titles[1], subdomains, key=state.key(fields[1]), width=WIDE)
     return classes.index(state.value(fields[0])), subdomains.index(state.value(fields[1]))
 
 

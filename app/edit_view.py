@@ -30,7 +30,7 @@ def view(explored: Explored) -> None:
     missing = bool(mine.active) and bool(edit_figures.pending(editing.kit_of(run), mine.active))
     ready = bool(mine.active) and not missing
     found = ready and confirm_view.result(run, mine)
-    left, right = st.columns([0.57, 0.43], gap="large")
+    left, right = st.container(key="edit-parts").columns([0.57, 0.43], gap="large")
     with left:
         _outcome(run, mine, job, missing)
     with right:

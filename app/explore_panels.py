@@ -22,13 +22,15 @@ from app import (
 from app.explored import Explored
 from gelda import runs
 
-# A link to a panel shows it: it lies below the map, and more than a screen's height may stand above it.
+# A link to a panel shows it: more than a screen's height may stand above it, and that grows and shrinks while
+# the page is drawn.
 SHOW = """
 (() => {
   let left = 20;
   const show = () => {
     const tabs = document.querySelector('[class*="st-key-panel"]');
-    if (tabs && tabs.getBoundingClientRect().top > 100) tabs.scrollIntoView({ block: "start" });
+    const top = tabs?.getBoundingClientRect().top;
+    if (top > 100 || top < 40) tabs.scrollIntoView({ block: "start" });
     if (left--) setTimeout(show, 150);
   };
   const stop = () => { left = 0; };

@@ -33,11 +33,15 @@ from app.palette import entries, theme
 from gelda import layer_maps, projection, report, runs, samples
 from gelda.embedding import NEIGHBOURS
 
-HEIGHT = 496  # of the map, in pixels: with the headline and the line above it, it fits a screen of 800
+HEIGHT = 496  # of the map at least, in pixels: with what stands above it, it fits a screen of 800
 
 
 def view(run: runs.RunState, head: Any) -> None:
-    """The whole page; `head` is the place of the headline beside the run picker."""
+    """The whole page; `head` is the place of the headline beside the run picker.
+
+    assets/app.css lays out its three parts: the map beside its settings, the panels below both; on a wide
+    screen the map stays in sight beside the panels.
+    """
     meta = editing.counted(run, loading.meta(run.path))
     with head:
         st.title(_headline(meta))
@@ -49,11 +53,14 @@ def view(run: runs.RunState, head: Any) -> None:
     colours = loading.colourings(run.path, axis)
     filters.bind(meta, layers, maps, points, list(colours))
     map_choice.bind(maps)
-    left, right = st.columns([0.7, 0.3], gap="medium")
-    with right:
+    page = st.container(key="explore")
+    left, right, below = page.container(), page.container(key="explore-side"), page.container()
+    cells, settings = right.container(), right.container()
+    with cells:
         filters.controls(meta, axis, colours)
         filters.grid(meta, axis)
         actions = st.container(horizontal=True)
+    with settings:
         visible = filters.view(meta, points, axis)
     info = map_choice.chosen(run, maps)
     rows = selecting.opened(run, points)
@@ -69,11 +76,12 @@ def view(run: runs.RunState, head: Any) -> None:
             map_choice.offer(run, layers, maps, filters.scope_title(state.value("scope"), axis))
         else:
             said = _map(explored)
+        selection_bar.view(explored)
         layer_slider.view(run, layers, meta)
         if said:
             widgets.note(said)
-    selection_bar.view(explored)
-    explore_panels.view(explored, panels)
+    with below:
+        explore_panels.view(explored, panels)
     state.publish()
 
 
@@ -126,7 +134,7 @@ def _map(explored: Explored) -> str:
             state.select(run.id, [], "")
 
     _legend(layout.colouring, layout.visible)
-    drawn = latent_map.draw(layout, key="latents", height=HEIGHT, run=run.path, on_pick=on_pick)
+    drawn = latent_map.draw(layout, key="latents", height=HEIGHT, tall=True, run=run.path, on_pick=on_pick)
     on_map = np.isfinite(layout.xy[:, 0])
     wanted = int((layout.visible & on_map).sum())
     total = int(on_map[filters.offered(layout.points)].sum())

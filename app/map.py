@@ -21,6 +21,7 @@ from app.map_data import Drawn, Layout, blocks, digest, drawn, inside, labels_at
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
 _read = lambda name: (FOLDER / name).read_text(encoding="utf-8")  # noqa: E731
+TALL, TALLEST = "100vh - 25rem", 900  # beside the map, a window holds a headline, a legend and the search
 _component = st.components.v2.component(
     "gelda_map", html='<div class="map"></div>', css=_read("map.css"), js=_read("points.js") + _read("map.js")
 )
@@ -33,9 +34,11 @@ def draw(
     height: int,
     run: Path,
     on_pick: Callable[[dict[str, Any]], None] | None = None,
+    tall: bool = False,
 ) -> int:
     """Show the map; `on_pick` receives ``{"polygon"}``, ``{"row", "more"}`` or ``{"clear"}``.
 
+    height: in pixels; with `tall`, at least that, and what room the window has.
     Returns how many points are drawn: fewer than are in view where those are more than `map_data.MOST`.
     """
     held = st.session_state.get(key)
@@ -71,9 +74,10 @@ def draw(
     _component(
         key=key,
         data=pack(
-            layout, some, addresses=addresses, atlas=atlas, height=height, interactive=on_pick is not None
+            layout, some, addresses=addresses, atlas=atlas, interactive=on_pick is not None,
+            height=f"clamp({height}px, {TALL}, {TALLEST}px)" if tall else f"{height}px",
         ),
-        height=1 if fallback else height,
+        height=1 if fallback else "content" if tall else height,
         default={"fallback": False},
         on_pick_change=picked,
         on_fallback_change=lambda: None,

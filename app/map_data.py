@@ -113,7 +113,7 @@ def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[s
 
 
 def pack(
-    layout: Layout, some: Drawn, *, addresses: dict[str, str], atlas: dict[str, Any] | None, height: int,
+    layout: Layout, some: Drawn, *, addresses: dict[str, str], atlas: dict[str, Any] | None, height: str,
     interactive: bool = True,
 ) -> bytes:  # fmt: skip
     """Header length, JSON header, then little-endian arrays on boundaries of four bytes."""

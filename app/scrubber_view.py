@@ -22,14 +22,14 @@ def view(explored: Explored) -> None:
     drawing.bind_settings(explored)
     state.bind("guidance", "3", scales)
     state.bind("shown", "latent", list(SHOWN))
-    places = st.columns([0.2, 0.2, 0.25, 0.35], gap="medium", vertical_alignment="bottom")
-    first = drawing.default_cell(explored)
-    names = ("Class", explored.axis.capitalize())
-    label, subdomain = drawing.cell(explored, "from", names, first, (places[0], places[1]))
-    places[2].segmented_control("Guidance, right", scales, key="guidance", required=True)
-    places[3].segmented_control(
-        "What the maps show", list(SHOWN), key="shown", required=True, format_func=SHOWN.get
-    )
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        first = drawing.default_cell(explored)
+        names = ("Class", explored.axis.capitalize())
+        label, subdomain = drawing.cell(explored, "from", names, first)
+        st.segmented_control("Guidance, right", scales, key="guidance", required=True)
+        st.segmented_control(
+            "What the maps show", list(SHOWN), key="shown", required=True, format_func=SHOWN.get
+        )
     wanted = drawing.request(explored, kind="way", start=(label, subdomain))
     cell = drawing.named(explored, label, subdomain)
     found = drawing.drawn(explored, wanted, f"{words.thousands(wanted.count)} latents of {cell}")

@@ -15,18 +15,18 @@ from gelda.errors import UserError
 
 def view(explored: Explored) -> None:
     """One row for every panel below it: the selection is theirs all."""
-    find, join, rest = st.columns([0.3, 0.33, 0.37], gap="medium", vertical_alignment="bottom")
-    find.text_input(
-        "Search", key="find", placeholder=_example(explored), icon=":material/search:",
-        help="An id or how it begins, a class, or a class and where it is. Press Enter.",
-    )  # fmt: skip
-    join.segmented_control(
-        "What is picked next will", list(selecting.MODES), key="join", default="replace", required=True,
-        format_func=selecting.MODES.get,
-        help="Replace: a selection of its own. Add: together with what is selected. Keep common: only what "
-        "both hold. Remove: taken out of what is selected. Shift and click adds or takes out one point.",
-    )  # fmt: skip
-    with rest.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="right"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="picks"):
+        st.text_input(
+            "Search", key="find", placeholder=_example(explored), icon=":material/search:",
+            help="An id or how it begins, a class, or a class and where it is. Press Enter.",
+        )  # fmt: skip
+        st.segmented_control(
+            "What is picked next will", list(selecting.MODES), key="join", default="replace", required=True,
+            format_func=selecting.MODES.get,
+            help="Replace: a selection of its own. Add: together with what is selected. Keep common: only "
+            "what both hold. Remove: taken out of what is selected. Shift and click adds or takes out one "
+            "point.",
+        )  # fmt: skip
         _keeping(explored)
         st.button(
             "Clear",

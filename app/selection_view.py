@@ -55,7 +55,7 @@ def view(explored: Explored) -> None:
         st.subheader("Select points to read them")
         widgets.note(
             "Press <b>Lasso</b> or <b>Box</b> and draw around points (or hold shift and drag), click one, or "
-            "search above. A synthetic "
+            "search. A synthetic "
             f"latent cannot be turned back into {words.article(items.thing(meta, 1))}; its nearest real "
             f"{things} stand in."
         )

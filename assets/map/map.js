@@ -65,7 +65,7 @@ class LatentMap {
     this.send = send;
     this.data = data;
     this.count = data.kind.length;
-    this.root.style.height = `${data.height}px`;
+    this.root.style.height = data.height;
     this.root.classList.toggle("quiet", !data.interactive);
     this.root.setAttribute("aria-label", data.interactive ? data.help : data.alt);
     this.canvas.setAttribute("aria-label", data.alt);
