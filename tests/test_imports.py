@@ -33,6 +33,7 @@ ready
 texts
 semantic_tables
 semantic_files
+semantic_moments
 semantics
 semantic_preview
 compositions
@@ -44,7 +45,9 @@ recipes
 domains
 metrics
 statistics
+bootstrap
 schedulers
+strict
 settings
 config
 studies
@@ -59,11 +62,14 @@ class_start
 low_rank
 denoiser
 diffusion
+held_out
 sampler
 playground
 augmenters
 finetune
 splits
+episodes
+transfer
 protocols
 embedding
 projection
@@ -86,6 +92,7 @@ health
 selection_health
 suspects
 kit
+edit_steps
 edits
 edit_figures
 refit
@@ -93,6 +100,7 @@ confirm
 run_kit
 terminal
 adapting
+generating
 pipeline
 curves
 costs
