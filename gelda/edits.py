@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_json
+from gelda.artifacts import FORMAT, check_format, content_key, locked, read_json, write_json
 from gelda.edit_steps import MOST_MADE, Add, Drop, Keep, Sampled, Step, Weight, parsed
 from gelda.edit_steps import Resample as Resample
 from gelda.errors import UserError, nearest
@@ -84,6 +84,14 @@ def names(run: str) -> list[str]:
 
 def save(edits: Edits) -> None:
     write_json(path_of(edits.run, edits.name), edits.as_json())
+
+
+def change(kit: Kit, name: str, how: Callable[[Edits], Edits]) -> Edits:
+    """Change a list as it lies there now and keep it; of two windows at once neither loses a step."""
+    with locked(path_of(kit.run.name, name).with_suffix(".lock")):
+        mine = how(load(kit, name))
+        save(mine)
+    return mine
 
 
 def load(kit: Kit, name: str = DEFAULT) -> Edits:
