@@ -14,7 +14,7 @@ from gelda.statistics import MIN_GROUPS
 
 def looks(run: runs.RunState) -> list[dict[str, Any]]:
     """Every look at the run's test half that has figures."""
-    return [look for look in confirm.confirmations(run.id) if "test" in look]
+    return [look for look in confirm.confirmations(editing.kit_of(run)) if "test" in look]
 
 
 def seen(run: runs.RunState, mine: Edits) -> dict[str, Any] | None:
@@ -42,10 +42,8 @@ def ask(run: runs.RunState, mine: Edits) -> None:
             st.subheader("Confirming on the test half")
             editing.follow(run.id, mine.name, "It goes on if you leave.")
         else:
-            every = confirm.confirmations(run.id)
             now = _state(run, mine)
-            counted = any(look["state"] == now for look in every)
-            _offer(run, len(every) + (not counted), job, now)
+            _offer(run, confirm.number_of(editing.kit_of(run), now), job, now)
 
 
 def past(run: runs.RunState) -> None:

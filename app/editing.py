@@ -158,19 +158,22 @@ def one_class(run: runs.RunState, mine: Edits, classes: list[dict[str, Any]]) ->
 
 def push(run: runs.RunState, step: Step) -> None:
     """Put a step at the end of the list and train the heads again."""
-    own, mine = kit_of(run), current(run)
-    edits.check(step, own, mine.active)
-    _keep(run, mine.push(step))
+    own = kit_of(run)
+
+    def checked(mine: Edits) -> Edits:
+        edits.check(step, own, mine.active)
+        return mine.push(step)
+
+    _change(run, checked)
 
 
 def move(run: runs.RunState, back: bool) -> None:
     """Undo or redo one step; figures that are there already come back at once."""
-    mine = current(run)
-    _keep(run, mine.undo() if back else mine.redo())
+    _change(run, Edits.undo if back else Edits.redo)
 
 
 def rename(run: runs.RunState, number: int, title: str) -> None:
-    edits.save(current(run).renamed(number, title))
+    edits.change(kit_of(run), edits.DEFAULT, lambda mine: mine.renamed(number, title))
 
 
 def train(run: runs.RunState) -> None:
@@ -190,8 +193,8 @@ def follow(run_id: str, name: str, said: str) -> None:
     st.progress(min(1.0, share), text=text[:1].upper() + text[1:])
 
 
-def _keep(run: runs.RunState, mine: Edits) -> None:
-    edits.save(mine)
+def _change(run: runs.RunState, how: Callable[[Edits], Edits]) -> None:
+    mine = edits.change(kit_of(run), edits.DEFAULT, how)
     if mine.active and edit_figures.pending(kit_of(run), mine.active):
         train(run)
 

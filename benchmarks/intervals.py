@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gelda.bootstrap import bootstrap_interval
 from gelda.statistics import (
     Interval,
-    bootstrap_interval,
     cluster_interval,
     grouped_mean_variance,
     seed_interval,

@@ -59,3 +59,27 @@ def allocate(name: str, real: Counts, factor: float = 1.0) -> Counts:
     if name not in ALLOCATIONS:
         raise unknown("allocation", name, ALLOCATIONS)
     return ALLOCATIONS[name].counts(real, factor)
+
+
+def scarce_cells(
+    real: Counts, open_cells: NDArray[np.bool_], most: int, *, target: int | None, by_cell: bool
+) -> Counts:
+    """A comparison's synthetic latents per cell [C, S], of the cells that may be filled (open_cells [C, S]).
+
+    Transfer: the target's cells up to a class's mean total over the sources, the kept cell too, so
+    that the target is as large as they are and balanced. Long tail: every class (or cell) up to the
+    largest, evenly over its cells. Never more than `most` a cell, nor in total more than there are real
+    latents: a weight of 1 then lets synthetic and real ones count alike.
+    """
+    wanted = np.zeros_like(real)
+    if target is not None:
+        mean = round(float(np.delete(real, target, 1).sum(1).mean()))
+        wanted[:, target] = np.maximum(mean - real[:, target], 0)
+    elif by_cell:
+        wanted = real.max() - real
+    else:
+        missing = real.sum(1).max() - real.sum(1)
+        wanted = np.where(open_cells, np.ceil(missing / np.maximum(open_cells.sum(1), 1))[:, None], 0)
+    wanted = np.minimum(np.where(open_cells, wanted, 0), most)
+    share = min(1.0, real.sum() / max(1, wanted.sum()))
+    return np.where(wanted > 0, np.maximum(1, np.floor(share * wanted)), 0).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -75,6 +76,22 @@ def atomic(path: Path) -> Iterator[Path]:
         else:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, so that what is read and then written is changed by nobody in between.
+
+    Waits for who holds it; the kernel gives it back however a process ends.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): nothing was changed.") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

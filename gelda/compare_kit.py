@@ -108,7 +108,7 @@ def write(
         "group": np.unique(items.group[held], return_inverse=True)[1],
     }
     about = {**_about(bench, episode, choice, trained, played), "test": len(held)}
-    kit.write(run, about, table, {**tensors, "z": z[missing]}, test)
+    kit.write(run, about, table, {**tensors, "z": z[missing]}, test, list(bench.bank.ids[held]))
 
 
 def _about(

@@ -1,12 +1,12 @@
 """Confirm: the one way to the test half. Every look is a numbered file, written before it is taken.
 
-Heads are trained again, before and after the edits, with the seeds that refits have. Only the first look of a
-run is a result; a later one comes after a person has seen the test half.
+Heads are trained again, before and after the edits, with the seeds that refits have. Only the first look at a
+test half is a result, in whatever run of the workspace: a later one comes after a person has seen it.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from gelda import edits as editing
 from gelda import kit as kits
-from gelda.artifacts import FORMAT, now, read_json, write_json
+from gelda.artifacts import FORMAT, locked, now, read_json, write_json
 from gelda.edit_figures import dev_items, difference, title
 from gelda.edits import Edits
 from gelda.errors import UserError
@@ -26,9 +26,19 @@ def folder(run: str) -> Path:
     return editing.folder(run) / "confirmed"
 
 
-def confirmations(run: str) -> list[dict[str, Any]]:
-    """Every look at a run's test half, in order; one that was stopped half-way has no figures yet."""
-    return [_entry(file) for file in _files(folder(run))]
+def confirmations(kit: Kit) -> list[dict[str, Any]]:
+    """Every look at a run's test half, in order; one that was stopped half-way has no figures yet.
+
+    A copy of a run and another run that holds out the same items have the same test half.
+    """
+    return [entry for _, entry in _looks(kit)]
+
+
+def number_of(kit: Kit, state: str) -> int:
+    """Which look it is, or would be, to confirm the steps of a state (`edits.state_key`)."""
+    looks = confirmations(kit)
+    last = max((look["number"] for look in looks), default=0)
+    return next((look["number"] for look in looks if look["state"] == state), last + 1)
 
 
 def confirm(kit: Kit, edits: Edits, tick: Any = lambda done, total: None) -> dict[str, Any]:
@@ -67,17 +77,18 @@ def confirm(kit: Kit, edits: Edits, tick: Any = lambda done, total: None) -> dic
     for half, rows in halves.items():
         entry[half] = difference(kit, said[half, "before"], said[half, "after"], rows)
     entry["groups"] = {half: int(rows["group"].nunique()) for half, rows in halves.items()}
-    entry["standing"] = standing(entry["number"])
+    entry["standing"] = standing(entry["number"], entry.get("elsewhere", ()))
     write_json(file, entry)
     return entry
 
 
-def standing(number: int) -> str:
-    """What a look at the test half may be called."""
+def standing(number: int, elsewhere: Sequence[str] = ()) -> str:
+    """What a look at the test half may be called; elsewhere: other runs in which it was seen before."""
     if number == 1:
         return "First look at the test half: a result."
     last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, "th")
-    return f"{number}{last} look at the test half: no longer a result, for the test half has been seen."
+    runs = f" (also in {', '.join(elsewhere)})" if elsewhere else ""
+    return f"{number}{last} look at the test half{runs}: no longer a result, for the test half has been seen."
 
 
 def _entry(file: Path) -> dict[str, Any]:
@@ -95,34 +106,37 @@ def _files(where: Path) -> list[Path]:
     return sorted((f for f in where.glob("*.json") if f.stem.isdecimal()), key=lambda file: int(file.stem))
 
 
+def _looks(kit: Kit) -> list[tuple[Path, dict[str, Any]]]:
+    """Files and entries of every look at a run's test half, in order."""
+    found = []
+    for where in editing.folder("").glob("*/confirmed"):
+        own = where == folder(kit.run.name)
+        entries = [(file, _entry(file)) for file in _files(where)]
+        found += [look for look in entries if own or look[1].get("half") == kit.half]
+    return sorted(found, key=lambda look: look[1]["number"])
+
+
 def _look(kit: Kit, edits: Edits, state: str) -> tuple[Path, dict[str, Any]]:
     """File and entry of this look: an earlier one of the same steps, or a new one that counts from now."""
-    where = folder(kit.run.name)
-    for file in _files(where):
-        entry = _entry(file)
-        if entry["state"] == state:
-            return file, entry
-    entry = {
-        "format": FORMAT,
-        "run": kit.run.name,
-        "edits": edits.name,
-        "state": state,
-        "main": kit.about["main"],
-        "time": now(),
-        "titles": [title(step) for step in edits.active],
-        "list": {**edits.as_json(), "steps": edits.as_json()["steps"][: edits.at]},
-    }
-    try:
-        where.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{where} cannot be written ({error.strerror}): nothing is confirmed.") from error
-    number = max((int(file.stem) for file in _files(where)), default=0)
-    while True:
-        number += 1
-        file = where / f"{number:03d}.json"
-        try:
-            with open(file, "x") as new:  # two looks at once get two numbers
-                json.dump({**entry, "number": number}, new)
-        except FileExistsError:
-            continue
-        return file, {**entry, "number": number}
+    with locked(editing.folder("") / "confirm.lock"):  # two looks at once get two numbers
+        looks = _looks(kit)
+        for file, entry in looks:
+            if entry["state"] == state:
+                return file, entry
+        number = max((entry["number"] for _, entry in looks), default=0) + 1
+        entry = {
+            "format": FORMAT,
+            "run": kit.run.name,
+            "half": kit.half,
+            "elsewhere": sorted({e["run"] for _, e in looks if e.get("run", kit.run.name) != kit.run.name}),
+            "edits": edits.name,
+            "state": state,
+            "main": kit.about["main"],
+            "time": now(),
+            "titles": [title(step) for step in edits.active],
+            "list": {**edits.as_json(), "steps": edits.as_json()["steps"][: edits.at]},
+            "number": number,
+        }
+        file = folder(kit.run.name) / f"{number:03d}.json"
+        write_json(file, entry)
+    return file, entry

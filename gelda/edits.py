@@ -8,91 +8,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, TypeAdapter, ValidationError
 
-from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_json
+from gelda.artifacts import FORMAT, check_format, content_key, locked, read_json, write_json
+from gelda.edit_steps import MOST_MADE, Add, Drop, Keep, Sampled, Step, Weight, parsed
+from gelda.edit_steps import Resample as Resample
 from gelda.errors import UserError, nearest
 from gelda.kit import Kit
 from gelda.paths import home
-from gelda.settings import Settings
 
 DEFAULT = "edits"  # the name of the first list of a run
 MOST_BYTES = 50_000_000  # of an edits file
-KINDS = ("drop", "keep", "weight", "resample", "add")
-MOST_MADE = 20_000  # latents that one step may make
 MOST_WEIGHT = 10_000  # times what it did that a latent may come to count
-
-
-class Step(Settings):
-    """One edit. `title` is a person's own name for it."""
-
-    title: str = Field("", max_length=200)
-
-    def key(self) -> str:
-        """What the step does, whatever it is called."""
-        return content_key("step", self.model_dump(mode="json", exclude={"title"}))
-
-
-class Choosing(Step):
-    """A step about synthetic latents: those with these ids, of these classes or of these cells."""
-
-    ids: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    cells: tuple[tuple[str, str], ...] = ()
-
-
-class Drop(Choosing):
-    """Leave synthetic latents out."""
-
-    kind: Literal["drop"] = "drop"
-
-
-class Keep(Choosing):
-    """Use synthetic latents that the filter, or a step before, left out."""
-
-    kind: Literal["keep"] = "keep"
-
-
-class Weight(Choosing):
-    """Let synthetic latents count `factor` times what they did; nothing named means all of them."""
-
-    kind: Literal["weight"] = "weight"
-    factor: float = Field(gt=0, le=100)
-
-
-class Sampled(Step):
-    """A step that makes latents, with the run's own settings where none is given."""
-
-    cells: tuple[tuple[str, str], ...] = Field(min_length=1)
-    guidance_class: float | None = Field(None, ge=0, le=20)
-    guidance_subdomain: float | None = Field(None, ge=0, le=20)
-    num_inference_steps: int | None = Field(None, ge=1, le=1000)
-    seed: int = Field(1, ge=0, description="Counted from the run's own noise, which is 0.")
-
-
-class Resample(Sampled):
-    """Make the cells' synthetic latents anew, as many as there are."""
-
-    kind: Literal["resample"] = "resample"
-
-
-class Add(Sampled):
-    """Make `count` more in each of the cells."""
-
-    kind: Literal["add"] = "add"
-    count: int = Field(ge=1, le=MOST_MADE)
-
-
-AnyStep = Annotated[Drop | Keep | Weight | Resample | Add, Field(discriminator="kind")]
-_STEPS: TypeAdapter[tuple[AnyStep, ...]] = TypeAdapter(tuple[AnyStep, ...])
 
 
 @dataclass(frozen=True)
@@ -152,6 +86,14 @@ def save(edits: Edits) -> None:
     write_json(path_of(edits.run, edits.name), edits.as_json())
 
 
+def change(kit: Kit, name: str, how: Callable[[Edits], Edits]) -> Edits:
+    """Change a list as it lies there now and keep it; of two windows at once neither loses a step."""
+    with locked(path_of(kit.run.name, name).with_suffix(".lock")):
+        mine = how(load(kit, name))
+        save(mine)
+    return mine
+
+
 def load(kit: Kit, name: str = DEFAULT) -> Edits:
     """A run's list of edits; an empty one where there is none yet."""
     file = path_of(kit.run.name, name)
@@ -170,10 +112,7 @@ def read(file: Path, kit: Kit) -> Edits:
             f"{file} was made on other latents (run '{value.get('run')}') than the run '{kit.run.name}' has: "
             "use it with its own run, or start a new list."
         )
-    try:
-        steps = _STEPS.validate_python(value.get("steps", ()), strict=False)
-    except ValidationError as error:
-        raise UserError(f"{file}: {_explained(error)}") from error
+    steps = parsed(value.get("steps", ()), file)
     for number, step in enumerate(steps):
         check(step, kit, steps[:number], f"{file}: step {number + 1}")
     at = value.get("at", len(steps))
@@ -330,16 +269,3 @@ def _chosen(kit: Kit, step: Any, rows: pd.DataFrame) -> NDArray[np.bool_]:
     for c, s in step.cells:
         chosen |= (label == kit.classes.index(c)) & (subdomain == kit.subdomains.index(s))
     return chosen & synthetic
-
-
-def _explained(error: ValidationError) -> str:
-    """The first problem of a list of steps as one sentence."""
-    first = error.errors()[0]
-    path = [part for part in first["loc"] if part not in KINDS]
-    where = f"step {path[0] + 1}" if path and isinstance(path[0], int) else "its steps"
-    inside = ".".join(str(p) for p in path[1:])
-    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        kind = first.get("input", {}).get("kind") if isinstance(first.get("input"), dict) else None
-        return f"{where} has the kind {kind!r}; it must be one of {', '.join(KINDS)}."
-    said = first["msg"].lower()
-    return f"{where}{', ' + inside if inside else ''}: {said}."

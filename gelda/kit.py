@@ -7,7 +7,7 @@ half, which nothing reads but Confirm. Read with numpy alone, as pages do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,11 @@ class Kit:
     @property
     def key(self) -> str:
         return self.about["key"]
+
+    @property
+    def half(self) -> str:
+        """Which test half it is: the same in every run that holds out these very items."""
+        return self.about.get("half", self.key)
 
     @property
     def classes(self) -> list[str]:
@@ -144,10 +149,12 @@ def write(
     table: pd.DataFrame,
     tensors: Mapping[str, Any],
     test: Mapping[str, Any],
+    held: Sequence[str],
 ) -> None:
     """Write a kit over a run's points; kit.json, which says that it is whole, comes last.
 
     about: all of kit.json but format and keys. test: z [M, D], label, subdomain and group (a number) [M].
+    held [M]: ids of the test items.
     """
     points = projection.points_key(run)
     halves = {name: value.half() if name == "z" else value for name, value in test.items()}
@@ -155,4 +162,14 @@ def write(
     write_tensors(run / "kit.safetensors", {**tensors, "z": tensors["z"].half()})
     write_table(run / "kit.parquet", table[COLUMNS])
     key = content_key("kit", points, about)
-    write_json(run / "kit.json", {"format": FORMAT, "key": key, "points": points, **about})
+    half = half_key(held, test, about)
+    write_json(run / "kit.json", {"format": FORMAT, "key": key, "half": half, "points": points, **about})
+
+
+def half_key(held: Sequence[str], test: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """The key of a test half: its items by id, class and subdomain, whatever their order and latents."""
+    names = [
+        np.asarray(about[f"{axis}_names"])[np.asarray(test[short])]
+        for axis, short in (("class", "label"), ("subdomain", "subdomain"))
+    ]
+    return content_key("test half", sorted(zip(map(str, held), *map(list, names), strict=True)))

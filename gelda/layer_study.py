@@ -21,8 +21,9 @@ from gelda.augmenters.diffusion import Gelda
 from gelda.compare import Comparison
 from gelda.compare_config import CompareConfig
 from gelda.compare_report import setting
-from gelda.diffusion import Model, NoisePath, held_out_loss, target
+from gelda.diffusion import Model, NoisePath, target
 from gelda.finetune import head_data
+from gelda.held_out import held_out_loss
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
 from gelda.recording import Recorder

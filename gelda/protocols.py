@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gelda.episodes import NOBODY, Episode, fixed_split, shared_between_splits
 from gelda.errors import UserError, unknown
 from gelda.metrics import shot_groups
 from gelda.ready import Items
 from gelda.seeds import numpy_generator
-from gelda.splits import folds, split_groups
+from gelda.splits import folds
+from gelda.transfer import few_shot, shared_classes, transfer, zero_shot
 
-
-@dataclass(frozen=True)
-class Episode:
-    """One training set and what it is tested on; row numbers into a bank.
-
-    classes: the class ids in play. unlabelled: target rows whose latents, never labels, may be read
-    (transductive setting only). wanted bool [C, S]: cells that an augmenter may fill. groups: which
-    cells make a measure, {"tail": ((c, s), …)}. by_cell: the strata of a mean are cells, not classes.
-    """
-
-    kind: str
-    seed: int
-    fold: int
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-    classes: tuple[int, ...]
-    unlabelled: NDArray[np.int64]
-    wanted: NDArray[np.bool_]
-    groups: dict[str, tuple[tuple[int, int], ...]]
-    kept: int | None = None
-    target: int | None = None
-    shots: int = 0
-    by_cell: bool = False
-
-
-NOBODY = np.zeros(0, np.int64)
+__all__ = [
+    "BORDERS",
+    "CUTS",
+    "Episode",
+    "by_shots",
+    "few_shot",
+    "long_tail",
+    "long_tail_groups",
+    "shared_between_splits",
+    "shared_classes",
+    "validation",
+    "zero_shot",
+]
 CUTS = ("class", "cell", "given")
-
-
 BORDERS = (20, 100)  # few-shot: fewer items than the first; many-shot: more than the second
 
 
@@ -70,7 +57,7 @@ def long_tail(
             "cut 'given' takes training and test items as the data's own split has them; this bank has no "
             "split: give its items one (train, test), or let GeLDA cut with --cut class."
         )
-    train, test = _fixed_split(items, seed)
+    train, test = fixed_split(items, seed)
     if len(train) == 0 or len(test) == 0:
         side = "train on" if len(train) == 0 else "test on"
         raise UserError(f"The bank's split leaves no item to {side}: give it other splits or more groups.")
@@ -136,62 +123,6 @@ def long_tail_groups(sizes: NDArray[np.integer], borders: tuple[int, int] = BORD
     return {"head": sorted(map(int, head)), "medium": medium, "tail": sorted(map(int, tail))}
 
 
-def zero_shot(
-    items: Items,
-    seed: int,
-    *,
-    target: int,
-    kept: int,
-    classes: tuple[int, ...] = (),
-    unlabelled: bool = False,
-    rotations: int = 4,
-) -> list[Episode]:
-    """The target subdomain has training items of the kept class only; all others come from the sources.
-
-    Test folds rotate over the target's groups, the kept class coming from the other groups, so that
-    each is tested once; a bank without groups is tested on its own test split. Neutral-only unless
-    `unlabelled`: then the latents of the target's training groups may be read without labels.
-    """
-    return [
-        _transfer(items, seed, number, target, kept, 0, classes, rest, test, unlabelled)
-        for number, (rest, test) in enumerate(_rotations(items, seed, target, rotations))
-    ]
-
-
-def few_shot(
-    items: Items,
-    seed: int,
-    *,
-    target: int,
-    shots: int,
-    classes: tuple[int, ...] = (),
-    unlabelled: bool = False,
-    rotations: int = 4,
-) -> list[Episode]:
-    """The target subdomain has `shots` training items of every class, drawn from groups not tested."""
-    if shots < 1:
-        raise UserError(f"shots is {shots}; a few-shot comparison needs at least one item a class.")
-    return [
-        _transfer(items, seed, number, target, None, shots, classes, rest, test, unlabelled)
-        for number, (rest, test) in enumerate(_rotations(items, seed, target, rotations))
-    ]
-
-
-def shared_classes(items: Items, named: tuple[str, ...] = ()) -> tuple[int, ...]:
-    """Class ids present in every subdomain, or those named."""
-    for name in named:
-        if name not in items.class_names:
-            raise unknown("class", name, items.class_names)
-    everywhere: NDArray[np.bool_] = np.all(items.counts(np.arange(len(items.label))) > 0, axis=1)
-    if named:
-        chosen = tuple(sorted(items.class_names.index(name) for name in named))
-        missing = [items.class_names[c] for c in chosen if not everywhere[c]]
-        if missing:
-            raise UserError(f"The class '{missing[0]}' is not in every subdomain: leave it out of --classes.")
-        return chosen
-    return tuple(int(c) for c in np.flatnonzero(everywhere))
-
-
 def validation(items: Items, episode: Episode, count: int = 3) -> list[Episode]:
     """The episodes on which every choice for `episode` is made; none reads a test label.
 
@@ -215,7 +146,7 @@ def validation(items: Items, episode: Episode, count: int = 3) -> list[Episode]:
             unlabelled = len(episode.unlabelled) > 0
             try:
                 found.append(
-                    _transfer(
+                    transfer(
                         items,
                         episode.seed,
                         place,
@@ -258,104 +189,3 @@ def _validation_folds(items: Items, episode: Episode, count: int) -> list[Episod
         if scored.any():
             found.append(replace(episode, fold=k, train=rows[inside], test=rows[scored]))
     return found
-
-
-def _transfer(
-    items: Items,
-    seed: int,
-    fold: int,
-    target: int,
-    kept: int | None,
-    shots: int,
-    classes: tuple[int, ...],
-    rest: NDArray[np.int64],
-    test: NDArray[np.int64],
-    unlabelled: bool,
-    sources: NDArray[np.int64] | None = None,
-) -> Episode:
-    """An episode whose target has only what it may have; `rest` are the target's rows not tested."""
-    classes = classes or shared_classes(items)
-    if kept is not None and kept not in classes:
-        raise UserError(f"The kept class '{items.class_names[kept]}' is not among the compared classes.")
-    real = sources is None
-    if sources is None:
-        sources = np.flatnonzero((items.subdomain != target) & (items.split != "test"))
-        if items.grouped:  # other subdomains' groups are never tested here: all of their items may be used
-            sources = np.flatnonzero(items.subdomain != target)
-    # a group that the target shares with a source (one speaker of two languages) is tested in some rotation
-    sources = sources[~np.isin(items.group[sources], items.group[np.r_[rest, test]])]
-    sources = sources[np.isin(items.label[sources], classes)]
-    rest, test = rest[np.isin(items.label[rest], classes)], test[np.isin(items.label[test], classes)]
-    name = items.subdomain_names[target]
-    if len(sources) == 0:
-        raise UserError(f"Every other subdomain's groups are in '{name}' too: nothing is left to train on.")
-    if shots:
-        drawn = [
-            numpy_generator(seed, "shots", target, fold, c).permutation(rest[items.label[rest] == c])[:shots]
-            for c in classes
-        ]
-        given = np.concatenate(drawn)
-        short = min(range(len(classes)), key=lambda k: len(drawn[k]))
-        if len(drawn[short]) < (shots if real else 1):
-            raise UserError(
-                f"'{name}' has {len(drawn[short])} items of '{items.class_names[classes[short]]}' in groups "
-                f"that are not tested, and {shots} shots were asked for: give fewer shots."
-            )
-    else:
-        given = rest[items.label[rest] == kept]
-    if len(given) == 0 or len(test) == 0:
-        raise UserError(f"The subdomain '{name}' has too few groups to train and to test on.")
-    wanted = np.zeros(items.cells, bool)
-    wanted[list(classes)] = True
-    unseen = tuple((c, target) for c in classes if c != kept) if not shots else ()
-    scarce = tuple((c, target) for c in classes if c != kept)
-    return Episode(
-        "few-shot" if shots else "zero-shot",
-        seed,
-        fold,
-        np.sort(np.concatenate([sources, given])),
-        np.sort(test),
-        tuple(classes),
-        np.setdiff1d(rest, given) if unlabelled else NOBODY,
-        wanted,
-        {"tail": scarce, "unseen": unseen},
-        kept=kept,
-        target=target,
-        shots=shots,
-    )
-
-
-def _rotations(items: Items, seed: int, target: int, count: int) -> list[tuple[NDArray, NDArray]]:
-    """(rows not tested, rows tested) of the target, each group tested once; its own split where it has one
-    and names no groups (an EmoBox corpus without speakers has folds of its own)."""
-    own = np.flatnonzero(items.subdomain == target)
-    alone = len(np.unique(items.group[own])) == len(own)
-    if not items.grouped or alone and (items.split[own] == "test").any():
-        train, test = _fixed_split(items, seed)
-        return [(train[items.subdomain[train] == target], test[items.subdomain[test] == target])]
-    members = numpy_generator(seed, "rotation", target).permutation(np.unique(items.group[own]))
-    if len(members) < 2:
-        raise UserError(
-            f"The subdomain '{items.subdomain_names[target]}' has one group only: none is left to test on."
-        )
-    parts = np.array_split(members, min(count, len(members)))
-    tested = [np.isin(items.group[own], part) for part in parts]
-    return [(own[~t], own[t]) for t in tested]
-
-
-def _fixed_split(items: Items, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The bank's own train and test rows; a bank without a split is split by groups, anew in each seed.
-
-    Training rows of a tested group leave.
-    """
-    split = items.split
-    if not (split == "test").any():
-        split = split_groups(items.label, items.group, seed, (0.5, 0.25, 0.25))
-    train, test = np.flatnonzero(split == "train"), np.flatnonzero(split == "test")
-    return train[~np.isin(items.group[train], items.group[test])], test
-
-
-def shared_between_splits(items: Items) -> int:
-    """Training items of the bank's own split whose group (speaker) it tests too: they are left out."""
-    train, test = items.split == "train", items.split == "test"
-    return int(np.isin(items.group[train], items.group[test]).sum())

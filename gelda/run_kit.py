@@ -56,7 +56,14 @@ def write_run(
         "subdomain": experiment.subdomain[held].astype(np.int64),
         "group": np.unique(experiment.group[held], return_inverse=True)[1],
     }
-    kit.write(run, about, table, {**tensors, "z": torch.zeros(0, z.shape[1])}, test)
+    kit.write(
+        run,
+        about,
+        table,
+        {**tensors, "z": torch.zeros(0, z.shape[1])},
+        test,
+        list(manifest.table["id"].iloc[held]),
+    )
 
 
 def head_about(

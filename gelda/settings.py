@@ -4,47 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from gelda import compositions
 from gelda.errors import UserError
-
-# Settings that were added after runs had been keyed by the others
-LATER = (
-    "form",
-    "head",
-    "class_start",
-    "adversarial",
-    "low_rank",
-    "low_rank_steps",
-    "low_rank_learning_rate",
-    "conditions",
-    "shot_borders",
-)
-
-
-class Settings(BaseModel):
-    """Frozen, and refusing unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without LATER settings that say what was so before them: keys and specs stay what they were."""
-        fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in dump(self).items()
-            if name not in LATER or getattr(self, name) != fields[name].default
-        }
+from gelda.strict import Settings
 
 
 class DataConfig(Settings):

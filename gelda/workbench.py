@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gelda import class_start, compare_check, device, metrics
 from gelda.adapter import Adapter, HeadData, HeadPlan
+from gelda.allocation import scarce_cells
 from gelda.arms import Setting, build, describe
 from gelda.artifacts import content_key
 from gelda.augmenters.base import Augmenter, Synthetic, Task
@@ -178,29 +179,12 @@ class Workbench:
         )
 
     def allocation(self, episode: Episode) -> np.ndarray:
-        """Synthetic latents wanted per cell [C', S].
-
-        Transfer: the target's cells up to a class's mean total over the sources, the kept cell too, so
-        that the target is as large as they are and balanced. Long tail: every class (or cell) up to the
-        largest, evenly over its cells. Never more than `most_synthetic` a cell, nor in total more than there
-        are real latents: a weight of 1 then lets synthetic and real ones count alike.
-        """
-        real = self.items.counts(episode.train)[list(episode.classes)]
-        wanted = np.zeros_like(real)
-        if episode.target is not None:
-            wanted[:, episode.target] = np.maximum(
-                round(float(np.delete(real, episode.target, 1).sum(1).mean())) - real[:, episode.target], 0
-            )
-        elif episode.by_cell:
-            wanted = real.max() - real
-        else:
-            missing = real.sum(1).max() - real.sum(1)
-            open_cells = episode.wanted[list(episode.classes)]
-            wanted = np.where(open_cells, np.ceil(missing / np.maximum(open_cells.sum(1), 1))[:, None], 0)
-        wanted = np.where(episode.wanted[list(episode.classes)], wanted, 0)
-        wanted = np.minimum(wanted, self.config.most_synthetic)
-        share = min(1.0, real.sum() / max(1, wanted.sum()))
-        return np.where(wanted > 0, np.maximum(1, np.floor(share * wanted)), 0).astype(np.int64)
+        """Synthetic latents wanted per cell [C', S]; at most `most_synthetic` in each."""
+        classes = list(episode.classes)
+        real, open_cells = self.items.counts(episode.train)[classes], episode.wanted[classes]
+        return scarce_cells(
+            real, open_cells, self.config.most_synthetic, target=episode.target, by_cell=episode.by_cell
+        )
 
     def _candidates(
         self,

@@ -68,6 +68,7 @@ def make_run(run_id: str = RUN, map_too: bool = True) -> Path:
             "subdomain": test["subdomain"],
             "group": np.arange(len(test["label"])),
         },
+        [f"test-{i:03d}" for i in range(len(test["label"]))],
     )
     if map_too:
         _map(path, z, len(points))

@@ -38,7 +38,7 @@ def test_from_the_map_to_a_confirmed_figure(page, tmp_path: Path, monkeypatch) -
         path = runs.find_run("digits")
         mine = edits.load(kit.load(path))
         assert (len(mine.steps), mine.at) == (1, 0) and len(mine.steps[0].ids) == number
-        (look,) = confirm.confirmations("digits")
+        (look,) = confirm.confirmations(kit.load(runs.find_run("digits")))
         assert look["number"] == 1 and look["test"]["measures"]["tail"]
         assert not page.problems
     finally:

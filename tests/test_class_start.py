@@ -25,7 +25,8 @@ from gelda.errors import UserError
 from gelda.finetune import fitting_methods
 from gelda.pipeline import Pipeline
 from gelda.recording import Recorder
-from gelda.settings import LATER, AdapterConfig
+from gelda.settings import AdapterConfig
+from gelda.strict import LATER
 
 LINEAR_ONLY = {"isda", "tau-norm", "ncm"}
 DEFAULT = {  # the adapter's settings as keys and specs have held them from the first release on

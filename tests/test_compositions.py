@@ -21,7 +21,8 @@ from gelda.diffusion import Model
 from gelda.errors import UserError
 from gelda.pipeline import Pipeline
 from gelda.sampler import sample
-from gelda.settings import LATER, SamplingConfig
+from gelda.settings import SamplingConfig
+from gelda.strict import LATER
 
 CLASSES, SUBDOMAINS = ("a", "b c", "7"), ("x", "y")
 

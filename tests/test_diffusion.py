@@ -16,13 +16,13 @@ from gelda.diffusion import (
     TrainingData,
     cosine_alphas_cumprod,
     decay_groups,
-    held_out_loss,
     min_snr,
     target,
     to_clean,
     train,
 )
 from gelda.errors import UserError
+from gelda.held_out import held_out_loss
 from gelda.seeds import derive
 
 SETTINGS = dict(

@@ -1,6 +1,7 @@
 """Lists of edits: what steps leave to learn from, undo and redo, files, and what is refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import kit_fixtures as made
 import numpy as np
@@ -213,3 +214,14 @@ def test_latents_of_rows_that_are_not_drawn_come_from_the_kit(planted):
     z = other.latents()
     assert (z[[3, 5]] == 7).all()
     assert np.array_equal(np.delete(z, [3, 5], 0), np.delete(planted.latents(), [3, 5], 0))
+
+
+def test_two_windows_at_once_lose_no_step(planted):
+    def push(title):
+        edits.change(planted, "shared", lambda mine: mine.push(Weight(factor=1, title=title)))
+
+    titles = {str(k) for k in range(20)}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(push, titles))
+    kept = edits.load(planted, "shared").active
+    assert len(kept) == 20 and {step.title for step in kept} == titles

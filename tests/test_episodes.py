@@ -14,7 +14,7 @@ from bank_fixtures import (
     speech_items,
 )
 
-from gelda import protocols
+from gelda import protocols, transfer
 from gelda.errors import UserError
 from gelda.protocols import (
     by_shots,
@@ -102,12 +102,12 @@ def test_the_check_above_catches_planted_leaks(monkeypatch):
         assert words in leaks(items, replace(clean, **change))
     # protocols that leak: the bank's split as it is, and a target that is trained on where it is tested
     raw = lambda items, seed: tuple(np.flatnonzero(items.split == side) for side in ("train", "test"))  # noqa: E731
-    monkeypatch.setattr(protocols, "_fixed_split", raw)
+    monkeypatch.setattr(protocols, "fixed_split", raw)
     for cut in ("class", "given"):
         leaking = long_tail(leaky_split_items(), 0, cut=cut)
         assert leaks(leaky_split_items(), leaking) == "a test group is trained on"
     own = np.flatnonzero(items.subdomain == TARGET)
-    monkeypatch.setattr(protocols, "_rotations", lambda *a: [(own, own[own % 2 == 0])])
+    monkeypatch.setattr(transfer, "_rotations", lambda *a: [(own, own[own % 2 == 0])])
     (leaking,) = zero_shot(items, 0, target=TARGET, kept=KEPT)
     assert leaks(items, leaking) == "a test item is trained on"
 

@@ -34,6 +34,7 @@ ready
 texts
 semantic_tables
 semantic_files
+semantic_moments
 semantics
 semantic_preview
 compositions
@@ -45,7 +46,9 @@ recipes
 domains
 metrics
 statistics
+bootstrap
 schedulers
+strict
 settings
 config
 studies
@@ -60,11 +63,14 @@ class_start
 low_rank
 denoiser
 diffusion
+held_out
 sampler
 playground
 augmenters
 finetune
 splits
+episodes
+transfer
 protocols
 embedding
 projection
@@ -87,6 +93,7 @@ health
 selection_health
 suspects
 kit
+edit_steps
 edits
 edit_figures
 refit
@@ -94,6 +101,7 @@ confirm
 run_kit
 terminal
 adapting
+generating
 pipeline
 curves
 costs

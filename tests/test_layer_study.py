@@ -8,7 +8,8 @@ import torch
 
 from gelda import metrics, protocols
 from gelda.compare_config import resolve_compare
-from gelda.diffusion import Model, held_out_loss
+from gelda.diffusion import Model
+from gelda.held_out import held_out_loss
 from gelda.layer_study import ARMS, UnitGaussian, _NoCondition, study
 from gelda.ready import open_bank
 

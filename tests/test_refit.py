@@ -1,23 +1,28 @@
 """Heads trained again: no change is exactly none, bad latents cost what they cost, a kill loses nothing."""
 
 import dataclasses
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import kit_fixtures as made
 import numpy as np
 import pytest
 
-from gelda import confirm, edit_jobs, edits, kit, recording, runs
+from gelda import confirm, datasets, edit_jobs, edits, kit, recording, runs
+from gelda.config import RunConfig
 from gelda.edit_figures import HEADS, SAID, history, pending, piece, predictions
 from gelda.edits import Drop, Edits, Weight
 from gelda.errors import UserError
 from gelda.refit import Bench, refit, seeds_of
+from gelda.splits import long_tail_cut
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -72,7 +77,7 @@ def test_a_refit_never_reads_the_test_half(planted):
     assert history(planted, mine)["steps"][0]["to_start"]
     with pytest.raises(UserError, match="no test half"):
         confirm.confirm(planted, mine)
-    assert confirm.confirmations(planted.run.name) == []
+    assert confirm.confirmations(planted) == []
 
 
 def test_confirming_counts_every_look_and_only_the_first_is_a_result(planted, monkeypatch):
@@ -88,7 +93,7 @@ def test_confirming_counts_every_look_and_only_the_first_is_a_result(planted, mo
     more = mine.push(Weight(factor=0.5))
     second = confirm.confirm(planted, more)
     assert second["number"] == 2 and "2nd look" in second["standing"] and "no longer" in second["standing"]
-    assert [c["number"] for c in confirm.confirmations(planted.run.name)] == [1, 2]
+    assert [c["number"] for c in confirm.confirmations(planted)] == [1, 2]
 
 
 def test_a_look_that_was_stopped_half_way_counts_and_is_finished_later(planted, monkeypatch):
@@ -99,11 +104,78 @@ def test_a_look_that_was_stopped_half_way_counts_and_is_finished_later(planted, 
 
     with pytest.raises(KeyboardInterrupt):
         confirm.confirm(planted, mine, stop)
-    (look,) = confirm.confirmations(planted.run.name)
+    (look,) = confirm.confirmations(planted)
     assert "test" not in look
     assert confirm.confirm(planted, mine)["number"] == 1
     (confirm.folder(planted.run.name) / "002.json").write_text("{")
     assert confirm.confirm(planted, mine.push(Weight(factor=0.5)))["number"] == 3
+
+
+def test_a_look_in_a_copy_of_the_run_is_the_same_look(planted):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    first = confirm.confirm(planted, mine)
+    shutil.copytree(planted.run, planted.run.with_name("copied"))
+    copied = kit.load(planted.run.with_name("copied"))
+    again = dataclasses.replace(mine, run="copied")
+    assert confirm.confirm(copied, again) == first, "nothing is measured anew"
+    other = confirm.confirm(copied, again.push(Weight(factor=0.5)))
+    assert other["number"] == 2 and "no longer a result" in other["standing"]
+    assert f"(also in {planted.run.name})" in other["standing"]
+    third = mine.push(Weight(factor=0.3))
+    assert confirm.number_of(planted, edits.state_key(planted, third.active)) == 3
+    assert [look["number"] for look in confirm.confirmations(planted)] == [1, 2]
+
+
+def test_the_same_test_items_are_the_same_half_in_whatever_run(planted):
+    def changed(**about):
+        return dataclasses.replace(
+            planted, run=planted.run.with_name("later"), about={**planted.about, **about}
+        )
+
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    confirm.confirm(planted, mine)
+    state = edits.state_key(planted, mine.push(Weight(factor=0.5)).active)
+    assert confirm.number_of(changed(key="of other latents"), state) == 2
+    assert confirm.number_of(changed(half="of other items"), state) == 1
+    older = {name: value for name, value in planted.about.items() if name != "half"}
+    assert confirm.number_of(dataclasses.replace(planted, about=older), state) == 2, "its own looks count"
+
+
+def test_a_test_half_is_known_by_its_items():
+    about = {"class_names": ["a", "b"], "subdomain_names": ["day", "night"]}
+    test = {"label": np.array([0, 1, 1]), "subdomain": np.array([0, 0, 1])}
+    key = kit.half_key(["x", "y", "z"], test, about)
+    turned = {name: value[::-1] for name, value in test.items()}
+    assert kit.half_key(["z", "y", "x"], {**turned, "z": 1}, about) == key, "not by their order"
+    assert kit.half_key(["x", "y", "w"], test, about) != key
+    assert kit.half_key(["x", "y", "z"], {**test, "label": np.array([0, 0, 1])}, about) != key
+
+
+def test_two_looks_at_once_are_two(planted):
+    lists = [started(planted, Weight(factor=0.1 * k), name=f"list {k}") for k in range(1, 7)]
+    with ThreadPoolExecutor(6) as pool:
+        states = [edits.state_key(planted, one.active) for one in lists]
+        numbers = [look["number"] for _, look in pool.map(confirm._look, [planted] * 6, lists, states)]
+    assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_full_disk_is_a_sentence_and_no_look(planted, monkeypatch):
+    def full(path, *arguments, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    state = edits.state_key(planted, mine.active)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(UserError, match="disk is full"):
+        edit_jobs.work(planted.run.name, mine.name, "refit")
+    job = edit_jobs.status(planted.run.name, mine.name)
+    assert job.state == "failed" and "disk is full" in job.message and "\n" not in job.message
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="disk is full"):
+        confirm.confirm(planted, mine)
+    monkeypatch.undo()
+    monkeypatch.setenv("GELDA_HOME", str(planted.run.parent.parent))
+    assert confirm.confirmations(planted) == [] and confirm.number_of(planted, state) == 1
 
 
 def test_looks_are_numbered_in_words():
@@ -232,7 +304,7 @@ def test_a_confirmation_measures_the_steps_that_were_seen_or_none(planted, monke
     assert edit_jobs.status(planted.run.name, mine.name).state == "failed"
     with pytest.raises(UserError, match="changed after"):
         edit_jobs.start(planted.run.name, mine.name, "confirm", seen)
-    assert confirm.confirmations(planted.run.name) == [] and len(spawned) == 1
+    assert confirm.confirmations(planted) == [] and len(spawned) == 1
 
 
 def test_starting_is_refused_where_it_must_be(planted, monkeypatch):
@@ -258,6 +330,11 @@ def test_the_shipped_run_has_a_kit_that_fits_its_points():
     assert sum((path / name).stat().st_size for name in kit.FILES) < 1_500_000
     z, items = kit.load_test(path)
     assert len(z) == len(items) == shipped.about["test"] and np.isfinite(z).all()
+    manifest = datasets.get("digits").manifest()
+    config = RunConfig.model_validate(runs.read_spec(path))
+    data = config.data.model_dump(include={"imbalance", "empty_subdomains", "one_subdomain_a_group"})
+    held = manifest.table[long_tail_cut(manifest, shipped.about["seed"], **data).split == "test"]
+    assert shipped.half == kit.half_key(held["id"], {**held[["label", "subdomain"]]}, shipped.about)
 
 
 def test_a_level_that_a_step_empties_leaves_the_weight_of_the_others(planted, monkeypatch):

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gelda.bootstrap import bootstrap_interval, bootstrap_means
 from gelda.statistics import (
     Interval,
     ahead_of_every,
-    bootstrap_interval,
-    bootstrap_means,
     cluster_interval,
     countable,
     family,
