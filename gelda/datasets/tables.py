@@ -37,7 +37,7 @@ def recognises(path: str) -> bool:
 
 
 def beside_folders(folder: Path, file: Path) -> bool:
-    """Whether a folder's table names no classes and there are folders that may: it then tells more of them."""
+    """Whether a folder's table names no classes, and folders may: it then tells more of their files."""
     names = {str(name).lower() for name in header(file)}
     return names.isdisjoint(USUAL["label"].split()) and any(entry.is_dir() for entry in folder.iterdir())
 
