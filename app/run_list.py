@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import comparison, loading, widgets, words
+from app import comparison, loading, run_care, widgets, words
 from gelda import jobs, runs, slots
 from gelda.errors import UserError
 
@@ -40,7 +40,9 @@ def attempt(act: Callable[..., Any], *arguments: Any) -> None:
 
 def view(title: str, keep: Callable[[runs.RunState], bool] = lambda run: True) -> None:
     """Recent runs that are kept; while one is alive this part alone is drawn again every second."""
-    alive = any(r.status in widgets.ALIVE for r in _found(keep))
+    found = _found(keep)
+    run_care.dialog(found)
+    alive = any(r.status in widgets.ALIVE for r in found)
     st.fragment(_list, run_every=1 if alive else None)(title, keep, alive)
 
 
@@ -55,6 +57,11 @@ def _list(title: str, keep: Callable[[runs.RunState], bool], was_alive: bool) ->
     if not found:
         return
     st.header(title)
+    ended = [run_care.size(run) for run in found if not run.shipped and run.status not in widgets.ALIVE]
+    if len(ended) > 1:
+        widgets.note(
+            f"{words.count(len(ended), 'run')} that have ended, {words.size(sum(ended))} on the disk."
+        )
     for run in found[:SHOWN]:
         row(run)
     if len(found) > SHOWN:
@@ -68,13 +75,15 @@ def row(run: runs.RunState) -> None:
     with st.container(border=True):
         text, actions = st.columns([0.72, 0.28], vertical_alignment="center", gap="medium")
         when = "ships with the product" if run.shipped else words.ago(run.created)
-        parts = (_kind(run), _status(run), when, run.id)
+        size = "" if run.shipped or run.status in widgets.ALIVE else words.size(run_care.size(run))
+        parts = (_kind(run), _status(run), when, size, run.id)
         facts = " · ".join(words.safe(part) for part in parts if part)
         said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
         with text:
             st.html(f"<strong>{words.safe(run.name)}</strong><p class='note'>{facts}</p>{words.safe(said)}")
-        with actions, st.container(horizontal=True, horizontal_alignment="right"):
+        with actions, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
             _actions(run)
+            run_care.button(run)
         if run.status in widgets.ALIVE:
             widgets.progress(run)
 

@@ -135,6 +135,12 @@ def save_state(state: RunState) -> None:
             )
 
 
+def forget(run_id: str) -> None:
+    """Take a run whose folder is gone out of the index."""
+    with contextlib.suppress(sqlite3.Error), _index() as index:
+        index.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+
 def read_state(path: Path) -> RunState:
     """Read a run; what cannot be read comes back as `broken` with a sentence, never as an exception."""
     path = Path(path)

@@ -82,6 +82,7 @@ report_text
 verdicts
 contrast
 runs
+keeping
 card
 recording
 experiment_check

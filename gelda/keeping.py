@@ -1,0 +1,91 @@
+"""A run's folder as a thing to keep: what it takes on the disk, what it is called, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from gelda import runs
+from gelda.errors import UserError
+from gelda.paths import home
+
+LONGEST = 120  # characters of a name, as RunConfig has it
+
+
+def size(path: Path) -> int:
+    """Bytes of all files of a run; what vanishes meanwhile counts nothing."""
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += file.lstat().st_size
+    return total
+
+
+def rename(run_id: str, name: str) -> None:
+    """Give a run another name; its id, folder and report stay what they are."""
+    state, name = _own(run_id), " ".join(name.split())
+    if not 0 < len(name) <= LONGEST:
+        raise UserError(f"A run's name has 1 to {LONGEST} characters, and this one has {len(name)}.")
+    if state.status == "broken":
+        raise UserError(f"The run '{run_id}' cannot be read, and so cannot be renamed: delete it.")
+    if state.status in runs.ALIVE:
+        raise UserError(f"The run '{run_id}' is going: rename it when it has ended.")
+    state.name = name
+    runs.save_state(state)
+
+
+def delete(run_id: str) -> None:
+    """Delete a run with everything made of it (maps, samples, edits), a broken one too.
+
+    Only a folder right inside the workspace's `runs`; never one that ships, is going, or is being written
+    to. It is moved out of sight first: what is killed half-way leaves no half run, and the next call ends it.
+    """
+    state = _own(run_id)
+    if state.status in runs.ALIVE:
+        raise UserError(f"The run '{run_id}' is going: cancel it first.")
+    if busy(state.path):
+        raise UserError(
+            f"Something of the run '{run_id}' is being made just now: delete it when that is done."
+        )
+    gone = state.path.with_name(f".deleted-{uuid.uuid4().hex}")
+    try:
+        state.path.rename(gone)
+    except OSError as error:
+        raise UserError(f"The run '{run_id}' cannot be deleted: {error.strerror}.") from error
+    runs.forget(run_id)
+    for rest in state.path.parent.glob(".deleted-*"):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def busy(path: Path) -> bool:
+    """Whether a job lives that writes into a run's folder: a map, samples, a refit, or a run that is broken
+    in the middle of its work."""
+    beat = path / "heartbeat"
+    if beat.is_file() and time.time() - beat.stat().st_mtime < runs.SILENCE:
+        state = runs.read_state(path)
+        if state.status == "broken":
+            return True
+    for document in (*path.glob("*/*.json"), *path.glob("*/jobs/*.json")):
+        with contextlib.suppress(OSError, ValueError):
+            if time.time() - document.stat().st_mtime < runs.SILENCE:
+                value = json.loads(document.read_bytes())
+                if isinstance(value, dict) and value.get("state") == "running":
+                    return True
+    return False
+
+
+def _own(run_id: str) -> runs.RunState:
+    """A run of the workspace that may be changed."""
+    if runs.readonly():
+        raise UserError("This is a read-only demonstration (GELDA_READONLY=1): runs cannot be changed here.")
+    path = runs.find_run(run_id)
+    state = runs.read_state(path)
+    if state.shipped:
+        raise UserError(f"The run '{run_id}' ships with GeLDA: it cannot be changed.")
+    if path.is_symlink() or path.resolve().parent != (home() / "runs").resolve():
+        raise UserError(f"{path} is a link to elsewhere: remove it by hand.")
+    return state
