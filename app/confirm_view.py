@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import editing, widgets, words
-from gelda import confirm, edit_jobs, edits, runs
+from gelda import confirm, edit_jobs, edit_text, edits, runs
 from gelda.edits import Edits
 from gelda.statistics import MIN_GROUPS
 
@@ -105,6 +105,7 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
     classes = [f"{words.safe(c['name'])} {words.number(c['mean'], signed=True)}" for c in sure[:8]]
     beyond = f" Classes that changed beyond the noise on test: {words.listed(classes)}." if classes else ""
     widgets.note(f"<strong>{words.safe(look['standing'])}</strong>{beyond}")
+    st.code(edit_text.sentence(editing.kit_of(run), look, mine.active), language=None, wrap_lines=True)
 
 
 def _table(seen: list[dict[str, Any]]) -> None:

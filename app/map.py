@@ -74,7 +74,11 @@ def draw(
     _component(
         key=key,
         data=pack(
-            layout, some, addresses=addresses, atlas=atlas, interactive=on_pick is not None,
+            layout,
+            some,
+            addresses=addresses,
+            atlas=atlas,
+            interactive=on_pick is not None,
             height=f"clamp({height}px, {TALL}, {TALLEST}px)" if tall else f"{height}px",
         ),
         height=1 if fallback else "content" if tall else height,

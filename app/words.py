@@ -39,9 +39,11 @@ STATUS = {
 
 
 def number(value: float | None, digits: int = 1, signed: bool = False) -> str:
-    """A figure with a true minus sign; a dash where there is none."""
+    """A figure with a true minus sign, and no sign where it is shown as zero; a dash where there is none."""
     if value is None or value != value:
         return "–"
+    if round(value, digits) == 0:
+        value, signed = 0.0, False
     return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 

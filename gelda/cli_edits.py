@@ -24,13 +24,15 @@ def run_edits(run_id: str, file: Path | None, confirm: bool, json_file: Path | N
     edits = editing.read(file, kit)
     from gelda import device
     from gelda.confirm import confirm as confirmed
+    from gelda.edit_text import sentence
     from gelda.refit import refit
 
     device.set_threads()
     refit(kit, edits)
     result: dict[str, Any] = history(kit, edits)
     if confirm:
-        result["confirmation"] = confirmed(kit, edits)
+        look = confirmed(kit, edits)
+        result["confirmation"] = {**look, "sentence": sentence(kit, look, edits.active)}
     _print(result)
     if json_file:
         from gelda.artifacts import write_json
@@ -77,6 +79,7 @@ def _print(result: Mapping[str, Any]) -> None:
         ]
         said = f"{looked['main']}: {', '.join(halves)}. {looked['standing']}"
         console.print(f"Confirmed, {said}", style="bold")
+        console.print(f"  {looked['sentence']}")
     console.print(f"  {result['note']}")
 
 

@@ -97,6 +97,7 @@ kit
 edit_steps
 edits
 edit_figures
+edit_text
 refit
 confirm
 run_kit
