@@ -15,7 +15,7 @@ from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
-from gelda.layer_weights import WEIGHTED
+from gelda.settings import WEIGHTED
 
 # What a person may want to change before a first run; everything else is a `gelda run --set` away.
 DEMO_FIELDS = (

@@ -36,21 +36,13 @@ from gelda.augmenters.diffusion import Gelda
 from gelda.config import RunConfig
 from gelda.errors import UserError
 from gelda.experiment import Adapted, Experiment
-from gelda.finetune import finetune, keep, predict
+from gelda.filters import keep
+from gelda.finetune import finetune, predict
 from gelda.health import generator_health
 from gelda.latents import LatentBank, bank_key
 from gelda.recording import Recorder, tracked
-from gelda.runs import RunState, StageState, home
+from gelda.runs import STAGES, RunState, StageState, home
 
-STAGES = {
-    "extract": "Encode every image with the frozen model",
-    "adapt": "Choose the layer and train the adapter",
-    "generate": "Train the latent diffusion model",
-    "sample": "Make synthetic latents for the scarce cells",
-    "finetune": "Retrain the layers after, for every method",
-    "report": "Compare, with intervals",
-    "project": "Draw the map",
-}
 SAMPLED = {"gelda-paper": "paper_sampling", "gelda": "sampling"}
 
 

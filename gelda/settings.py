@@ -17,6 +17,7 @@ from pydantic import (
 from gelda import compositions
 from gelda.errors import UserError
 
+WEIGHTED = "weighted"  # an encoder's layers summed with learned weights, where a layer is named
 # Settings that were added after runs had been keyed by the others
 LATER = (
     "form",
