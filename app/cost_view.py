@@ -11,7 +11,7 @@ from gelda import costs, runs
 from gelda.config import RunConfig
 from gelda.errors import UserError
 from gelda.paths import home
-from gelda.pipeline import STAGES
+from gelda.runs import STAGES
 
 
 def view(config: RunConfig) -> None:

@@ -14,11 +14,11 @@ from pydantic.fields import FieldInfo
 
 from app import widgets, words
 from gelda.allocation import ALLOCATIONS
-from gelda.augmenters.diffusion import FORMS
-from gelda.conditions import CONTROLS
-from gelda.finetune import FILTERS
+from gelda.compositions import CONTROLS
+from gelda.filters import FILTERS
 from gelda.recipes import RECIPES
-from gelda.sampler import SCHEDULERS
+from gelda.schedulers import SCHEDULERS
+from gelda.settings import FORMS
 
 CHOICES: dict[str, Sequence[str]] = {
     "device": ("auto", "cpu", "cuda", "mps"),

@@ -14,7 +14,7 @@ from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
-from gelda.layer_weights import WEIGHTED
+from gelda.settings import WEIGHTED
 
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.
 COMPARE_FIELDS = ("seeds",)

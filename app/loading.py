@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from gelda.settings import ProjectionConfig
 
 # pictures in one sheet, by what they are decoded from: some 10 s in the background at most
 MOST_SPRITES = {"image": 4_096, "audio": 600}
+LATER = 4.0  # seconds that a first page takes in the browser
 
 
 def stamp(path: Path) -> int:
@@ -188,6 +190,10 @@ def sprites(run: Path) -> Future[Sprites]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _sprites(run: Path, stamp: int) -> Future[Sprites]:
+    if items.kind(meta(run)) not in MOST_SPRITES:  # nothing to decode: the page is not drawn again for it
+        none: Future[Sprites] = Future()
+        none.set_result(Sprites(b"", np.full(len(_points(run, stamp)), -1, np.int32), 1))
+        return none
     return _workers().submit(_build_sprites, _points(run, stamp), neighbours(run)[0], meta(run))
 
 
@@ -217,8 +223,11 @@ def _thumbnails(run: Path, stamp: int, _sheet: Sprites) -> Callable[[int], str]:
 
 @st.cache_resource(show_spinner=False)
 def prepare() -> None:
-    """Import in the background what the first selection needs: a second that nobody then waits for."""
-    _workers().submit(import_module, "sklearn.neighbors")
+    """Import in the background what the first selection needs: a second that nobody then waits for.
+
+    Not at once: the first page is still being sent, and an import keeps all other threads waiting.
+    """
+    Timer(LATER, import_module, ("sklearn.neighbors",)).start()
 
 
 @st.cache_resource(show_spinner=False)
@@ -229,7 +238,7 @@ def _workers() -> ThreadPoolExecutor:
 def _build_sprites(table: pd.DataFrame, near: np.ndarray, about: dict[str, Any]) -> Sprites:
     from PIL import Image
 
-    rows = _pictured(table, near, MOST_SPRITES.get(items.kind(about), 0))
+    rows = _pictured(table, near, MOST_SPRITES[items.kind(about)])
     images, places = items.sheet(about, list(table["uri"].iloc[rows]))
     slot = np.full(len(table), -1, dtype=np.int32)
     slot[rows[places]] = np.arange(len(places))

@@ -81,7 +81,8 @@ def row(run: runs.RunState) -> None:
         said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
         with text:
             st.html(f"<strong>{words.safe(run.name)}</strong><p class='note'>{facts}</p>{words.safe(said)}")
-        with actions, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        aligned = {"horizontal_alignment": "right", "vertical_alignment": "center"}
+        with actions, st.container(horizontal=True, **aligned):
             _actions(run)
             run_care.button(run)
         if run.status in widgets.ALIVE:

@@ -35,8 +35,8 @@ import torch
 from gelda import projection, report, runs
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.config import resolve_config
-from gelda.pipeline import STAGES
 from gelda.points import head_scores, memorisation
+from gelda.runs import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL, DEV, MADE, WIDTH = 116_000, 16_000, 60_000, 768

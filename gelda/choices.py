@@ -14,9 +14,9 @@ from gelda.arms import CHEAP, CONTROLS, VOTERS, Setting, arms, class_of, describ
 from gelda.artifacts import FORMAT, content_key, read_json, write_json
 from gelda.compare_check import arm_key
 from gelda.compare_config import CompareConfig
-from gelda.layer_weights import WEIGHTED
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
+from gelda.settings import WEIGHTED
 from gelda.workbench import Trial, Workbench
 
 

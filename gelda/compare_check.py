@@ -20,11 +20,12 @@ from gelda import (
 from gelda.arms import Setting, arms, grid_of
 from gelda.artifacts import FORMAT, content_key
 from gelda.compare_config import UNREAD, CompareConfig
-from gelda.conditions import CONTROLS as CONDITION_CONTROLS
+from gelda.compositions import CONTROLS as CONDITION_CONTROLS
 from gelda.errors import UserError, unknown
-from gelda.layer_weights import WEIGHTED, check_widths
+from gelda.layer_weights import check_widths
 from gelda.protocols import Episode
 from gelda.ready import Items, ReadyBank
+from gelda.settings import WEIGHTED
 
 
 def episodes(config: CompareConfig, items: Items, seed: int) -> list[Episode]:

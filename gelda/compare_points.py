@@ -17,11 +17,11 @@ from gelda.augmenters.base import Synthetic
 from gelda.augmenters.diffusion import Gelda
 from gelda.choices import Choice
 from gelda.compare_report import class_groups
-from gelda.layer_weights import WEIGHTED
 from gelda.points import head_scores, layer_stack, point_table, write_points
 from gelda.projection import thinned
 from gelda.protocols import Episode
 from gelda.seeds import numpy_generator
+from gelda.settings import WEIGHTED
 from gelda.workbench import Candidate, Workbench, protocol_seed
 
 DRAWN = ("gelda", "gelda-paper")  # arms whose synthetic latents are drawn

@@ -15,6 +15,8 @@ FORM = (
     'write "CLASS in SUBDOMAIN = CLASSES in SUBDOMAINS", such as "anger in Polish = anger in German + Urdu"; '
     'a name that holds "in", "=" or "+" stands in double quotes'
 )
+# what the generator is told in place of the conditions, for ablations
+CONTROLS = ("none", "shuffled", "random", "class-only", "subdomain-only", "unconditional")
 Mixture = tuple[tuple[str, float], ...]  # (name, weight), weights above 0 that sum to 1
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from gelda.compositions import CONTROLS
 from gelda.errors import UserError, unknown
 from gelda.seeds import generator
-
-CONTROLS = ("none", "shuffled", "random", "class-only", "subdomain-only", "unconditional")
 
 
 @dataclass(frozen=True)

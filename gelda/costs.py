@@ -13,7 +13,7 @@ from gelda.augmenters import AUGMENTERS
 from gelda.config import RunConfig, resolve_config
 from gelda.errors import UserError
 from gelda.paths import home
-from gelda.pipeline import STAGES
+from gelda.runs import STAGES
 
 RECENT = 30  # newest runs that are looked at for one that was measured here
 FIXED = 12e6  # bytes of a run whatever its seeds: points, their latents in every layer, the first map

@@ -17,8 +17,8 @@ SPELT = 3  # steps, classes or cells that are named one by one
 
 
 def sentence(kit: Kit, look: Mapping[str, Any], steps: Sequence[Any]) -> str:
-    """ "I removed 9 synthetic latents of eight; on dev its recall rose by 2.1 ± 1.0 points; confirmed on test:
-    +1.8 ± 1.1." look: an entry of `confirm`; steps: those that it looked at."""
+    """ "I removed 9 synthetic latents of eight; on dev its recall rose by 2.1 ± 1.0 points; confirmed on
+    test: +1.8 ± 1.1." look: an entry of `confirm`; steps: those that it looked at."""
     about = touched(kit, steps)
     pairs, what = [look[half]["measures"][look["main"]] for half in ("dev", "test")], _measure(look["main"])
     if len(about) == 1:
@@ -31,7 +31,9 @@ def sentence(kit: Kit, look: Mapping[str, Any], steps: Sequence[Any]) -> str:
     told = "did not change" if _zero(dev) else f"{'rose' if dev['mean'] > 0 else 'fell'} by {_points(dev)}"
     held = _certain(dev) and _certain(test) and dev["mean"] * test["mean"] > 0 and not any(few)
     name = "confirmed on test" if held and look["number"] == 1 else "on test"
-    standing = "the first look at it" if look["number"] == 1 else f"look number {look['number']}, so no result"
+    standing = (
+        "the first look at it" if look["number"] == 1 else f"look number {look['number']}, so no result"
+    )
     return (
         f"I {_did(kit, steps)}; on dev {what} {told}{_doubt(dev, few[0])}; {name} ({standing}): "
         f"{_points(test, signed=True)}{_doubt(test, few[1])}."

@@ -18,14 +18,15 @@ from gelda import (
     semantics,
 )
 from gelda.allocation import ALLOCATIONS
-from gelda.conditions import CONTROLS
+from gelda.compositions import CONTROLS
 from gelda.config import RunConfig
 from gelda.datasets import DatasetSpec
 from gelda.errors import UserError, unknown
-from gelda.finetune import FILTERS, fitting_methods
-from gelda.layer_weights import WEIGHTED
+from gelda.filters import FILTERS
+from gelda.finetune import fitting_methods
 from gelda.manifest import Manifest
-from gelda.sampler import SCHEDULERS
+from gelda.schedulers import SCHEDULERS
+from gelda.settings import WEIGHTED
 
 
 def check_names(config: RunConfig, manifest: Manifest) -> None:

@@ -13,7 +13,7 @@ from gelda.artifacts import FORMAT, content_key, read_tensors, write_json, write
 from gelda.augmenters.base import Augmenter, Synthetic
 from gelda.augmenters.diffusion import Gelda
 from gelda.experiment import Adapted
-from gelda.finetune import keep
+from gelda.filters import keep
 
 SAMPLED = {"gelda-paper": "paper_sampling", "gelda": "sampling"}
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
 from gelda.artifacts import (
     FORMAT,
@@ -20,6 +19,9 @@ from gelda.artifacts import (
 )
 from gelda.errors import UserError, unknown
 from gelda.manifest import Manifest
+
+if TYPE_CHECKING:
+    import torch
 
 INDEX_COLUMNS = ("id", "label", "subdomain", "group", "origin", "shard", "row")
 
@@ -66,6 +68,8 @@ class LatentBank:
 
     def load(self, layer: str) -> torch.Tensor:
         """All latents of one layer, fp32 [N, D]; shards that do not match the index are refused."""
+        import torch
+
         if layer not in self.layers:
             raise unknown("layer", layer, self.layers)
         parts = []
@@ -101,6 +105,8 @@ class Standardizer:
     @classmethod
     def fit(cls, latents: torch.Tensor) -> Standardizer:
         """Mean and standard deviation of [N, D]; a constant dimension keeps scale 1."""
+        import torch
+
         std = latents.std(0, unbiased=False)
         return cls(latents.mean(0), torch.where(std > 1e-6, std, torch.ones_like(std)))
 

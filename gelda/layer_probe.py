@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gelda import device, metrics, runs
+from gelda import metrics, runs
 from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_json
 from gelda.errors import UserError
 from gelda.projection import thinned
@@ -55,6 +55,8 @@ def probed_rows(items: Items) -> tuple[NDArray[np.int64], str]:
 
 def execute(state: RunState, listener: Any = None) -> dict[str, Any]:
     """Probe every layer that is not probed yet; `layers.json` of the run's folder holds the rows."""
+    from gelda import device
+
     device.set_threads()
     state.stages = [StageState(name, title) for name, title in STAGES.items()]
     with Recorder(state, listener) as recorder, tracked(state):

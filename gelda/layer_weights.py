@@ -17,7 +17,6 @@ from gelda.latents import Standardizer
 from gelda.seeds import derive
 from gelda.settings import AdapterConfig
 
-WEIGHTED = "weighted"  # the name of the sum, where a layer's name is asked for
 RATE = 10.0  # the few weights learn faster than the many of the adapter
 
 

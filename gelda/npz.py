@@ -6,13 +6,15 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gelda.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 # what numpy, zipfile and zlib raise for bytes that are no archive, are cut short, or play tricks
 BROKEN = (
@@ -99,6 +101,8 @@ def names(values: NDArray[Any], name: str, path: Path) -> tuple[str, ...]:
 
 def table(values: NDArray[Any], name: str, names: tuple[str, ...], path: Path) -> torch.Tensor:
     """Vectors fp32 [n, d], a row a name."""
+    import torch
+
     fits = values.ndim == 2 and len(values) == len(names) and values.shape[1] > 0
     if not fits or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise UserError(

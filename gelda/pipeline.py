@@ -37,17 +37,7 @@ from gelda.generating import SAMPLED, Generating
 from gelda.health import generator_health
 from gelda.latents import LatentBank, bank_key
 from gelda.recording import Recorder, tracked
-from gelda.runs import RunState, StageState, home
-
-STAGES = {
-    "extract": "Encode every image with the frozen model",
-    "adapt": "Choose the layer and train the adapter",
-    "generate": "Train the latent diffusion model",
-    "sample": "Make synthetic latents for the scarce cells",
-    "finetune": "Retrain the layers after, for every method",
-    "report": "Compare, with intervals",
-    "project": "Draw the map",
-}
+from gelda.runs import STAGES, RunState, StageState, home
 
 
 class Pipeline(Generating):

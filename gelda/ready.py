@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from gelda import columns, npz
@@ -24,6 +23,9 @@ from gelda.errors import UserError, unknown
 from gelda.latent_files import LATENT_FILES
 from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
+
+if TYPE_CHECKING:
+    import torch
 
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
@@ -310,6 +312,8 @@ def _from_file(path: Path) -> ReadyBank:
     }
 
     def load(layer: str) -> torch.Tensor:
+        import torch
+
         if layer not in widths:
             raise unknown("layer", layer, widths)
         latents = torch.from_numpy(file.array(path, f"z_{layer}").astype(np.float32))

@@ -29,6 +29,15 @@ COMPARISON = "compare"  # what `demo` says of a run of `gelda compare`
 PROBE = "probe"  # of a run that asks how well classes are separated in a bank's layers; it has no report
 STUDY = "ablate"  # of a study of `gelda ablate`: cells in place of methods; it has a table of its own
 STATUSES = (*ALIVE, "done", "failed", "cancelled", "interrupted", "broken")
+STAGES = {  # of `gelda run`, in order
+    "extract": "Encode every image with the frozen model",
+    "adapt": "Choose the layer and train the adapter",
+    "generate": "Train the latent diffusion model",
+    "sample": "Make synthetic latents for the scarce cells",
+    "finetune": "Retrain the layers after, for every method",
+    "report": "Compare, with intervals",
+    "project": "Draw the map",
+}
 
 
 @dataclass

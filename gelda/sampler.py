@@ -11,7 +11,6 @@ from gelda import schedulers
 from gelda.device import autocast
 from gelda.diffusion import Model, embed, to_clean
 from gelda.errors import UserError
-from gelda.schedulers import SCHEDULERS as SCHEDULERS
 from gelda.schedulers import SolverTable, solver_table
 
 # What a denoiser's activations of one batch take must stay in a core's cache; a GPU wants more at once.

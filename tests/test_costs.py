@@ -7,7 +7,7 @@ import pytest
 
 from gelda import costs, runs
 from gelda.config import PRESETS, resolve_config
-from gelda.pipeline import STAGES
+from gelda.runs import STAGES
 
 
 @pytest.fixture(autouse=True)

@@ -67,6 +67,7 @@ held_out
 sampler
 playground
 augmenters
+filters
 finetune
 splits
 episodes
@@ -240,6 +241,15 @@ def test_command_line_starts_without_torch():
     done = python(
         "import sys, gelda.cli; print([m for m in ('torch', 'streamlit', 'umap') if m in sys.modules])"
     )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_pages_start_without_torch():
+    """A cold page waits for what it imports; torch alone takes seconds and 250 MB of the server."""
+    views = sorted(path.stem for path in (ROOT / "app").glob("*.py") if path.stem != "main")
+    code = f"import sys, importlib\nfor m in {views}: importlib.import_module('app.' + m)\n"
+    heavy = ("torch", "scipy", "sklearn", "umap", "diffusers")
+    done = python(f"{code}print([m for m in {heavy} if m in sys.modules])")
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 

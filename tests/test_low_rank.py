@@ -241,7 +241,7 @@ def test_training_reads_no_input_of_a_validation_or_test_row(planted):
     execute(settings, state)
     assert planted["trained"] == 1
     one.recorder = recording.Recorder(state)
-    state.stages = [runs.StageState(name, title) for name, title in pipeline.STAGES.items()]
+    state.stages = [runs.StageState(name, title) for name, title in runs.STAGES.items()]
     one._stage("extract", 1, one._extract)
     table = one.manifest.table
     rows = one.exp.cut(0).rows("train")
@@ -255,7 +255,7 @@ def test_garbage_in_the_other_rows_changes_no_update(planted, monkeypatch):
     execute(settings, state)
     clean = read_tensors(updates_of(state))
     one = pipeline.Pipeline(settings, state, recording.Recorder(state))
-    state.stages = [runs.StageState(name, title) for name, title in pipeline.STAGES.items()]
+    state.stages = [runs.StageState(name, title) for name, title in runs.STAGES.items()]
     one._stage("extract", 1, one._extract)
     uris = one.manifest.table["uri"].to_numpy()
     allowed = set(uris[one.exp.cut(0).rows("train")])

@@ -17,8 +17,9 @@ from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
-from gelda.pipeline import STAGES, Pipeline, execute
+from gelda.pipeline import Pipeline, execute
 from gelda.recording import Cancelled, Recorder
+from gelda.runs import STAGES
 
 SETTINGS = {
     "name": "planted",

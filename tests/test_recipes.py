@@ -20,7 +20,8 @@ from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
-from gelda.finetune import head_data, keep
+from gelda.filters import keep
+from gelda.finetune import head_data
 from gelda.heads import _Group, fit
 from gelda.pipeline import Pipeline, execute
 from gelda.pool import Pool, draws

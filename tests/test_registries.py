@@ -17,12 +17,12 @@ from gelda.augmenters.diffusion import FORMS, Gelda
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
-from gelda.finetune import FILTERS, keep
+from gelda.filters import FILTERS, keep
 from gelda.losses import LOSSES
 from gelda.mixers import MIXERS
 from gelda.posts import POSTS
 from gelda.recipes import RECIPES
-from gelda.sampler import SCHEDULERS
+from gelda.schedulers import SCHEDULERS
 from gelda.semantics import SEMANTICS, SemanticInputs, check, resolve, vectors
 from gelda.settings import GeneratorConfig, SamplingConfig
 

@@ -25,16 +25,7 @@ from gelda.sampler import sample
 from gelda.schedulers import OBJECTIVES
 from gelda.seeds import row_noise
 from gelda.semantics import SemanticInputs, vectors
-
-FORMS = {
-    "plain": "the latent itself is diffused",
-    "residual": "what is left of the latent when a leave-one-out prototype (or, across subdomains, the "
-    "centre of its subdomain) is taken off is diffused, and the prototype added back",
-    "translate": "real latents of the class from other subdomains are moved to the wanted one's centre, "
-    "noised half-way and denoised under the wanted condition",
-    "aligned": "the latent itself is diffused, and the head sees real and synthetic ones alike after "
-    "subdomain normalisation",
-}
+from gelda.settings import FORMS
 
 
 @dataclass(frozen=True)
