@@ -72,8 +72,12 @@ def _map(between: Between, behind: Backdrop, look: Theme, hues: tuple[str, str],
     low, high = behind.xy.min(0), behind.xy.max(0)
     edge = 0.05 * (high - low)
     hidden = dict(showgrid=False, zeroline=False, showticklabels=False)
-    layout["xaxis"] = dict(domain=list(MAP), range=[low[0] - edge[0], high[0] + edge[0]], **hidden)
-    layout["yaxis"] = dict(range=[low[1] - edge[1], high[1] + 2 * edge[1]], **hidden)
+    layout["xaxis"] = dict(
+        domain=list(MAP), range=[low[0] - edge[0], high[0] + edge[0]], constrain="domain", **hidden
+    )
+    layout["yaxis"] = dict(  # as long a unit as across: the map's own shape
+        range=[low[1] - edge[1], high[1] + 2 * edge[1]], scaleanchor="x", constrain="domain", **hidden
+    )
     for name in behind.names:
         layout["annotations"].append(
             dict(
@@ -109,7 +113,7 @@ def _said(between: Between, names: Sequence[str], look: Theme, hues: tuple[str, 
     """Mean probability of the classes that matter anywhere on the way; the rest together."""
     layout["xaxis2"] = _way_axis("y2", "")
     layout["yaxis2"] = dict(domain=list(UPPER), anchor="x2", range=[0, 102], nticks=5, ticklabelstandoff=5)
-    layout["annotations"].append(_heading("What the head says, mean probability in percent", UPPER[1], look))
+    layout["annotations"].append(_heading("The head’s mean probability, percent", UPPER[1], look))
     most = between.probability.max(0)
     ends = list(dict.fromkeys(between.classes))
     others = [int(c) for c in np.argsort(-most, kind="stable") if c not in ends and most[c] >= LEAST]
@@ -162,9 +166,7 @@ def _far(between: Between, look: Theme, layout: dict[str, Any]) -> list[dict[str
         ticklabelstandoff=5,
         range=[0, float(1.1 * max(1.1, np.nanmax(high)))],
     )
-    layout["annotations"].append(
-        _heading("Distance to the nearest real latent, usual between real ones = 1", LOWER[1], look)
-    )
+    layout["annotations"].append(_heading("Distance to the nearest real one, usual = 1", LOWER[1], look))
     x = 100 * between.shares
     axes = dict(type="scatter", mode="lines", xaxis="x3", yaxis="y3")
     return [

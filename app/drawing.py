@@ -17,7 +17,7 @@ from gelda.samples import Drawn, SampleRequest
 COUNTS = ("20", "40", "80")
 SEEDS = ("own", *map(str, range(1, 10)))
 STEERED = {"both": "Class and {axis}", "class": "Class alone", "subdomain": "{axis} alone"}
-WIDE = 190  # pixels of a choice of class or subdomain
+WIDE = 165  # pixels of a choice of class or subdomain
 BACKGROUND = 1_500  # real points behind the drawn ones, every cell kept
 FAR_OFF = 0.1  # of the map's width: places that are off by more are said to be uncertain
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import items, loading, neighbours_view, widgets, words
+from app import items, loading, near_cell, widgets, words
 from gelda import nearby, projection, runs
 from gelda.errors import UserError
 
@@ -84,5 +84,5 @@ def _tiles(run: runs.RunState, meta: dict[str, Any], points: pd.DataFrame, tiles
                     shown = items.shown(meta, points["uri"].iloc[row])
                     caption = f"real: {words.cell(points.iloc[row], *names)}, at {far:.1f}"
                     items.draw([(shown, caption, True)], meta, 1)
-                link = {"run": run.id, "panel": "neighbours", "cell": neighbours_view.cell_text(*names, cell)}
+                link = {"run": run.id, "panel": "neighbours", "cell": near_cell.cell_text(*names, cell)}
                 st.page_link(PAGE, label=more, query_params=link)

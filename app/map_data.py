@@ -20,7 +20,8 @@ MOST = 200_000  # points drawn: more are a sample of every cell
 STAND_INS = 3  # nearest real items that stand in for a synthetic latent
 HELP = (
     "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag or L for a lasso, B for a "
-    "box, click for one point, shift and click for one more, Escape to clear, 0 to show all."
+    "box, click for one point, shift and click for one more, Escape to clear, 0 to show all, "
+    "S to zoom to what is selected."
 )
 
 

@@ -51,6 +51,11 @@ def view(explored: Explored) -> None:
     run, points, rows, meta = explored.run, explored.points, explored.selected, explored.meta
     names = explored.classes, explored.subdomains
     things = items.thing(meta)
+    made_too = _made(explored)
+    if not len(rows) and made_too:
+        st.subheader(made_too)
+        widgets.note("What lies near them is shown under Nearest neighbours.")
+        return
     if not len(rows):
         st.subheader("Select points to read them")
         widgets.note(
@@ -64,6 +69,8 @@ def view(explored: Explored) -> None:
     table = table_of(points, rows, near, distance, names, explored.axis)
     made = int((table["origin"] == "synthetic").sum())
     st.subheader(f"{words.count(len(rows), 'point')} selected: {len(rows) - made} real, {made} synthetic")
+    if made_too:
+        widgets.note(f"And {made_too}.")
     hidden = len(rows) - len(explored.rows)
     if hidden:
         widgets.note(
@@ -74,6 +81,12 @@ def view(explored: Explored) -> None:
     health_view.view(explored)
     _table(explored, table, near[:, 0])
     _exports(run, table)
+
+
+def _made(explored: Explored) -> str:
+    """How many latents that steps made are selected; they are no rows of the run's points."""
+    count = len(state.selection(explored.run.id).made)
+    return f"{words.count(count, 'synthetic latent')} that steps made" if count else ""
 
 
 def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, np.ndarray],

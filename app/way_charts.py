@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ SIDES = ((0.0, 0.49), (0.51, 1.0))
 UPPER, LOWER = (0.40, 1.0), (0.0, 0.17)
 PANELS = ((0.0, 0.28), (0.36, 0.64), (0.72, 1.0))
 PACE = 320  # milliseconds a step
+TITLE = 80  # letters in a line of the title: what a panel beside the map holds
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ def figure(sides: Sequence[Way], spread: Sequence[float], behind: Backdrop, labe
     note = (
         f'<span style="color:{look.diverging[2]}">◇</span> the head takes it for <i>{wanted}</i>   '
         f'<span style="color:{look.diverging[0]}">◇</span> for another class   '
-        f'<span style="color:{look.muted}">●</span> real <i>{wanted}</i>'
+        f'<span style="color:{look.muted}">●</span> real <i>{wanted}</i>   '
+        f"lines below: {sides[1].short}, dotted {sides[0].short}"
     )
-    charts.finish(made, look, title, 720, note)
-    return made.update_layout(margin=dict(t=112, b=36, l=8, r=8))
+    lines = textwrap.wrap(title, TITLE)
+    charts.finish(made, look, "<br>".join(lines), 760, note)
+    below = 24 * (len(lines) - 1)
+    return made.update_layout(margin=dict(t=112 + below, b=36, l=8, r=8), title_pad_t=4 + below)
 
 
 def _behind(behind: Backdrop, label: int, look: Theme, number: int) -> list[dict[str, Any]]:
@@ -164,11 +169,12 @@ def _layout(sides: Sequence[Way], behind: Backdrop, spread: Sequence[float], wan
     for number, (side, span) in enumerate(zip(sides, SIDES, strict=True)):
         hidden = dict(showgrid=False, zeroline=False, showticklabels=False, fixedrange=True)
         layout[f"xaxis{number + 1}"] = dict(
-            domain=list(span), anchor=f"y{number + 1}", range=[low[0] - edge[0], high[0] + edge[0]], **hidden
-        )
-        layout[f"yaxis{number + 1}"] = dict(
+            domain=list(span), anchor=f"y{number + 1}", range=[low[0] - edge[0], high[0] + edge[0]],
+            constrain="domain", **hidden,
+        )  # fmt: skip
+        layout[f"yaxis{number + 1}"] = dict(  # as long a unit as across: the map's own shape
             domain=list(UPPER), anchor=f"x{number + 1}", range=[low[1] - edge[1], high[1] + 3 * edge[1]],
-            **hidden,
+            scaleanchor=f"x{number + 1}", constrain="domain", constraintoward="top", **hidden,
         )  # fmt: skip
         layout["annotations"].append(_heading(side.title, sum(span) / 2, UPPER[1], look))
         for name in behind.names:
@@ -179,8 +185,7 @@ def _layout(sides: Sequence[Way], behind: Backdrop, spread: Sequence[float], wan
                     font=dict(size=12, color=look.muted),
                 )
             )  # fmt: skip
-    dotted = f" <span style='color:{look.muted}'>(dotted: {sides[0].short})</span>"
-    texts = ("Noise left, percent", f"Variance, real = 1{dotted}", f"Taken for {wanted}, percent{dotted}")
+    texts = ("Noise left, percent", "Variance, real = 1", f"Taken for {wanted}, percent")
     for place, (span, ends, text) in enumerate(zip(PANELS, _ends(sides), texts, strict=True)):
         layout[f"xaxis{place + 3}"] = dict(
             domain=list(span), anchor=f"y{place + 3}", range=[0, last], showgrid=False,

@@ -4,6 +4,9 @@
 const STILL = 4;        // px a press may move and still be a click
 const REACH = 9;        // px within which a point answers the pointer
 const ZOOM = [0.6, 400]; // bounds, relative to the fitted view
+const STRAY = 0.002;    // share of points at either end that may lie outside the first view,
+const STRETCH = 1.5;    // where they would make it so many times as large
+const MOST_NEAR = 20;   // zoom at which a few points are shown
 const GLIDE = 450;      // ms in which points move to their places on another map of the same run
 const maps = new WeakMap();
 
@@ -75,8 +78,9 @@ class LatentMap {
     if (moved || before.blocks.places !== data.blocks.places) {
       this.hover(-1);
       this.layer.setPlaces(data.xy);
-      this.box = this.bounds();
-      this.grid = new PointGrid(data.xy, this.box);
+      const every = this.bounds();
+      this.box = this.bounds(undefined, STRAY);
+      this.grid = new PointGrid(data.xy, every);
     }
     this.paint();
     this.resize(moved);
@@ -138,17 +142,24 @@ class LatentMap {
     this.atlas.src = this.data.atlas.url;
   }
 
-  bounds() {
-    const box = { left: Infinity, right: -Infinity, bottom: Infinity, top: -Infinity };
+  // Where the points lie that `wanted` names; what few strays stretch is cut off at the share `stray` of either end.
+  bounds(wanted = () => true, stray = 0) {
     const xy = this.data.xy;
-    for (let i = 0; i < xy.length; i += 2) {
-      if (Number.isNaN(xy[i])) continue;
-      box.left = Math.min(box.left, xy[i]);
-      box.right = Math.max(box.right, xy[i]);
-      box.bottom = Math.min(box.bottom, xy[i + 1]);
-      box.top = Math.max(box.top, xy[i + 1]);
+    const sides = [[], []];
+    for (let i = 0; i < this.count; i++) {
+      if (Number.isNaN(xy[2 * i]) || !wanted(i)) continue;
+      sides[0].push(xy[2 * i]);
+      sides[1].push(xy[2 * i + 1]);
     }
-    return box.left > box.right ? { left: 0, right: 1, bottom: 0, top: 1 } : box;
+    if (!sides[0].length) return { left: 0, right: 1, bottom: 0, top: 1 };
+    const [[left, right], [bottom, top]] = sides.map((values) => {
+      const sorted = Float32Array.from(values).sort();
+      const at = Math.floor(stray * sorted.length);
+      const [low, high] = [sorted[at], sorted[sorted.length - 1 - at]];
+      const [first, last] = [sorted[0], sorted[sorted.length - 1]];
+      return last - first > STRETCH * (high - low) ? [low, high] : [first, last];
+    });
+    return { left, right, bottom, top };
   }
 
   visible(row) {
@@ -180,6 +191,7 @@ class LatentMap {
     this.layer.setLines(this.data.lines);
     this.layer.setDensity(this.data.field, this.data.density);
     this.dim = this.chosen() > 0;
+    this.near.hidden = !this.dim;
     const style = getComputedStyle(this.root);
     this.paper = rgb(style.getPropertyValue("--st-background-color") || "#ffffff");
     this.ink = rgb(style.getPropertyValue("--st-text-color") || "#000000");
@@ -207,9 +219,27 @@ class LatentMap {
     this.render();
   }
 
-  fit() {
+  fit() {  // first what is visible, then the whole map
+    const seen = this.shown() === this.count || !this.shown() ? null : this.bounds((row) => this.visible(row), STRAY);
+    if (seen && this.zoomTo(seen)) return;
     this.touched = false;
     this.resize(true);
+  }
+
+  // Shows a part of the map; says whether that was another view.
+  zoomTo({ left, right, bottom, top }) {
+    const room = Math.min((this.width - 72) / (right - left || 1e-9), (this.height - 64) / (top - bottom || 1e-9));
+    const view = { x: (left + right) / 2, y: (bottom + top) / 2, unit: Math.min(room, MOST_NEAR * this.fitted) };
+    const moved = Math.hypot(view.x - this.view.x, view.y - this.view.y) * view.unit;
+    const same = moved < 1 && Math.abs(Math.log(view.unit / this.view.unit)) < 0.01;
+    this.view = view;
+    this.touched = true;
+    this.render();
+    return !same;
+  }
+
+  toChosen() {
+    if (this.dim) this.zoomTo(this.bounds((row) => (this.data.kind[row] & KIND.selected) !== 0));
   }
 
   zoom(factor, px = this.width / 2, py = this.height / 2) {
@@ -367,12 +397,13 @@ class LatentMap {
       return button;
     };
     this.drawing = {
-      lasso: make("Lasso", "Draw around points to select them (shift and drag does the same)", () => this.take("lasso")),
-      box: make("Box", "Drag a rectangle around points to select them", () => this.take("box")),
+      lasso: make("Lasso", "Draw around points to select them (L; shift and drag does the same)", () => this.take("lasso")),
+      box: make("Box", "Drag a rectangle around points to select them (B)", () => this.take("box")),
     };
-    make("+", "Zoom in", () => this.zoom(1.5));
-    make("\u2212", "Zoom out", () => this.zoom(1 / 1.5));
-    make("Fit", "Show all points", () => this.fit());
+    make("+", "Zoom in (+)", () => this.zoom(1.5));
+    make("\u2212", "Zoom out (\u2212)", () => this.zoom(1 / 1.5));
+    this.near = make("Selected", "Zoom to what is selected (S)", () => this.toChosen());
+    make("Fit", "Show all points in view; again for the whole map (0)", () => this.fit());
   }
 
   take(tool) {  // taking a tool again puts it away
@@ -484,6 +515,7 @@ class LatentMap {
     } else if (e.key === "+" || e.key === "=") this.zoom(1.3);
     else if (e.key === "-") this.zoom(1 / 1.3);
     else if (e.key === "0") this.fit();
+    else if (e.key === "s") this.toChosen();
     else if (e.key === "l") this.take("lasso");
     else if (e.key === "b") this.take("box");
     else if (pan) {
