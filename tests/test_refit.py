@@ -10,18 +10,21 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import kit_fixtures as made
 import numpy as np
 import pytest
+import torch
 
-from gelda import confirm, datasets, edit_jobs, edits, kit, recording, runs
+from gelda import artifacts, confirm, datasets, edit_jobs, edits, kit, recording, runs
 from gelda.config import RunConfig
 from gelda.edit_figures import HEADS, SAID, history, pending, piece, predictions
-from gelda.edits import Drop, Edits, Weight
+from gelda.edits import Add, Drop, Edits, Weight
 from gelda.errors import UserError
-from gelda.refit import Bench, refit, seeds_of
+from gelda.refit import Bench, made_latents, refit, seeds_of
 from gelda.splits import long_tail_cut
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -356,3 +359,27 @@ def test_heads_of_another_release_are_trained_again(planted, monkeypatch):
 
 def test_pieces_of_another_state_are_other_files(planted):
     assert piece(planted, (), 0) != piece(planted, (Weight(factor=2),), 0)
+
+
+def test_latents_that_no_list_makes_any_more_are_given_up(planted, monkeypatch):
+    class Generator:
+        def sample(self, label, subdomain, count, *, seed, **_):
+            return SimpleNamespace(latents=torch.randn(count, made.DIM, generator=torch.manual_seed(seed)))
+
+    monkeypatch.setattr("gelda.generator_kit.load", lambda run: Generator())
+    monkeypatch.setattr("gelda.refit.prune", partial(artifacts.prune, most_bytes=0, grace=0))
+    add = [Add(cells=(("dog", "night"),), count=3, seed=seed) for seed in range(1, 5)]
+    other = started(planted, add[0], name="other")
+    mine = started(planted, add[1], add[2])
+    for one in (other, mine):
+        (*_, last) = edits.applied(planted, one.steps).made
+        made_latents(planted, last)
+    kept = {file.stem for file in edits.folder(planted.run.name).glob("made/*")}
+    assert len(kept) == 2 and kept < edits.needed(planted)
+    edits.save(mine.undo().undo())
+    replaced = edits.change(planted, mine.name, lambda now: now.redo().push(add[3]))
+    (_, last) = edits.applied(planted, replaced.steps).made
+    made_latents(planted, last)
+    left = {file.stem for file in edits.folder(planted.run.name).glob("made/*")}
+    assert len(kept & left) == 1, "what was undone was needed until another step took its place"
+    assert left <= edits.needed(planted)
