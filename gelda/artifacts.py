@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,6 +173,45 @@ def read_table(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path} cannot be read as Parquet: delete it and resume with `gelda run`."
         ) from error
+
+
+def used(path: Path) -> None:
+    """Mark a file as used now, so that `prune` takes others first."""
+    with contextlib.suppress(OSError):  # only looked at, or just gone
+        os.utime(path)
+
+
+def prune(
+    folder: Path,
+    needed: Collection[str],
+    most_bytes: int = 64_000_000,
+    most: int = 400,
+    grace: float = 3600.0,
+) -> None:
+    """Delete what can be made again until a folder has `most` sets of `most_bytes` together.
+
+    A set are the JSON and safetensors files of one stem; those used longest ago go first, but none that is
+    `needed` (by stem) or was used in the last `grace` seconds: somebody may be at it. What a killed process
+    left half-written goes, too.
+    """
+    now, sets = time.time(), dict[str, list[tuple[Path, os.stat_result]]]()
+    for file in sorted(Path(folder).glob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if file.suffix in (".json", ".safetensors"):
+                sets.setdefault(file.stem, []).append((file, file.stat()))
+            elif file.suffix == ".tmp" and now - file.stat().st_mtime > grace:
+                file.unlink()
+    size = {stem: sum(about.st_size for _, about in files) for stem, files in sets.items()}
+    last = {stem: max(about.st_mtime for _, about in files) for stem, files in sets.items()}
+    count, total = len(sets), sum(size.values())
+    for stem in sorted(sets, key=last.__getitem__):
+        if count <= most and total <= most_bytes:
+            return
+        if stem in needed or now - last[stem] < grace:
+            continue
+        for file, _ in sets[stem]:  # the document first: without it nothing is there
+            file.unlink(missing_ok=True)
+        count, total = count - 1, total - size[stem]
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -185,9 +185,12 @@ class Comparison(Choosing):
         pairs = [(m, self._final(m, choice)) for m in compare_points.DRAWN if m in self.methods]
         at = choice.adapter_layer
         arms = [arm_key(self.config, m, choice.layer, choice.tau, own, at) for m, own in pairs]
-        more = [self.bank.columns_key] if self.bank.columns_key else []  # else the key is as it always was
+        more: list[object] = [self.bank.columns_key] if self.bank.columns_key else []
+        halved, tested = compare_kit.possible(self, episode), episode.test
+        if pairs and halved:  # the other half is shown to nobody who edits
+            tested = tested[compare_kit.dev_half(self, episode)]
+            more.append("dev half")
         key = content_key("points", self.seeds[0], choice.layer, choice.tau, at, arms, *more)
-        halved = compare_kit.possible(self, episode)
         kept = not pairs or (run / "generator.json").is_file() and (kit.exists(run) or not halved)
         if not (kept and self.state.mapped and projection.points_key(run) == key):
             self.recorder.advance(stage, 0, "making the synthetic latents again")
@@ -197,7 +200,7 @@ class Comparison(Choosing):
             self._fit(asked, episode.seed, keep=True)
             made = {c.arm: c.made for c in asked if c.made is not None}
             said = {c.arm: c.logits.softmax(-1).numpy() for c in asked if c.logits is not None}
-            drawn = compare_points.write(run, self, episode, choice, made, said, key)
+            drawn = compare_points.write(run, self, episode, choice, made, said, key, tested)
             if asked and halved:
                 compare_kit.write(run, self, episode, choice, asked[0], drawn)
             if asked:

@@ -42,6 +42,12 @@ def halves(label: NDArray[np.integer], group: NDArray, seed: int) -> NDArray[np.
     return dev[place]
 
 
+def dev_half(bench: Workbench, episode: Episode) -> NDArray[np.bool_]:
+    """Which of an episode's tested items are the dev half [M]; the others are Confirm's alone."""
+    items = bench.items
+    return halves(items.label[episode.test], items.group[episode.test], episode.seed)
+
+
 def write(
     run: Path,
     bench: Workbench,
@@ -60,7 +66,7 @@ def write(
     classes, played = np.array(episode.classes), bench.subdomains(episode)
     label = np.searchsorted(classes, items.label)
     subdomain = np.searchsorted(played, items.subdomain)
-    dev = halves(label[episode.test], items.group[episode.test], episode.seed)
+    dev = dev_half(bench, episode)
     rows = np.concatenate([episode.train, episode.test[dev]])
     at = np.full(len(items.label), -1)
     at[drawn["train"]] = np.arange(len(drawn["train"]))

@@ -40,10 +40,12 @@ def write(
     made: Mapping[str, Synthetic],
     said: Mapping[str, NDArray[np.floating]],
     key: str,
+    tested: NDArray[np.int64],
 ) -> dict[str, NDArray[np.int64]]:
     """Points, latents per layer, neighbours and meta.json of one episode; `key` names their content.
 
-    Real: the episode's training items, and its test items as split "test". made: by arm, in the space of
+    Real: the episode's training items, and those of its test items that may be seen (`tested`) as split
+    "test". made: by arm, in the space of
     `choice`. said: by arm, what its own head says of the training items and then of its synthetic latents,
     probabilities [N + M, C']; training items are scored by the first arm's, test items by none.
     Classes and subdomains are numbered by those in play. Returns what is drawn: rows of the bank by kind
@@ -58,12 +60,14 @@ def write(
     subdomain = np.searchsorted(played, items.subdomain)
     rng = numpy_generator(protocol_seed(episode), "points")
     notes, parts, scores = [], {}, []
-    for kind, rows in (("train", episode.train), ("test", episode.test)):
+    for kind, rows in (("train", episode.train), ("test", tested)):
         few = thinned(label[rows] * len(played) + subdomain[rows], limits[kind], rng)
         parts[kind] = rows[few]
         notes += _note(kind, len(few), len(rows))
         asked = kind == "train" and len(said) > 0
         scores.append(said[next(iter(said))][few] if asked else np.full((len(few), len(classes)), np.nan))
+    if len(tested) < len(episode.test):
+        notes.append("Of the held-out items the dev half is drawn: the other half is for Confirm alone.")
     drawn, some = [], {}
     for method, synthetic in _distinct(made).items():
         cell = (synthetic.label * len(played) + synthetic.subdomain).numpy()

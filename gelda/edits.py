@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,15 @@ def applied(kit: Kit, steps: Sequence[Any]) -> Applied:
 def used(state: Applied) -> NDArray[np.bool_]:
     """Synthetic rows that a head learns from [N']."""
     return (state.rows["origin"] == "synthetic").to_numpy() & (state.factor > 0)
+
+
+def needed(kit: Kit) -> set[str]:
+    """Keys of the latents that a step of any of a run's lists makes, also of one that was undone."""
+    found: set[str] = set()
+    for name in names(kit.run.name):
+        with suppress(UserError):  # a list of other latents has no use for these
+            found.update(one.key(kit) for one in applied(kit, load(kit, name).steps).made)
+    return found
 
 
 def _sampled(kit: Kit, step: Sampled, state: Applied) -> Applied:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gelda import edits as editing
 from gelda import projection
 from gelda.adapter import Adapter, HeadData, HeadPlan
-from gelda.artifacts import read_tensors, write_tensors
+from gelda.artifacts import prune, read_tensors, used, write_tensors
 from gelda.edit_figures import HEADS, pending, piece
 from gelda.edits import Applied, Edits, Made
 from gelda.finetune import predict, tune
@@ -113,6 +113,8 @@ def made_latents(kit: Kit, made: Made) -> torch.Tensor:
         ]
         z = torch.cat(parts)
         write_tensors(file, {"z": z, **_neighbours(kit, z.numpy())})
+        prune(file.parent, {file.stem, *editing.needed(kit)})
+    used(file)
     return read_tensors(file)["z"]
 
 

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gelda import projection
-from gelda.artifacts import FORMAT, content_key, read_arrays, read_json, write_json, write_tensors
+from gelda.artifacts import (
+    FORMAT,
+    content_key,
+    prune,
+    read_arrays,
+    read_json,
+    used,
+    write_json,
+    write_tensors,
+)
 from gelda.errors import UserError
 from gelda.paths import home
 from gelda.seeds import numpy_generator
@@ -101,7 +110,10 @@ def find(run: Path, request: SampleRequest) -> Drawn | None:
             state, message = about["state"], about["message"]
             if state == "running" and time.time() - document.stat().st_mtime > PATIENCE:
                 return None  # its process is gone: it is offered again
-            arrays = read_arrays(folder / f"{name}.safetensors") if state == "done" else {}
+            arrays = {}
+            if state == "done":
+                arrays = read_arrays(file := folder / f"{name}.safetensors")
+                used(file)
             return Drawn(state, message, about, arrays)
         except (UserError, KeyError, TypeError):
             continue  # cheap to make: a broken one is offered again
@@ -146,6 +158,7 @@ def make(run: Path, request: SampleRequest) -> None:
         apart=_usual_distance(latents[pool]), own=own,
         num_inference_steps=request.num_inference_steps or kit.arm.sampling.num_inference_steps,
     )  # fmt: skip
+    prune(folders(run)[-1], {name})
 
 
 def _way(

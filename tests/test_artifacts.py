@@ -3,6 +3,10 @@
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +238,58 @@ def test_file_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
     assert artifacts.file_sha256(tmp_path / "x") == expected
+
+
+def stored(folder, stem, size=1000, age=0.0):
+    for suffix in (".json", ".safetensors"):
+        file = folder / f"{stem}{suffix}"
+        file.write_bytes(b"x" * (size // 2))
+        os.utime(file, (time.time() - age, time.time() - age))
+
+
+def stems(folder):
+    return {file.stem for file in folder.glob("*.safetensors")}
+
+
+def test_pruning_takes_what_was_used_longest_ago_and_nothing_needed(tmp_path):
+    for k in range(6):
+        stored(tmp_path, f"set-{k}", age=10_000 - k)
+    (tmp_path / "log.txt").write_text("a log")
+    artifacts.prune(tmp_path, (), most_bytes=6000)
+    assert len(stems(tmp_path)) == 6, "all of it may stay"
+    artifacts.used(tmp_path / "set-0.safetensors")
+    artifacts.prune(tmp_path, {"set-1"}, most_bytes=4000)
+    assert stems(tmp_path) == {"set-0", "set-1", "set-4", "set-5"}
+    artifacts.prune(tmp_path, (), most=1)
+    assert stems(tmp_path) == {"set-0"}, "somebody is at it, though it is the oldest document"
+    assert (tmp_path / "log.txt").is_file() and len(list(tmp_path.iterdir())) == 3
+
+
+def test_pruning_leaves_what_is_being_written_but_not_what_a_kill_left(tmp_path):
+    for age, name in ((10, "now"), (9999, "then")):
+        file = tmp_path / f".{name}.safetensors.12345678.tmp"
+        file.write_bytes(b"x")
+        os.utime(file, (time.time() - age, time.time() - age))
+    artifacts.prune(tmp_path, ())
+    assert [file.name for file in tmp_path.iterdir()] == [".now.safetensors.12345678.tmp"]
+    artifacts.prune(tmp_path / "nowhere", ())
+
+
+def test_killed_while_pruning_leaves_whole_sets_or_none(tmp_path):
+    for k in range(4):
+        stored(tmp_path, f"set-{k}", age=9000 - k)
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from gelda import artifacts\n"
+        "unlink, left = pathlib.Path.unlink, [3]\n"
+        "def guarded(self, **more):\n"
+        "    left[0] -= 1\n"
+        "    os.kill(os.getpid(), signal.SIGKILL) if not left[0] else unlink(self, **more)\n"
+        "pathlib.Path.unlink = guarded\n"
+        "artifacts.prune(pathlib.Path(sys.argv[1]), (), most=1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -signal.SIGKILL
+    documents = {file.stem for file in tmp_path.glob("*.json")}
+    assert documents <= stems(tmp_path) and len(documents) == 3, "no document without its latents"
+    artifacts.prune(tmp_path, (), most=1)
+    assert stems(tmp_path) == documents & stems(tmp_path) == {"set-3"}

@@ -10,18 +10,21 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import kit_fixtures as made
 import numpy as np
 import pytest
+import torch
 
-from gelda import confirm, datasets, edit_jobs, edits, kit, recording, runs
+from gelda import artifacts, confirm, datasets, edit_jobs, edits, kit, recording, runs
 from gelda.config import RunConfig
 from gelda.edit_figures import HEADS, SAID, history, pending, piece, predictions
-from gelda.edits import Drop, Edits, Weight
+from gelda.edits import Add, Drop, Edits, Weight
 from gelda.errors import UserError
-from gelda.refit import Bench, refit, seeds_of
+from gelda.refit import Bench, made_latents, refit, seeds_of
 from gelda.splits import long_tail_cut
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,13 +145,11 @@ def test_the_same_test_items_are_the_same_half_in_whatever_run(planted):
 
 
 def test_a_test_half_is_known_by_its_items():
-    about = {"class_names": ["a", "b"], "subdomain_names": ["day", "night"]}
-    test = {"label": np.array([0, 1, 1]), "subdomain": np.array([0, 0, 1])}
-    key = kit.half_key(["x", "y", "z"], test, about)
-    turned = {name: value[::-1] for name, value in test.items()}
-    assert kit.half_key(["z", "y", "x"], {**turned, "z": 1}, about) == key, "not by their order"
-    assert kit.half_key(["x", "y", "w"], test, about) != key
-    assert kit.half_key(["x", "y", "z"], {**test, "label": np.array([0, 0, 1])}, about) != key
+    about = {"class_names": ("a", "b"), "subdomain_names": ("day", "night"), "seed": 0}
+    key = kit.half_key(["x", "y", "z"], about)
+    assert kit.half_key(["z", "y", "x"], {**about, "seed": 1}) == key
+    assert kit.half_key(["x", "y", "w"], about) != key
+    assert kit.half_key(["x", "y", "z"], {**about, "class_names": ("a", "c")}) != key
 
 
 def test_two_looks_at_once_are_two(planted):
@@ -334,7 +335,7 @@ def test_the_shipped_run_has_a_kit_that_fits_its_points():
     config = RunConfig.model_validate(runs.read_spec(path))
     data = config.data.model_dump(include={"imbalance", "empty_subdomains", "one_subdomain_a_group"})
     held = manifest.table[long_tail_cut(manifest, shipped.about["seed"], **data).split == "test"]
-    assert shipped.half == kit.half_key(held["id"], {**held[["label", "subdomain"]]}, shipped.about)
+    assert shipped.half == kit.half_key(held["id"], shipped.about)
 
 
 def test_a_level_that_a_step_empties_leaves_the_weight_of_the_others(planted, monkeypatch):
@@ -358,3 +359,27 @@ def test_heads_of_another_release_are_trained_again(planted, monkeypatch):
 
 def test_pieces_of_another_state_are_other_files(planted):
     assert piece(planted, (), 0) != piece(planted, (Weight(factor=2),), 0)
+
+
+def test_latents_that_no_list_makes_any_more_are_given_up(planted, monkeypatch):
+    class Generator:
+        def sample(self, label, subdomain, count, *, seed, **_):
+            return SimpleNamespace(latents=torch.randn(count, made.DIM, generator=torch.manual_seed(seed)))
+
+    monkeypatch.setattr("gelda.generator_kit.load", lambda run: Generator())
+    monkeypatch.setattr("gelda.refit.prune", partial(artifacts.prune, most_bytes=0, grace=0))
+    add = [Add(cells=(("dog", "night"),), count=3, seed=seed) for seed in range(1, 5)]
+    other = started(planted, add[0], name="other")
+    mine = started(planted, add[1], add[2])
+    for one in (other, mine):
+        (*_, last) = edits.applied(planted, one.steps).made
+        made_latents(planted, last)
+    kept = {file.stem for file in edits.folder(planted.run.name).glob("made/*")}
+    assert len(kept) == 2 and kept < edits.needed(planted)
+    edits.save(mine.undo().undo())
+    replaced = edits.change(planted, mine.name, lambda now: now.redo().push(add[3]))
+    (_, last) = edits.applied(planted, replaced.steps).made
+    made_latents(planted, last)
+    left = {file.stem for file in edits.folder(planted.run.name).glob("made/*")}
+    assert len(kept & left) == 1, "what was undone was needed until another step took its place"
+    assert left <= edits.needed(planted)
