@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gelda import report
+from gelda import report, rounding
 from gelda.artifacts import FORMAT
 from gelda.config import RunConfig
 from gelda.report import PAIRED, SeedResult, contrast, method_table
@@ -137,9 +137,10 @@ def headline(value: Mapping[str, Any]) -> str:
     behind: list[str] = []
     for cell in compared:
         low, high = cell["paired"][measure]["ci95"]
+        gap = cell["paired"][measure]["mean"]
         side = ahead if low > 0 else behind if high < 0 else None
         if side is not None:
-            side.append(f"{cell['title']} ({cell['paired'][measure]['mean']:+.1f})")
+            side.append(f"{cell['title']} ({rounding.number(gap, signed=True)})")
     if len(value["seeds"]) < ENOUGH:
         return f"{_seeds(len(value['seeds']))} too few to call one setting better than another."
     parts = [f"{said} {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names]
