@@ -412,7 +412,10 @@ def test_the_forest_has_a_row_a_method_and_ends_at_a_hundred(theme: str) -> None
     alone = comparison_charts.differences(frame.assign(low=np.nan, high=np.nan), theme, "t")
     low, high = alone.layout.xaxis.range
     assert low < -4 < 9 < high and list(alone.data[2].y) == [1, 2, 4]
-    assert alone.data[2].customdata[0][1] == "+9.0 points<br>no interval" and "one seed" in alone.layout.title.subtitle.text
+    assert (
+        alone.data[2].customdata[0][1] == "+9.0 points<br>no interval"
+        and "one seed" in alone.layout.title.subtitle.text
+    )
     assert charts.bounds(frame[frame["method"] == "ce"])[0] < 0 < 12 < charts.bounds(frame)[1]
 
 
