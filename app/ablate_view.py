@@ -9,18 +9,20 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import comparison_charts, loading, results_view, run_list, state, widgets, words
+from app import comparison_charts, figures, grid_form, loading, run_list, state, study_charts, widgets, words
 from gelda import jobs, runs, studies, study_text
 from gelda.config import resolve_config
 from gelda.errors import UserError
 from gelda.study_result import ENOUGH, main_measure
 
+ACROSS = 3  # ready-made studies in a row
 STATES = {"waiting": "waiting", "running": "running now", "failed": "failed"}
 SAID = "_study_said"  # what kept a study from starting, until the page is drawn again
 
 
 def view() -> None:
     """The whole page."""
+    figures.bind()
     found = _found()
     shown = None
     if found:
@@ -109,6 +111,9 @@ def _study(shown: runs.RunState | Path) -> None:
         "Measure", measures, key="measure", required=True, format_func=lambda m: words.METRICS[m]
     )
     _forest(result, state.value("measure"))
+    lines = study_charts.lines(result, state.value("measure"), st.context.theme.type)
+    if lines is not None:
+        figures.show(lines, "settings")
     _table(result, measures)
     left, right = st.columns([0.6, 0.4], gap="large")
     with left:
@@ -124,6 +129,7 @@ def _study(shown: runs.RunState | Path) -> None:
             ):
                 text = study_text.render(result, form)
                 st.download_button(label, text, f"study-{result['study']}.{form}", mime, on_click="ignore")
+        figures.form_picker()
         widgets.note(f"Made by <code>{words.safe(result['command'])}</code>.")
 
 
@@ -136,15 +142,8 @@ def _progress(path: Path, done: int, was_alive: bool) -> None:
         if run.status not in widgets.ALIVE or (fresh and _done(fresh) > done):
             st.rerun()
     widgets.progress(run)
-    if runs.readonly() or run.status == "broken":
-        return
-    if run.status in widgets.ALIVE:
-        if (run.path / "cancel").exists():
-            st.button("Stopping", disabled=True, help="It stops at its next step.")
-        elif st.button("Cancel"):
-            run_list.attempt(jobs.cancel, run.id)
-    elif st.button("Resume", type="primary", help="Finished settings are kept."):
-        run_list.attempt(jobs.resume, run.id)
+    with st.container(horizontal=True):
+        run_list.controls(run)
 
 
 def _done(result: dict[str, Any]) -> int:
@@ -171,7 +170,7 @@ def _forest(result: dict[str, Any], measure: str) -> None:
         pd.DataFrame(rows), st.context.theme.type, f"What each setting changes: {words.METRICS[measure]}",
         ours="it", axis="points; right of zero it raises the accuracy", prefix="",
     )  # fmt: skip
-    results_view.show(figure, "study")
+    figures.show(figure, "study")
 
 
 def _table(result: dict[str, Any], measures: list[str]) -> None:
@@ -190,10 +189,7 @@ def _table(result: dict[str, Any], measures: list[str]) -> None:
         cells = "".join(_figure(cell, m, result["reference"]) for m in measures)
         ratio = words.number(cell["health"].get("variance_ratio"), 2)
         rows.append(f"<tr{own}><td>{name}</td>{cells}<td>{ratio}</td></tr>")
-    st.html(
-        f'<div class="scroll"><table class="numbers compact"><thead><tr><th>percent</th>{head}'
-        f"<th>Variance ratio</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    widgets.table("percent", f"{head}<th>Variance ratio</th>", rows)
     widgets.note(
         "Small: paired difference with its 95 % interval, bold where it excludes zero. Variance ratio: "
         "spread of synthetic latents within a class beside that of held-out real ones; 1 is right."
@@ -212,39 +208,44 @@ def _figure(cell: dict[str, Any], measure: str, reference: str) -> str:
 
 
 def _offers() -> None:
-    """Ready-made studies: a question, what it takes, and a button."""
+    """Ready-made studies, each a question, what it takes and a button; then a grid of one's own."""
     st.header("Ask another question")
-    if runs.readonly():
+    readonly = runs.readonly()
+    if readonly:
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no studies.")
+    else:
+        widgets.note(
+            "On the handwritten digits, offline, one setting after another; a study that stops goes on where "
+            "it was."
+        )
     preset = os.environ.get("GELDA_DEMO_PRESET") or "digits"
-    seeds = st.number_input("Seeds", 1, 50, 5, key="study_seeds", width=160, help="At least 5 for a claim.")
+    seeds = st.number_input("Seeds", 1, 50, ENOUGH, key="study_seeds", width=160, help=grid_form.NOTED)
+    if seeds < ENOUGH:
+        widgets.note(grid_form.NOTED)
     base = resolve_config({"seeds": int(seeds)}, preset)
-    for column, study in zip(st.columns(len(studies.STUDIES), gap="large"), studies.STUDIES.values(),
-                             strict=True):  # fmt: skip
-        takes = studies.shape(study, base)
-        with column:
-            st.subheader(study.title)
-            widgets.note(words.safe(study.question))
-            widgets.note(
-                f"{takes['cells']} settings, {words.thousands(takes['runs'])} runs; about "
-                f"{words.duration(takes['seconds'])} on an idle core."
-            )
-    if runs.readonly():
-        return
-    for column, study in zip(st.columns(len(studies.STUDIES), gap="large"), studies.STUDIES.values(),
-                             strict=True):  # fmt: skip
-        column.button("Run", key=f"study-{study.name}", on_click=_start,
-                      args=(study.name, int(seeds), preset))  # fmt: skip
-    run_list.waits()
-    widgets.note(
-        "On the handwritten digits, offline, one setting after another; a study that stops goes on where it "
-        "was. A grid of your own, over any setting: <code>gelda ablate GRID.json --dry-run</code> with "
-        '<code>{"factors": {"sampling.weight": [0.1, 0.3], "generator.steps": [250, 500]}}</code>.'
-    )
+    every = list(studies.STUDIES.values())
+    for first in range(0, len(every), ACROSS):
+        row = every[first : first + ACROSS]
+        for column, study in zip(st.columns(ACROSS, gap="large"), row, strict=False):
+            takes = studies.shape(study, base)
+            with column:
+                st.subheader(study.title)
+                widgets.note(words.safe(study.question))
+                widgets.note(
+                    f"{takes['cells']} settings, {words.thousands(takes['runs'])} runs; about "
+                    f"{words.duration(takes['seconds'])} on an idle core."
+                )
+        if not readonly:
+            for column, study in zip(st.columns(ACROSS, gap="large"), row, strict=False):
+                column.button("Run", key=f"study-{study.name}", on_click=_start,
+                              args=(study.name, int(seeds), preset))  # fmt: skip
+    if not readonly:
+        grid_form.view(base, lambda grid: _start(grid, int(seeds), preset))
+        run_list.waits()
 
 
-def _start(name: str, seeds: int, preset: str) -> None:
+def _start(asked: str | dict[str, Any], seeds: int, preset: str) -> None:
     try:
-        state.put("study", jobs.start_study(name, seeds, preset))
+        state.put("study", jobs.start_study(asked, seeds, preset))
     except UserError as error:
         st.session_state[SAID] = str(error)

@@ -90,7 +90,6 @@ def forest(frame: pd.DataFrame, theme_name: str | None, reference: str = "logit 
         for own, colour in ((False, look.ink), (True, look.accent)):
             rows = part[(part["method"] == "gelda") == own]
             sure = (rows["low"] > 0) | (rows["high"] < 0)
-            said = np.where(sure, "", ", inside the noise")
             data.append(
                 dict(
                     type="scatter", mode="markers", x=rows["mean"], y=rows["title"],
@@ -99,9 +98,7 @@ def forest(frame: pd.DataFrame, theme_name: str | None, reference: str = "logit 
                                  arrayminus=rows["mean"] - rows["low"], color=colour, thickness=1.6, width=0),
                     marker=dict(size=9, color=list(np.where(sure, colour, look.paper)), opacity=1,
                                 line=dict(color=colour, width=1.6)),
-                    customdata=np.stack([rows["low"], rows["high"], said], 1),
-                    hovertemplate="%{y}: %{x:+.1f} points<br>95 % interval %{customdata[0]:+.1f} to "
-                                  "%{customdata[1]:+.1f}%{customdata[2]}<extra></extra>",
+                    customdata=words.hovered(rows), hovertemplate="%{y}: %{customdata}<extra></extra>",
                 )
             )  # fmt: skip
         start = number * width + gap / 2

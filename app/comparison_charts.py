@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app import charts
+from app import charts, words
 from app.palette import theme
 
 ROW = 23  # pixels
+NO_INTERVAL = "Dot: one seed. Without an interval nothing is told apart."
 
 
 def differences(
@@ -38,7 +39,6 @@ def differences(
             at.append(len(labels))
             labels.append(name)
     ahead, behind = (frame["low"] > 0).to_numpy(), (frame["high"] < 0).to_numpy()
-    said = np.where(ahead, f"{ours} is ahead", np.where(behind, f"{ours} is behind", "inside the noise"))
     before, data = f"{ours} − " if prefix is None else prefix, []
     for keep, colour, filled in (
         (ahead, look.accent, True),
@@ -53,13 +53,12 @@ def differences(
                              arrayminus=part["mean"] - part["low"], color=colour, thickness=1.5, width=0),
                 marker=dict(size=8, color=colour if filled else look.paper, opacity=1,
                             line=dict(color=colour, width=1.5)),
-                customdata=np.stack([part["title"], part["low"], part["high"], said[keep]], 1),
-                hovertemplate=before + "%{customdata[0]}: %{x:+.1f} points<br>95 % interval "
-                              "%{customdata[1]:+.1f} to %{customdata[2]:+.1f}, %{customdata[3]}"
-                              "<extra></extra>",
+                customdata=np.stack([part["title"], words.hovered(part)], 1),
+                hovertemplate=before + "%{customdata[0]}: %{customdata[1]}<extra></extra>",
             )
         )  # fmt: skip
-    bounds = charts.bounds(frame)
+    there = frame.assign(**{end: frame[end].fillna(frame["mean"]) for end in ("low", "high")})
+    bounds = charts.bounds(there)
     layout = dict(
         xaxis=dict(title_text=axis or f"points; right of zero {ours} is ahead", range=bounds, zeroline=True),
         yaxis=dict(tickmode="array", tickvals=list(range(len(labels))), ticktext=labels, showgrid=True,
@@ -67,6 +66,8 @@ def differences(
                    ticklabelstandoff=8),
     )  # fmt: skip
     figure = go.Figure(dict(data=data, layout=layout))
-    note = note or "Dot: mean over seeds. Line: 95 % interval. Open: inside the noise."
+    if not note:
+        sure = frame["low"].notna().any()
+        note = "Dot: mean over seeds. Line: 95 % interval. Open: inside the noise." if sure else NO_INTERVAL
     charts.finish(figure, look, title, 150 + ROW * len(labels), note)
     return figure.update_layout(margin=dict(t=84))

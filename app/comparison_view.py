@@ -71,7 +71,7 @@ def _leading(report: dict[str, Any]) -> None:
             widgets.figure_block(
                 f"{comparison.measure_title(report, measure)}, GeLDA",
                 words.number(score["mean"]),
-                f"%  ({words.interval(score['ci95'])})",
+                words.percent(score["ci95"]),
                 line[:1].upper() + line[1:],
             )
     if measures:
@@ -126,8 +126,9 @@ def _difference(report: dict[str, Any], method: str, measure: str, gap: str = " 
     pair = report["paired"].get(method, {}).get(measure)
     if not pair or pair.get("mean") is None:
         return "<td>–</td>"
-    interval = words.interval(pair["ci95"], signed=True)
-    text = f"{words.number(pair['mean'], signed=True)}{gap}<small>({interval})</small>"
+    text = words.number(pair["mean"], signed=True)
+    if None not in pair["ci95"]:
+        text += f"{gap}<small>({words.interval(pair['ci95'], signed=True)})</small>"
     return f"<td>{f'<b>{text}</b>' if words.certain(pair['ci95']) else text}</td>"
 
 

@@ -169,10 +169,10 @@ def _widget(
         text = ("\n" if one_a_line else ", ").join(map(str, default))
         text = (st.text_area if one_a_line else st.text_input)(label, text, help=told, key=key)
         parts = [part.strip() for part in (text.splitlines() if one_a_line else text.split(","))]
-        return tuple(part if one_a_line else _read(part) for part in parts if part)
+        return tuple(part if one_a_line else read(part) for part in parts if part)
     if get_origin(field.annotation) in (Union, UnionType):
         text = st.text_input(label, "" if default is None else str(default), help=told, key=key).strip()
-        return None if not text else text if set(kinds) == {str, type(None)} else _read(text)
+        return None if not text else text if set(kinds) == {str, type(None)} else read(text)
     low, high = _bounds(field)
     kind = type(default)
     step: Any = 1 if kind is int else _step(default)
@@ -193,7 +193,7 @@ def _pairs(text: str) -> dict[str, str | None]:
     return {key.strip(): value.strip() or None for key, value in rows}
 
 
-def _read(text: str) -> Any:
+def read(text: str) -> Any:
     """A number where it is one, as `--set` reads it."""
     try:
         return json.loads(text)

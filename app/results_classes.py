@@ -135,6 +135,7 @@ def _changes(report: dict[str, Any], method: str, minus: str) -> None:
 def changes(rows: pd.DataFrame, first: str, second: str, key: str) -> None:
     """A table of `contrast.by_class`, under a sentence on it; at most `MOST` rows, the others by name."""
     st.subheader(change_title(rows))
+    said = chance(rows)  # of all of them, whichever are shown
     if len(rows) > MOST:
         state.bind(key, "")
         st.text_input(
@@ -161,23 +162,40 @@ def changes(rows: pd.DataFrame, first: str, second: str, key: str) -> None:
         )
     head = "".join(f"<th>{words.safe(t)}</th>" for t in ("training items", first, second, "difference"))
     widgets.table("recall, percent", head, body)
-    if rows["low"].notna().any():
-        widgets.note(
-            "Bold: the 95 % interval over seeds excludes zero; of so many classes, one in twenty does by "
-            "chance."
-        )
+    if said:
+        widgets.note(said)
 
 
 def change_title(rows: pd.DataFrame) -> str:
-    """How many classes gain and lose beyond their intervals, where there are any."""
+    """How many classes gain and lose, where that is more than looking at so many of them explains."""
     if rows["low"].isna().all():
         return "The largest changes, class by class"
-    up, down = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
-    if not up and not down:
+    up, down = contrast.standing_out(rows)
+    if up or down:
+        parts = [f"{words.count(n, 'class', 'classes')} {verb}{'s' * (n == 1)}" for n, verb in
+                 ((up, "gain"), (down, "lose")) if n]  # fmt: skip
+        return f"{words.listed(parts)}, all {words.thousands(len(rows))} counted"
+    if not alone(rows):
         return "No class changes beyond its interval"
-    parts = [f"{words.count(n, 'class', 'classes')} {verb}{'s' * (n == 1)}" for n, verb in
-             ((up, "gain"), (down, "lose")) if n]  # fmt: skip
-    return f"{words.listed(parts)} beyond {'their' if up + down > 1 else 'its'} interval"
+    return f"No class stands out once all {words.thousands(len(rows))} are counted"
+
+
+def alone(rows: pd.DataFrame) -> int:
+    """Classes whose own interval excludes zero."""
+    return int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
+
+
+def chance(rows: pd.DataFrame) -> str:
+    """What bold means in the table, and how many classes have it by chance; nothing without intervals."""
+    there = int(rows["low"].notna().sum())
+    if not there:
+        return ""
+    expected = words.number(there / 20, 0 if there >= 20 else 1)
+    return (
+        f"Bold: the class’s own 95 % interval over seeds excludes zero. {words.thousands(alone(rows))} of "
+        f"{words.thousands(there)} do; about {expected} would by chance. The heading counts those that "
+        "remain when all are tested at once (Holm, 5 %)."
+    )
 
 
 def _subdomains(report: dict[str, Any]) -> None:

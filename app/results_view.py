@@ -21,7 +21,7 @@ from app import (
 )
 from app.figures import show
 from app.results_classes import methods_of
-from gelda import contrast, runs
+from gelda import contrast, runs, verdicts
 from gelda.report import method_title
 
 REFERENCE = "logit-adjustment"
@@ -62,6 +62,9 @@ def closing(run: runs.RunState, report: dict[str, Any]) -> None:
 
 
 def _finding(report: dict[str, Any]) -> str:
+    if not verdicts.counts(report):
+        seeds = words.count(len(report["seeds"]), "seed")
+        return f"{seeds} {'is' if len(report['seeds']) == 1 else 'are'} too few to tell methods apart"
     own = differences(report, ("tail", "unseen"))
     return charts.forest_title(own[own["method"] == "gelda"], "logit adjustment")
 
@@ -73,9 +76,13 @@ def _leading(report: dict[str, Any]) -> None:
     for column, metric in zip(st.columns(len(shown), gap="large"), shown, strict=True):
         with column:
             score = own[metric]
-            unit = f"%  (interval {words.interval(score['ci95'])})"
             how = f"{words.MEANINGS[metric].capitalize()}. {words.difference(pairs.get(metric))}."
-            widgets.figure_block(f"{words.METRICS[metric]}, GeLDA", words.number(score["mean"]), unit, how)
+            widgets.figure_block(
+                f"{words.METRICS[metric]}, GeLDA",
+                words.number(score["mean"]),
+                words.percent(score["ci95"]),
+                how,
+            )
 
 
 def _table(report: dict[str, Any]) -> None:
@@ -117,7 +124,9 @@ def _cell(report: dict[str, Any], method: str, metric: str, pair: dict[str, Any]
     small, look = "reference" if method == REFERENCE else "", ""
     if pair and pair["mean"] == pair["mean"]:
         small, told = words.number(pair["mean"], signed=True), words.interval(pair["ci95"], signed=True)
-        if pair.get("seeds") is True:
+        if None in pair["ci95"]:
+            look = ' title="no interval"'
+        elif pair.get("seeds") is True:
             look = f' title="95 % interval over seeds: {told}"'
         else:
             small = f"{small} ({told})"

@@ -127,9 +127,15 @@ def _actions(run: runs.RunState) -> None:
             spec = loading.spec(run.path)
             bank = spec["out"] if run.extraction else spec["bank"]
             st.page_link(PAGES / "latents.py", label="Latents", query_params={"bank": bank})
-    elif runs.readonly() or run.status == "broken":
+    else:
+        controls(run)
+
+
+def controls(run: runs.RunState) -> None:
+    """Cancel, to the front or resume: what a run that is not done allows."""
+    if runs.readonly() or run.status == "broken":
         return
-    elif run.status in widgets.ALIVE:
+    if run.status in widgets.ALIVE:
         if (run.path / "cancel").exists():
             st.button("Stopping", key=f"cancel-{run.id}", disabled=True, help="It stops at its next step.")
         elif st.button("Cancel", key=f"cancel-{run.id}"):
@@ -137,5 +143,5 @@ def _actions(run: runs.RunState) -> None:
         waiting = [other.id for other in slots.line()] if run.status == "queued" else []
         if run.id in waiting[1:] and st.button("To the front", key=f"front-{run.id}"):
             attempt(jobs.to_front, run.id)
-    elif st.button("Resume", key=f"resume-{run.id}", help="Finished stages are kept."):
+    elif st.button("Resume", key=f"resume-{run.id}", help="What is finished is kept."):
         attempt(jobs.resume, run.id)

@@ -24,7 +24,12 @@ def finding(a: Report, b: Report, rows: pd.DataFrame) -> str:
     place = {"tail": "the rare classes", "unseen": "cells never seen", "overall": "all items"}
     where = place.get(first["measure"], words.METRICS[first["measure"]])
     if np.isnan(first["low"]):
-        return f"{words.number(first['difference'], signed=True)} points on {where}, by one shared seed"
+        gap = words.number(first["difference"], signed=True)
+        if first["seeds"] < 2:
+            return f"{gap} points on {where}, by one shared seed"
+        seeds = words.count(int(first["seeds"]), "seed")
+        same = "The two runs are the same" if first["difference"] == 0 else f"{gap} points"
+        return f"{same} on {where} in each of {seeds}"
     verdict = words.verdict({"mean": first["difference"], "ci95": [first["low"], first["high"]]})
     if verdict == "inside the noise":
         return f"The second run is inside the noise of the first on {where}"

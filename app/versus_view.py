@@ -47,8 +47,7 @@ def view(run: runs.RunState, other: runs.RunState, head: Any) -> None:
     figures.bind()
     title = head.container()
     first, second = _methods(a, b)
-    paired = contrast.paired(a, b)
-    rows = _measures(a, first, b, second, paired)
+    rows = _measures(a, first, b, second)
     with title:
         st.title(versus.finding(a, b, rows))
         widgets.lead(
@@ -61,8 +60,7 @@ def view(run: runs.RunState, other: runs.RunState, head: Any) -> None:
         _measure_table(rows, versus.methods(a, b, first, second))
         _settings(a, b)
     with right:
-        classes = contrast.by_class(a, first, b, second)
-        results_classes.changes(classes if paired else _unpaired(classes), "first", "second", "cls")
+        results_classes.changes(contrast.by_class(a, first, b, second), "first", "second", "cls")
     if run.mapped and other.mapped:
         _maps(run, other)
     state.publish()
@@ -83,17 +81,11 @@ def _methods(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _measures(a: dict[str, Any], first: str, b: dict[str, Any], second: str, paired: bool) -> pd.DataFrame:
+def _measures(a: dict[str, Any], first: str, b: dict[str, Any], second: str) -> pd.DataFrame:
     """`contrast.by_measure` in the order of the other pages, the leading measures first."""
     rows = contrast.by_measure(a, first, b, second)
     order = [m for m in words.METRICS if m in set(rows["measure"])]
-    rows = rows.set_index("measure").loc[order].reset_index()
-    return rows if paired else _unpaired(rows)
-
-
-def _unpaired(rows: pd.DataFrame) -> pd.DataFrame:
-    """Differences of means, without intervals: the seeds are no pairs."""
-    return rows.assign(difference=rows["b"] - rows["a"], low=np.nan, high=np.nan)
+    return rows.set_index("measure").loc[order].reset_index()
 
 
 def _measure_table(rows: pd.DataFrame, method: str) -> None:

@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
+
+from gelda import rounding
+
 METRICS = {
     "tail": "Rare classes (tail)",
     "uar": "UAR",
@@ -42,9 +46,7 @@ def number(value: float | None, digits: int = 1, signed: bool = False) -> str:
     """A figure with a true minus sign, and no sign where it is shown as zero; a dash where there is none."""
     if value is None or value != value:
         return "–"
-    if round(value, digits) == 0:
-        value, signed = 0.0, False
-    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    return rounding.number(value, digits, signed).replace("-", "−")
 
 
 def figure(value: float) -> str:
@@ -59,7 +61,12 @@ def interval(ci95: Sequence[float] | None, signed: bool = False) -> str:
         return "–"
     if not signed:
         ci95 = [min(100.0, max(0.0, v)) for v in ci95]
-    return f"{number(ci95[0], signed=signed)} to {number(ci95[1], signed=signed)}"
+    return " to ".join(rounding.ends(ci95[0], ci95[1], signed)).replace("-", "−")
+
+
+def percent(ci95: Sequence[float] | None) -> str:
+    """The unit of a share, with its interval where it has one."""
+    return "%" if not ci95 or any(v is None for v in ci95) else f"% (interval {interval(ci95)})"
 
 
 def certain(ci95: Sequence[float] | None) -> bool:
@@ -85,6 +92,16 @@ def difference(pair: Mapping[str, Any] | None, reference: str = "logit adjustmen
     if said == "inside the noise":
         return f"{number(pair['mean'], signed=True)} points to {reference}: inside the noise ({text})"
     return f"{number(abs(pair['mean']))} points {said} of {reference} ({text})".replace("behind of", "behind")
+
+
+def hovered(frame: pd.DataFrame) -> list[str]:
+    """What a chart says of paired differences (columns mean, low, high) under the pointer."""
+    said = []
+    for mean, *ends in frame[["mean", "low", "high"]].to_numpy(dtype=float):
+        sure = f"95 % interval {interval(ends, signed=True)}" if ends[0] == ends[0] else "no interval"
+        noise = "" if certain(ends) or ends[0] != ends[0] else ", inside the noise"
+        said.append(f"{number(mean, signed=True)} points<br>{sure}{noise}")
+    return said
 
 
 def cell(

@@ -17,7 +17,8 @@ def ablate(
         typer.Argument(help='A JSON file with a grid: {"factors": {"sampling.weight": [0.1, 1]}}.'),
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="A ready-made study: conditioning, guidance, weight or recipe.")
+        str | None,
+        typer.Option(help="A ready-made study: conditioning, guidance, weight, recipe, layer or augmenter."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the settings, the runs and the time they take, and stop.")

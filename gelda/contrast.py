@@ -10,7 +10,7 @@ import pandas as pd
 
 from gelda.errors import UserError
 from gelda.report import BASELINE, MEASURES, OURS
-from gelda.statistics import seed_interval
+from gelda.statistics import holm, seed_interval
 
 Report = Mapping[str, Any]
 # What a cut is made of: two runs that agree in all of these test the same items in the same seed.
@@ -24,17 +24,19 @@ UNTOLD = ("selection", "semantics", "dtype", "name", "device")  # of a report's 
 def by_measure(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame:
     """One row a measure: measure, a, b, difference (b − a, points), low, high, seeds.
 
-    The interval is a t-interval over the seeds that both have; the items' own variance is not in the
-    reports, so where every seed tests the same items it is too narrow. NaN where a run has no such figure.
+    Where the two are `paired`, all figures are of the seeds that both have, with a t-interval over them; the
+    items' own variance is not in the reports, so where every seed tests the same items it is too narrow, and
+    where all differences are one number there is none. Else they are of all seeds of each, without intervals.
+    NaN where a run has no such figure.
     """
-    rows = []
+    rows, pairs = [], paired(a, b)
     for measure in MEASURES:
         first, second = (
             _per_seed(report, report["methods"][method].get(measure))
             for report, method in ((a, method_a), (b, method_b))
         )
         if first or second:
-            rows.append((measure, *_paired(first, second)))
+            rows.append((measure, *_beside(first, second, pairs)))
     return pd.DataFrame(rows, columns=["measure", "a", "b", "difference", "low", "high", "seeds"])
 
 
@@ -45,15 +47,27 @@ def by_class(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame
     name. The largest differences come first.
     """
     tables = [_recalls(report, method) for report, method in ((a, method_a), (b, method_b))]
-    rows = []
+    rows, pairs = [], paired(a, b)
     for name in tables[0].keys() & tables[1].keys():
         counts, first = tables[0][name]
         second = tables[1][name][1]
-        rows.append((name, float(np.mean(counts)), *_paired(first, second)))
+        rows.append((name, float(np.mean(counts)), *_beside(first, second, pairs)))
     names = ["name", "count", "a", "b", "difference", "low", "high", "seeds"]
     frame = pd.DataFrame(rows, columns=names)
     order = frame["difference"].abs().fillna(-1)
     return frame.assign(order=order).sort_values(["order", "name"], ascending=[False, True])[names]
+
+
+def standing_out(rows: pd.DataFrame) -> tuple[int, int]:
+    """Classes of `by_class` that gain and that lose where all are counted at once (t-tests, Holm, 5 %)."""
+    from scipy import stats
+
+    there = rows["low"].notna()  # a class without an interval is one more that was looked at
+    own, p = rows[there], np.ones(len(rows))
+    error = (own["high"] - own["low"]) / 2 / stats.t.ppf(0.975, own["seeds"] - 1)
+    p[there] = 2 * stats.t.sf(own["difference"].abs() / error, own["seeds"] - 1)
+    sure = holm(p) < 0.05
+    return int((sure & (rows["low"] > 0)).sum()), int((sure & (rows["high"] < 0)).sum())
 
 
 def paired(a: Report, b: Report) -> bool:
@@ -106,14 +120,19 @@ def _recalls(report: Report, method: str) -> dict[str, tuple[list[int], dict[int
     return found
 
 
-def _paired(
-    first: Mapping[int, float], second: Mapping[int, float]
+def _beside(
+    first: Mapping[int, float], second: Mapping[int, float], pairs: bool
 ) -> tuple[float, float, float, float, float, int]:
-    """Means of both, and the mean of their paired differences with its interval, over the seeds both have."""
+    """Means of both, their difference and its interval, and the seeds that it rests on (0: no pairs)."""
+    nothing = float("nan")
+    if not pairs:
+        return (_mean(first), _mean(second), _mean(second) - _mean(first), nothing, nothing, 0)
     shared = sorted(set(first) & set(second))
     differences = [second[s] - first[s] for s in shared]
     interval = seed_interval(differences, np.zeros(len(differences)), 0.0)
-    return (_mean(first), _mean(second), interval.mean, interval.low, interval.high, len(shared))
+    low, high = (interval.low, interval.high) if len(set(differences)) > 1 else (nothing, nothing)
+    a, b = (_mean({s: own[s] for s in shared}) for own in (first, second))
+    return a, b, interval.mean, low, high, len(shared)
 
 
 def _mean(values: Mapping[int, float]) -> float:

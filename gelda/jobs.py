@@ -105,12 +105,18 @@ def start_probe(path: str) -> str:
     return state.id
 
 
-def start_study(name: str, seeds: int, preset: str = "digits") -> str:
-    """Start a ready-made study in the background, or go on with it; returns the run's id."""
+def start_study(asked: str | dict[str, Any], seeds: int, preset: str = "digits") -> str:
+    """Start a ready-made study or a person's own grid (`studies.from_spec`) in the background, or go on.
+
+    Returns the run's id. A setting that cannot be is a UserError before anything starts.
+    """
     from gelda import ablation, studies
 
     _allowed()
-    study, base = studies.get(name), resolve_config({"seeds": seeds}, preset)
+    study, shared = (
+        (studies.get(asked), {}) if isinstance(asked, str) else studies.from_spec(asked, "The grid")
+    )
+    base = resolve_config({**shared, "seeds": seeds}, preset)
     ablation.check(study, base)
     state, done = ablation.prepared(study, base)
     if not done:

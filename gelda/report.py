@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gelda import rounding
 from gelda.artifacts import FORMAT, check_format, read_json
 from gelda.augmenters import AUGMENTERS
 from gelda.errors import UserError
@@ -167,12 +168,12 @@ def headline(report: Mapping[str, Any]) -> str:
         mean, (low, high) = ours[measure]["mean"], ours[measure]["ci95"]
         if not np.isfinite(mean):
             continue
-        text = f"{mean:+.1f} points {words}"
+        text = f"{rounding.number(mean, signed=True)} points {words}"
         if not np.isfinite(low):
             text += " (one seed, no interval)"
         else:
             noise = "" if low > 0 or high < 0 else ", inside the noise"
-            text += f" (95 % interval {low:+.1f} to {high:+.1f}{noise})"
+            text += f" (95 % interval {' to '.join(rounding.ends(low, high, signed=True))}{noise})"
         parts.append(text)
     return f"GeLDA against logit adjustment: {'; '.join(parts)}."
 

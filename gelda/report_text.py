@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gelda import report_folds
+from gelda import report_folds, rounding
 from gelda.report import MEASURES, SEEDS_ALONE, method_title
 
 
@@ -113,10 +113,10 @@ def interval_text(value: Mapping[str, Any], signed: bool = False) -> str:
     mean, (low, high) = value["mean"], value["ci95"]
     if mean is None or not np.isfinite(mean):
         return "–"
-    form = "{:+.1f}" if signed else "{:.1f}"
+    text = rounding.number(mean, signed=signed)
     if low is None or not np.isfinite(low):
-        return form.format(mean)
-    return f"{form.format(mean)} [{form.format(low)}, {form.format(high)}]"
+        return text
+    return f"{text} [{', '.join(rounding.ends(low, high, signed))}]"
 
 
 def _cells(report: Mapping[str, Any], method: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from gelda.encoders import assets
 from gelda.errors import UserError, unknown
 
 RESULT = "study.json"
+MOST_SETTINGS = 100  # of a grid: more need a search, and nobody reads so many intervals
 BASELINE = "logit-adjustment"
 SETTING = "gelda"
 
@@ -74,9 +76,27 @@ def along(path: str, values: Sequence[Any]) -> dict[str, dict[str, Any]]:
         nested: Any = value
         for part in reversed(path.split(".")):
             nested = {part: nested}
-        short = isinstance(value, float) and float(f"{value:g}") == value
-        levels[f"{value:g}" if short else str(value)] = nested
+        levels[_level(value)] = nested
     return levels
+
+
+def _level(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def setting_title(path: str) -> str:
+    """A dotted setting in words, as "weight of a synthetic latent"; the path where it is not known."""
+    owner: Any = RunConfig
+    field = None
+    for part in path.split("."):
+        field = getattr(owner, "model_fields", {}).get(part)
+        owner = getattr(field, "annotation", None)
+    if field is None:
+        return path
+    title = field.title or path.rsplit(".", 1)[-1].replace("_", " ")
+    return title[0].lower() + title[1:]
 
 
 def slug(text: str) -> str:
@@ -170,6 +190,45 @@ STUDIES: dict[str, Study] = {
             ),
             "recipe-joint",
         ),
+        Study(
+            "layer",
+            "Where in the encoder latents are made",
+            "Do synthetic latents help more in one layer of the encoder than in another?",
+            tuple(
+                Cell(
+                    f"{layer}-{made}",
+                    f"{layer}, {said} synthetic latents",
+                    {"adapter": {"fm_layer": layer}},
+                    {"encoder layer": layer, "synthetic latents": made},
+                    method,
+                )
+                for layer in ("stage3.1", "stage2.1", "stage1.1")
+                for made, said, method in (("off", "no", BASELINE), ("on", "with", SETTING))
+            ),
+            "stage3.1-off",
+        ),
+        Study(
+            "augmenter",
+            "What makes the synthetic latents",
+            "Is a diffusion model worth its training beside simpler ways to make latents?",
+            (
+                NO_SYNTHETIC,
+                *(
+                    Cell(method, title, method=method)
+                    for method, title in (
+                        ("oversampling", "copies of real ones"),
+                        ("noise", "copies with noise"),
+                        ("smote", "between neighbours (SMOTE)"),
+                        ("class-gaussian", "a Gaussian a class"),
+                        ("residual-transfer", "residuals of other classes"),
+                        ("distribution-calibration", "calibrated Gaussians"),
+                        ("gelda-uncond", "diffusion, without semantics"),
+                    )
+                ),
+                Cell("diffusion", "diffusion (GeLDA)"),
+            ),
+            "diffusion",
+        ),
     )
 }
 
@@ -197,10 +256,18 @@ def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
     if not isinstance(value.get("config", {}), dict):
         raise UserError(f'{where}: "config" must hold settings that all cells share.')
     factors = {}
+    titles = [setting_title(path) for path in value["factors"]]
     for path, values in value["factors"].items():
-        factors[path] = along(path, values) if isinstance(values, list) else {}
-        if len(factors[path]) < max(2, len(values) if isinstance(values, list) else 0):
+        title = setting_title(path)
+        levels = along(path, values) if isinstance(values, list) else {}
+        if len(levels) < max(2, len(values) if isinstance(values, list) else 0):
             raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
+        factors[path if titles.count(title) > 1 else title] = levels
+    settings = math.prod(map(len, factors.values()))
+    if settings > MOST_SETTINGS:
+        raise UserError(
+            f"{where}: {settings} settings are too many for a grid, at most {MOST_SETTINGS}: vary fewer."
+        )
     cells = grid(factors)
     title, question = str(value.get("title", "Your own grid")), str(value.get("question", ""))
     return Study(slug(title)[:40], title, question, (NO_SYNTHETIC, *cells), cells[0].name), value.get(
@@ -233,8 +300,13 @@ def shape(study: Study, base: RunConfig) -> dict[str, Any]:
     The seconds are those of the run that ships (one core each stage), scaled to the steps: an estimate.
     """
     made = configs(study, base)
-    generative = [c for cell, c in zip(study.cells, made.values(), strict=True) if cell.method == SETTING]
-    generators = {c.generator.model_dump_json(): c.generator.steps for c in generative}
+    pairs = list(zip(study.cells, made.values(), strict=True))
+    generative = [(cell, c) for cell, c in pairs if cell.method.startswith(SETTING)]
+    adapters = {c.adapter.model_dump_json(): c.adapter.steps for c in made.values()}
+    generators = {
+        (cell.method, c.adapter.model_dump_json(), c.generator.model_dump_json()): c.generator.steps
+        for cell, c in generative
+    }
     found = {
         "cells": len(made),
         "seeds": base.seeds,
@@ -243,7 +315,7 @@ def shape(study: Study, base: RunConfig) -> dict[str, Any]:
     }
     report = read_json(assets() / "runs" / "digits" / "report.json")
     took, spec, seeds = report["seconds"], report["config"], len(report["seeds"])
-    adapt = took["adapt"] / seeds * base.adapter.steps / spec["adapter"]["steps"]
+    adapt = took["adapt"] / seeds * sum(adapters.values()) / spec["adapter"]["steps"]
     generate = took["generate"] / seeds * sum(generators.values()) / spec["generator"]["steps"]
     heads = (took["sample"] + took["finetune"]) / seeds / len(report["methods"]) * len(made)
     heads += HEALTH * len(generative)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gelda import report
+from gelda import report, rounding
 from gelda.artifacts import FORMAT
 from gelda.config import RunConfig
 from gelda.report import PAIRED, SeedResult, contrast, method_table
-from gelda.studies import BASELINE, STUDIES, Study
+from gelda.studies import SETTING, STUDIES, Study
 
 ENOUGH = 5  # seeds below which no setting is called better than another
 
@@ -30,7 +30,7 @@ def result(
     cells = []
     for cell in study.cells:
         own = {"name": cell.name, "title": cell.title, "levels": dict(cell.levels), **rows[cell.name]}
-        own["changes"] = {"method": cell.method} if cell.method == BASELINE else dict(cell.settings)
+        own["changes"] = dict(cell.settings) | ({"method": cell.method} if cell.method != SETTING else {})
         if cell.name in figures:
             own["figures"] = {m: figures[cell.name][m] for m in measures}
             if cell.name != study.reference and study.reference in figures:
@@ -137,9 +137,10 @@ def headline(value: Mapping[str, Any]) -> str:
     behind: list[str] = []
     for cell in compared:
         low, high = cell["paired"][measure]["ci95"]
+        gap = cell["paired"][measure]["mean"]
         side = ahead if low > 0 else behind if high < 0 else None
         if side is not None:
-            side.append(f"{cell['title']} ({cell['paired'][measure]['mean']:+.1f})")
+            side.append(f"{cell['title']} ({rounding.number(gap, signed=True)})")
     if len(value["seeds"]) < ENOUGH:
         return f"{_seeds(len(value['seeds']))} too few to call one setting better than another."
     parts = [f"{said} {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names]
@@ -160,7 +161,7 @@ def notes(value: Mapping[str, Any]) -> list[str]:
     said = [
         "Figures are of dev items, which no stage trains on; the test items of the same cuts are not read, "
         "so that a setting picked here can still be tested by a run of its own.",
-        "Every setting has the same seeds, cuts, encoder layer, adapter and training budget. Intervals: "
+        "Every setting has the same seeds and cuts, and whatever the study does not vary. Intervals: "
         "two-way over seeds and groups of dev items (statistics.cluster_interval); they are not adjusted for "
         "the number of settings, so among 20 settings without any effect one is expected to look like one.",
     ]

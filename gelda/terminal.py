@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from gelda import rounding
 from gelda.recording import Cancelled
 from gelda.report import method_title
 from gelda.report_text import interval_text
@@ -187,7 +188,10 @@ def print_layers(study: Mapping[str, Any]) -> None:
             f"{row['denoising']['ratio']:.3f}",
             f"{row['arms']['logit-adjustment']['log_loss']:.3f}",
             f"{effect['log_loss']:+.3f}",
-            *["–" if math.isnan(effect[m]) else f"{effect[m]:+.1f}" for m in ("tail", "uar")],
+            *[
+                "–" if math.isnan(effect[m]) else rounding.number(effect[m], signed=True)
+                for m in ("tail", "uar")
+            ],
         )
     console.print(table)
     for note in study["notes"]:

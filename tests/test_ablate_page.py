@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_study_result import TWO, found, of, rows
 
-from app import ablate_view
+from app import ablate_view, grid_form, study_charts
 from gelda import ablation, jobs, runs, studies
 from gelda.artifacts import write_json
 from gelda.config import resolve_config
@@ -70,7 +71,7 @@ def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
     stored(of())
     page = open_page()
     assert "“on, on” in cells never seen" in page.title[0].value or "in rare classes" in page.title[0].value
-    assert len(page.get("plotly_chart")) == 1
+    assert len(page.get("plotly_chart")) == 2
     assert all(cell.title in text(page) for cell in TWO.cells)
     assert "compared to" in text(page)
     assert [b.proto.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
@@ -126,6 +127,64 @@ def test_run_starts_the_study_as_a_job_and_shows_it(spawned, monkeypatch):
     assert study == studies.get("weight") and base.seeds == 2 and base.generator.steps == 40
 
 
+def test_a_grid_of_ones_own_says_what_it_takes_and_starts(spawned, monkeypatch):
+    monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
+    page = open_page()
+    page.multiselect(key="grid_factors").set_value(["sampling.weight", "sampling.recipe"]).run()
+    assert "Give two values or more of" in text(page) and not page.warning
+    page.text_input(key="grid.sampling.weight").set_value("0.1, 0.3, 0.3").run()
+    page.multiselect(key="grid.sampling.recipe").set_value(["joint", "curriculum"]).run()
+    assert "2 × 2 settings and one without synthetic latents, 5 seeds each: 25 runs, 5 gen" in text(page)
+    assert not spawned
+    page.button(key="grid_run").click().run()
+    (state,) = runs.list_runs()
+    study, base = ablation.stored(state)
+    assert [c.method for c in study.cells].count("gelda") == 4 and base.seeds == 5
+    assert study.cells[1].title == "weight of a synthetic latent 0.1, when heads see synthetic latents joint"
+    assert study.question.endswith("alone and together?") and len(spawned) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ("0.1, -3", "sampling.weight' is -3"),
+        (", ".join(map(str, range(1, 120))), "119 settings are too many"),
+    ],
+)
+def test_values_that_cannot_be_are_a_sentence_and_start_nothing(values, says):
+    page = open_page()
+    page.multiselect(key="grid_factors").set_value(["sampling.weight"]).run()
+    page.text_input(key="grid.sampling.weight").set_value(values).run()
+    assert says in page.warning[0].value
+    assert "grid_run" not in {b.key for b in page.button}
+
+
+@pytest.mark.parametrize("name", grid_form.varied(resolve_config()))
+def test_every_setting_of_a_grid_can_be_told(name):
+    title = studies.setting_title(name)
+    assert title and title != name and title[0].islower() or title[:1].isupper()
+    assert grid_form.field_of(resolve_config(), name)[0].description
+
+
+def test_values_are_read_as_the_command_reads_them():
+    assert grid_form.parsed("0.1, 0.3,0.1, 2, mean,") == [0.1, 0.3, 2, "mean"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_settings_are_lines_through_their_levels(theme):
+    figure = study_charts.lines(of(), "tail", theme)
+    means = [c["figures"]["tail"]["mean"] for c in of()["cells"] if c["levels"]]
+    ends = [line.y[-1] for line in figure.data]
+    assert np.argsort(ends).tolist() == np.argsort(means).tolist() and (min(ends), max(ends)) == (0, 1)
+    assert f"({max(means):.1f} %)" in figure.layout.title.text
+    heights = {(x, line.y[x]) for line in figure.data for x in (0, 1)}
+    assert len(heights) == 2 * len(means), "no line lies on another at a level"
+    assert [note.text for note in figure.layout.annotations].count("off") == 2
+    assert study_charts.lines(of(names=["none", "onon"]), "tail", theme) is None, (
+        "two settings are no picture"
+    )
+
+
 @pytest.mark.parametrize(
     ("intervals", "says"),
     [
@@ -151,4 +210,4 @@ def test_what_ships_is_shown_at_once(monkeypatch):
     monkeypatch.undo()
     page = open_page()
     assert page.selectbox(key="study").value == "conditioning" and not page.warning
-    assert "“class and condition”" in page.title[0].value and len(page.get("plotly_chart")) == 1
+    assert "“class and condition”" in page.title[0].value and len(page.get("plotly_chart")) == 2

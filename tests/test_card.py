@@ -46,7 +46,7 @@ def test_negative_findings_are_said():
     worse = [result(s, logit_adjustment=[], gelda=[6, 7, 8, 9, s % 2]) for s in range(6)]
     text = section(card.card(build(worse)), "Limits")
     assert "Tail classes: GeLDA is behind logit adjustment by -100.0" in text
-    assert "Head classes: -25.0 [-25.0, -25.0] points to logit adjustment, over seeds alone." in text
+    assert "Head classes: -25.0 points to logit adjustment, over seeds alone." in text
     assert "A note, 100 % true." in text
     few = section(card.card(MADE), "Limits")
     assert "GeLDA is inside the noise beside logit adjustment (+37.5" in few

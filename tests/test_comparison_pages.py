@@ -408,7 +408,14 @@ def test_the_forest_has_a_row_a_method_and_ends_at_a_hundred(theme: str) -> None
     ahead, behind, inside = figure.data
     assert (list(ahead.y), list(behind.y), list(inside.y)) == ([1], [4], [2])
     assert inside.marker.color == THEMES[theme].paper and ahead.marker.color == THEMES[theme].accent
-    assert inside.customdata[0][2] == 142.0, "the axis is cut, the number is not"
+    assert "−140.0 to +142.0, inside" in inside.customdata[0][1], "the axis is cut, the number is not"
+    alone = comparison_charts.differences(frame.assign(low=np.nan, high=np.nan), theme, "t")
+    low, high = alone.layout.xaxis.range
+    assert low < -4 < 9 < high and list(alone.data[2].y) == [1, 2, 4]
+    assert (
+        alone.data[2].customdata[0][1] == "+9.0 points<br>no interval"
+        and "one seed" in alone.layout.title.subtitle.text
+    )
     assert charts.bounds(frame[frame["method"] == "ce"])[0] < 0 < 12 < charts.bounds(frame)[1]
 
 

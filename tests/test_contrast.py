@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from test_report import MADE, SEEDS, build
@@ -50,6 +51,34 @@ def test_classes_are_matched_by_name():
     rows = contrast.by_class(MADE, "logit-adjustment", b, "gelda").set_index("name")
     assert rows.loc["z", "b"] == pytest.approx(87.5) and rows.loc["z", "a"] == pytest.approx(50)
     assert not contrast.paired(MADE, b), "another order of classes is another cut"
+
+
+def test_figures_beside_a_difference_are_of_the_seeds_it_rests_on():
+    one = {**build(SEEDS[:1]), "run": "r2"}
+    row = contrast.by_class(MADE, "gelda", one, "gelda").set_index("name").loc["z"]
+    assert row["seeds"] == 1 and row["difference"] == pytest.approx(row["b"] - row["a"]), "not of all seeds"
+    elsewhere = {**one, "config": {"target": "night"}}
+    row = contrast.by_class(MADE, "gelda", elsewhere, "gelda").set_index("name").loc["z"]
+    assert (row["seeds"], row["a"], row["b"]) == (0, 87.5, 75) and np.isnan(row["low"])
+    assert row["difference"] == -12.5
+
+
+def test_one_number_in_every_seed_has_no_interval():
+    row = contrast.by_class(MADE, "logit-adjustment", MADE, "gelda").set_index("name").loc["x"]
+    assert row["difference"] == 0 and row["seeds"] == 2 and np.isnan(row["low"])
+
+
+def test_of_many_classes_only_what_chance_does_not_explain_stands_out():
+    rng = np.random.default_rng(1)
+    draws = rng.normal(size=(1000, 5))
+    draws[:3] += 60
+    half = stats.t.ppf(0.975, 4) * draws.std(1, ddof=1) / np.sqrt(5)
+    rows = pd.DataFrame({"difference": draws.mean(1), "seeds": 5})
+    rows["low"], rows["high"] = rows["difference"] - half, rows["difference"] + half
+    assert ((rows["low"] > 0) | (rows["high"] < 0)).sum() > 30
+    assert contrast.standing_out(rows) == (3, 0)
+    rows.loc[0, ["low", "high"]] = np.nan
+    assert contrast.standing_out(rows) == (2, 0)
 
 
 def test_a_seed_alone_has_no_interval_and_a_class_not_tested_no_row():

@@ -184,7 +184,7 @@ def change(mean: float, low: float, high: float) -> dict:
     (change(2.0, 0.5, 3.5), "Drop dog: rare classes +2.0 points on dev"),
     (change(2.0, -0.5, 4.5), "Drop dog: rare classes +2.0 points on dev, inside the noise"),
     (change(-2.0, -3.0, -1.0), "Drop dog: rare classes −2.0 points on dev"),
-    (change(0.0, float("nan"), float("nan")), "Drop dog: rare classes +0.0 points on dev, inside the noise"),
+    (change(0.0, float("nan"), float("nan")), "Drop dog: rare classes 0.0 points on dev, inside the noise"),
 ])  # fmt: skip
 def test_the_headline_says_no_more_than_the_interval(pair, said):
     mine = Edits("r", "k").push(Drop(classes=("dog",)))

@@ -47,6 +47,7 @@ domains
 metrics
 statistics
 bootstrap
+rounding
 schedulers
 strict
 settings

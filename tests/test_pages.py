@@ -64,7 +64,7 @@ def test_finished_run_is_shown(name: str, workspace: Path) -> None:
     fixtures.make_run(workspace)
     page = open_page(name)
     assert not warnings(page)
-    assert {"home": "Synthetic latents", "explore": "8 of 50 cells", "results": "GeLDA is"}[
+    assert {"home": "Synthetic latents", "explore": "8 of 50 cells", "results": "3 seeds are too few"}[
         name
     ] in page.title[0].value
 
@@ -274,7 +274,7 @@ def test_of_a_thousand_classes_ten_are_in_colour_and_a_person_chooses(workspace:
 
 
 def test_results_keep_the_noise_inside(workspace: Path) -> None:
-    path = fixtures.make_run(workspace)
+    path = fixtures.make_run(workspace, seeds=5)
     report = json.loads((path / "report.json").read_text())
     report["paired_to_la"]["gelda"]["tail"] = {"mean": 3.0, "ci95": [-1.0, 7.0]}
     report["paired_to_la"]["gelda"]["unseen"] = {"mean": 4.0, "ci95": [1.0, 7.0]}
@@ -292,7 +292,8 @@ def test_results_of_one_seed_have_no_intervals(workspace: Path) -> None:
     fixtures.make_run(workspace, seeds=1)
     page = open_page("results")
     assert not warnings(page)
-    assert "no interval" in text(page)
+    assert page.title[0].value == "1 seed is too few to tell methods apart"
+    assert "no interval" in text(page) and "(–)" not in text(page) and "interval –" not in text(page)
 
 
 def test_pages_stay_short_and_modules_small() -> None:

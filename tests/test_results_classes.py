@@ -97,14 +97,17 @@ def test_subdomains_have_uar_accuracy_and_macro_f1(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("low, high, said", [
-    ([1.0, -2.0], [2.0, 3.0], "1 class gains beyond its interval"),
-    ([1.0, 2.0], [2.0, 3.0], "2 classes gain beyond their interval"),
-    ([1.0, -3.0], [2.0, -1.0], "1 class gains and 1 class loses beyond their interval"),
+    ([9.0, -2.0], [10.0, 3.0], "1 class gains, all 2 counted"),
+    ([9.0, 9.0], [10.0, 10.0], "2 classes gain, all 2 counted"),
+    ([9.0, -10.0], [10.0, -9.0], "1 class gains and 1 class loses, all 2 counted"),
+    ([0.01, -3.0], [2.0, 1.0], "No class stands out once all 2 are counted"),
     ([-1.0, -3.0], [2.0, 1.0], "No class changes beyond its interval"),
     ([np.nan, np.nan], [np.nan, np.nan], "The largest changes, class by class"),
 ])  # fmt: skip
 def test_the_title_counts_what_is_certain(low: list, high: list, said: str) -> None:
-    assert results_classes.change_title(pd.DataFrame({"low": low, "high": high})) == said
+    rows = pd.DataFrame({"low": low, "high": high, "seeds": 5})
+    rows["difference"] = (rows["low"] + rows["high"]) / 2
+    assert results_classes.change_title(rows) == said
 
 
 def test_the_generator_stands_between_ceiling_and_floor(workspace: Path) -> None:

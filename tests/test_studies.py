@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gelda import ablation, studies
+from gelda import ablation, augmenters, studies
 from gelda.cli_ablate import outlook
 from gelda.config import RunConfig, resolve_config
 from gelda.errors import UserError
@@ -66,6 +66,36 @@ def test_the_id_depends_on_settings_and_not_on_words_or_seeds():
     assert ablation.run_id(study, resolve_config({"data": {"imbalance": 10}})) != first
     fewer = studies.Study(study.name, study.title, study.question, study.cells[:-1], study.reference)
     assert ablation.run_id(fewer, BASE) != first
+
+
+def test_a_layer_has_an_adapter_and_a_generator_of_its_own():
+    found = studies.shape(studies.get("layer"), BASE)
+    assert found["generators"] == 3 * 3
+    one = studies.Study("x", "x", "x?", studies.get("layer").cells[:2], "stage3.1-off")
+    assert found["seconds"] == pytest.approx(3 * studies.shape(one, BASE)["seconds"])
+    methods = {cell.method for cell in studies.get("augmenter").cells}
+    assert studies.shape(studies.get("augmenter"), BASE)["generators"] == 3 * sum(
+        augmenters.get(m).generative for m in methods
+    )
+
+
+@pytest.mark.parametrize("path, title", [
+    ("sampling.weight", "weight of a synthetic latent"), ("generator.ema_decay", "ema decay"),
+    ("sampling.nothing", "sampling.nothing"), ("sampling.weight.deep", "sampling.weight.deep"),
+])  # fmt: skip
+def test_a_setting_in_words(path, title):
+    assert studies.setting_title(path) == title
+
+
+def test_levels_in_words():
+    assert list(studies.along("a.b", (True, False, None, 1, 0.5, "x"))) == [
+        "on",
+        "off",
+        "none",
+        "1",
+        "0.5",
+        "x",
+    ]
 
 
 def test_a_grid_of_ones_own():

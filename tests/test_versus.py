@@ -62,8 +62,9 @@ def test_the_finding_is_as_modest_as_its_interval() -> None:
     assert "ahead of the first by 3.0 points" in said(pd.DataFrame([{**row, "low": 1.0}]))
     behind = {**row, "difference": -3.0, "low": -5.0, "high": -1.0}
     assert "is behind the first by 3.0 points" in said(pd.DataFrame([behind]))
-    alone = pd.DataFrame([{**row, "low": np.nan, "high": np.nan}])
+    alone = pd.DataFrame([{**row, "low": np.nan, "high": np.nan, "seeds": 1}])
     assert said(alone) == "+3.0 points on the rare classes, by one shared seed"
+    assert said(alone.assign(seeds=3)) == "+3.0 points on the rare classes in each of 3 seeds"
     other = {**b, "config": {"target": "night"}}
     assert "no pairs" in versus.finding(MADE, other, alone) and "no pair" in versus.pairing(MADE, other)
 
@@ -80,7 +81,7 @@ def test_two_runs_stand_side_by_side(workspace: Path) -> None:
     change(path, config={**config, "generator": {**config["generator"], "steps": 99}})
     page = open_page("results", run=fixtures.RUN, other=OTHER)
     assert not warnings(page)
-    assert page.title[0].value == "The second run is inside the noise of the first on the rare classes"
+    assert page.title[0].value == "The two runs are the same on the rare classes in each of 3 seeds"
     said = text(page)
     assert "1 setting differs" in said and "generator.steps" in said and ">99<" in said
     assert "The same points, twice" in said and "real latents are on both" in said
