@@ -201,6 +201,8 @@ def _change(run: runs.RunState, how: Callable[[Edits], Edits]) -> None:
 
 def attempt(act: Callable[[], None]) -> None:
     """What a click does; a refusal is kept to be said on the page."""
+    if state.along():
+        return
     try:
         act()
     except UserError as error:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import charts, loading, words
+from app import charts, loading, state, words
 from app.map_data import Drawn, Layout, blocks, digest, drawn, inside, labels_at_modes, pack
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
@@ -68,7 +68,7 @@ def draw(
 
     def picked() -> None:
         event = st.session_state[key].get("pick")
-        if event and on_pick:
+        if event and on_pick and not state.along():
             on_pick(event)
 
     _component(

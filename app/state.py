@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _CARRIED = "_carried"  # what other pages set: {name: text}
 _BOUND = "_bound"  # names bound on the page being drawn: {name: default}
@@ -141,6 +142,16 @@ def publish() -> None:
         st.session_state[_SENT].append(written)
     if st.query_params.to_dict() != written:
         st.query_params.from_dict(written)
+
+
+def along() -> bool:
+    """Whether a callback is called for a click that came along with the tick of a `run_every` fragment.
+
+    Such a click comes once more, in a message of its own: the browser keeps what was pressed until that is
+    sent. What must not be done twice, such as to undo a step, waits for it.
+    """
+    context = get_script_run_ctx()
+    return context is not None and bool(context.fragment_ids_this_run)
 
 
 def carry(name: str, text: str) -> None:
