@@ -1,159 +1,66 @@
-"""One journey in a real browser: start the demo, watch it, explore what it made, select, export."""
+"""Journeys in a real browser: start the demo, watch it, explore what it made, select, export; own data."""
 
+# ruff: noqa: F401, F811 - fixtures are imported, and named again where they are used
 from __future__ import annotations
 
-import math
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import app_fixtures as fixtures
 import media_fixtures as made
 import pytest
+from browser_fixtures import (
+    ROOT,
+    RUN_LIMIT,
+    browser,
+    gelda_home,
+    lasso,
+    page,
+    server,
+    wait_for_map,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-RUN_LIMIT = 300  # seconds the tiny demo may take on a slow machine
 pytestmark = pytest.mark.browser
+ENVIRONMENT = {"GELDA_DEMO_PRESET": "tiny"}
 
 
-def browser_or_skip() -> str:
-    """Path of Chromium. On CI its absence is a failure: the journey must not vanish unnoticed."""
-    found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
-        None,
-    )
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        found = None
-    if found is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            "needs playwright and a chromium on the PATH"
-        )
-    return found
-
-
-class Server:
-    """The app as a person starts it, on a free port, with its own workspace."""
-
-    def __init__(self, home: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://localhost:{self.port}"
-        self.log = home / "server.log"
-        command = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            str(ROOT / "app" / "main.py"),
-            "--server.port",
-            str(self.port),
-        ]
-        paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        env = {**os.environ, "GELDA_HOME": str(home), "PYTHONPATH": paths, **environment}
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(command, cwd=home, env=env, stdout=log, stderr=log)
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2).close()
-                return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.25)
-        raise RuntimeError(self.log.read_text())
-
-    def stop(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:  # a machine so busy that it does not end by itself
-            self.process.kill()
-            self.process.wait()
-
-
-@pytest.fixture
-def page() -> Iterator:
-    executable = browser_or_skip()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        # the sandbox cannot start as root, as in CI's containers; WebGL2 comes from the software renderer
-        flags = ["--enable-unsafe-swiftshader", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        browser = play.chromium.launch(executable_path=executable, args=flags)
-        tab = browser.new_page(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
-        tab.set_default_timeout(30_000)
-        tab.problems = []
-        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
-        yield tab
-        browser.close()
-
-
-def lasso(page, centre: tuple[float, float], radius: float) -> None:
-    """Draw a circle with the lasso tool, in fractions of the map."""
-    page.locator(".map button", has_text="Lasso").click()
-    box = page.locator(".map").bounding_box()
-    x, y = box["x"] + box["width"] * centre[0], box["y"] + box["height"] * centre[1]
-    r = radius * min(box["width"], box["height"])
-    page.mouse.move(x + r, y)
-    page.mouse.down()
-    for k in range(1, 33):
-        page.mouse.move(x + r * math.cos(k * math.pi / 16), y + r * math.sin(k * math.pi / 16))
-    page.mouse.up()
-
-
-def wait_for_map(page) -> None:
-    page.locator(".map[data-drawn]").wait_for()
-    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
-
-
-def test_from_the_demo_to_an_export(page, tmp_path: Path) -> None:
+def test_from_the_demo_to_an_export(server, page) -> None:
     from gelda import runs
 
-    server = Server(tmp_path, GELDA_DEMO_PRESET="tiny")
-    try:
-        page.goto(server.url)
-        wait_for_map(page)  # nothing has been run here: the run that ships is shown
-        page.get_by_text("ships with the product").wait_for()
-        page.get_by_role("button", name="Run the demo").click()
-        page.locator("table.stages").first.wait_for()
-        limit = time.monotonic() + RUN_LIMIT
-        mine = runs.list_runs(tmp_path)[0].id
-        link = page.locator(f"[data-testid=stMain] a[href*='explore'][href*='run={mine}']")
-        while not link.count():
-            states = [run.status for run in runs.list_runs(tmp_path)]
-            assert "failed" not in states, runs.list_runs(tmp_path)[0].error
-            assert time.monotonic() < limit, f"the demo is still {states} after {RUN_LIMIT} s"
-            page.wait_for_timeout(500)
-        link.first.click()
-        wait_for_map(page)
-        run = runs.list_runs(tmp_path)[0]
-        from gelda import projection
+    page.goto(server.url)
+    wait_for_map(page)  # nothing has been run here: the run that ships is shown
+    page.get_by_text("ships with the product").wait_for()
+    page.get_by_role("button", name="Run the demo").click()
+    page.locator("table.stages").first.wait_for()
+    limit = time.monotonic() + RUN_LIMIT
+    mine = runs.list_runs()[0].id
+    link = page.locator(f"[data-testid=stMain] a[href*='explore'][href*='run={mine}']")
+    while not link.count():
+        states = [run.status for run in runs.list_runs()]
+        assert "failed" not in states, runs.list_runs()[0].error
+        assert time.monotonic() < limit, f"the demo is still {states} after {RUN_LIMIT} s"
+        page.wait_for_timeout(500)
+    link.first.click()
+    wait_for_map(page)
+    run = runs.list_runs()[0]
+    from gelda import projection
 
-        points = projection.load_points(run.path)
-        assert set(points["origin"]) == {"real", "synthetic"}
-        assert int(page.locator(".map").get_attribute("data-points")) == len(points)
-        lasso(page, (0.5, 0.5), 0.45)
-        heading = page.get_by_text("selected:")
-        heading.wait_for()
-        on_map = int(page.locator(".map").get_attribute("data-selected"))
-        assert on_map > 20
-        assert heading.inner_text().startswith(
-            f"{on_map:,} ".replace(",", "\u202f")
-        )  # browser and server agree
-        with page.expect_download() as download:
-            page.get_by_role("button", name="CSV", exact=True).click()
-        assert len(Path(download.value.path()).read_text().splitlines()) == on_map + 1
-        assert not page.problems
-    finally:
-        server.stop()
+    points = projection.load_points(run.path)
+    assert set(points["origin"]) == {"real", "synthetic"}
+    assert int(page.locator(".map").get_attribute("data-points")) == len(points)
+    lasso(page, (0.5, 0.5), 0.45)
+    heading = page.get_by_text("selected:")
+    heading.wait_for()
+    on_map = int(page.locator(".map").get_attribute("data-selected"))
+    assert on_map > 20
+    assert heading.inner_text().startswith(f"{on_map:,} ".replace(",", "\u202f"))  # browser and server agree
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == on_map + 1
 
 
 def test_a_stopped_app_leaves_its_port(tmp_path: Path) -> None:
@@ -175,89 +82,70 @@ def test_a_stopped_app_leaves_its_port(tmp_path: Path) -> None:
         assert asked.connect_ex(("127.0.0.1", port))
 
 
-def test_selection_stays_and_the_url_holds_the_view(
-    page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    fixtures.make_run(tmp_path)
-    server = Server(tmp_path)
-    try:
-        page.goto(f"{server.url}/explore")
-        wait_for_map(page)
-        lasso(page, (0.5, 0.5), 0.49)
-        heading = page.get_by_text("selected:")
-        heading.wait_for()
-        said = heading.inner_text()
-        chosen = page.locator(".map").get_attribute("data-selected")
-        page.get_by_role("combobox", name="Colour by").click()
-        page.get_by_role("option", name="Source").click()
-        page.wait_for_url("**colour=source**")
-        assert heading.inner_text() == said
-        assert page.locator(".map").get_attribute("data-selected") == chosen
-        page.locator("[aria-label^='eight, inverted']").click()
-        page.wait_for_url("**conditions=inverted**")
-        page.get_by_role("link", name="Results").first.click()
-        page.get_by_role("heading", name="Every method").wait_for()
-        page.get_by_role("link", name="Explore").first.click()
-        page.wait_for_url("**colour=source**")
-        wait_for_map(page)
-        assert (
-            page.locator(".map").get_attribute("data-points") == "6"
-        )  # three dev images and three synthetic latents
-        page.locator(".map").focus()
-        page.keyboard.press("Escape")
-        assert not page.problems
-    finally:
-        server.stop()
+def test_selection_stays_and_the_url_holds_the_view(server, page) -> None:
+    fixtures.make_run(server.home)
+    page.goto(f"{server.url}/explore")
+    wait_for_map(page)
+    lasso(page, (0.5, 0.5), 0.49)
+    heading = page.get_by_text("selected:")
+    heading.wait_for()
+    said = heading.inner_text()
+    chosen = page.locator(".map").get_attribute("data-selected")
+    page.get_by_role("combobox", name="Colour by").click()
+    page.get_by_role("option", name="Source").click()
+    page.wait_for_url("**colour=source**")
+    assert heading.inner_text() == said
+    assert page.locator(".map").get_attribute("data-selected") == chosen
+    page.locator("[aria-label^='eight, inverted']").click()
+    page.wait_for_url("**conditions=inverted**")
+    page.get_by_role("link", name="Results").first.click()
+    page.get_by_role("heading", name="Every method").wait_for()
+    page.get_by_role("link", name="Explore").first.click()
+    page.wait_for_url("**colour=source**")
+    wait_for_map(page)
+    assert (
+        page.locator(".map").get_attribute("data-points") == "6"
+    )  # three dev images and three synthetic latents
+    page.locator(".map").focus()
+    page.keyboard.press("Escape")
 
 
-def test_the_clips_of_a_comparison_play(page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    fixtures.make_comparison(tmp_path, points=True, media="audio")
-    server = Server(tmp_path)
-    try:
-        page.goto(f"{server.url}/explore?run={fixtures.COMPARISON}")
-        wait_for_map(page)
-        lasso(page, (0.5, 0.5), 0.49)
-        players = page.locator("audio")
-        players.first.wait_for()
-        page.wait_for_function("() => document.querySelector('audio').readyState > 0")
-        assert players.first.evaluate("player => player.duration") == pytest.approx(0.5, abs=0.05)
-        assert page.locator(".strip.sound img").count() == players.count() == 8
-        assert not page.problems
-    finally:
-        server.stop()
+def test_the_clips_of_a_comparison_play(server, page) -> None:
+    fixtures.make_comparison(server.home, points=True, media="audio")
+    page.goto(f"{server.url}/explore?run={fixtures.COMPARISON}")
+    wait_for_map(page)
+    lasso(page, (0.5, 0.5), 0.49)
+    players = page.locator("audio")
+    players.first.wait_for()
+    page.wait_for_function("() => document.querySelector('audio').readyState > 0")
+    assert players.first.evaluate("player => player.duration") == pytest.approx(0.5, abs=0.05)
+    assert page.locator(".strip.sound img").count() == players.count() == 8
 
 
-def test_from_a_folder_to_a_comparison(page, tmp_path: Path) -> None:
+def test_from_a_folder_to_a_comparison(server, page, tmp_path: Path) -> None:
     for name, colour in (("ant", (200, 30, 30)), ("bee", (20, 40, 190))):
         for domain in ("day", "night"):
             for i in range(6):
                 made.picture(tmp_path / "pets" / domain / name / f"{i}.png", (colour[0], 20 * i, colour[2]))
-    server = Server(tmp_path)
-    try:
-        page.goto(f"{server.url}/data")
-        page.get_by_label("Folder, list, table, manifest or latents").fill(str(tmp_path / "pets"))
-        page.keyboard.press("Enter")
-        page.get_by_role("heading", name="24 pictures of 2 classes in 2 subdomains").wait_for()
-        cells = page.locator(".js-plotly-plot .heatmaplayer image")
-        cells.wait_for()
-        box = cells.bounding_box()
-        page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25)
-        page.wait_for_url("**class=bee&subdomain=day**")
-        page.wait_for_function("() => document.querySelectorAll('.strip img').length === 6")
-        page.get_by_role("button", name="Encode these items").click()
-        page.get_by_role("button", name="Encode", exact=True).click()
-        page.locator("table.stages").first.wait_for()
-        page.get_by_role("heading", name="24 latents of 2 classes").wait_for(timeout=120_000)
-        page.wait_for_url("**bank=**")
-        page.get_by_role("button", name="Find out how well each layer").click()
-        page.get_by_text("Balanced accuracy of a linear probe").first.wait_for(timeout=120_000)
-        page.get_by_role("button", name="Compare methods").click()
-        page.wait_for_url("**/generate?**bank=**")
-        page.get_by_text("Few-shot", exact=True).click()
-        page.get_by_role("combobox", name="Scarce subdomain").click()
-        assert page.get_by_role("option").all_inner_texts() == ["day", "night"]
-        assert not page.problems
-    finally:
-        server.stop()
+    page.goto(f"{server.url}/data")
+    page.get_by_label("Folder, list, table, manifest or latents").fill(str(tmp_path / "pets"))
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="24 pictures of 2 classes in 2 subdomains").wait_for()
+    cells = page.locator(".js-plotly-plot .heatmaplayer image")
+    cells.wait_for()
+    box = cells.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25)
+    page.wait_for_url("**class=bee&subdomain=day**")
+    page.wait_for_function("() => document.querySelectorAll('.strip img').length === 6")
+    page.get_by_role("button", name="Encode these items").click()
+    page.get_by_role("button", name="Encode", exact=True).click()
+    page.locator("table.stages").first.wait_for()
+    page.get_by_role("heading", name="24 latents of 2 classes").wait_for(timeout=120_000)
+    page.wait_for_url("**bank=**")
+    page.get_by_role("button", name="Find out how well each layer").click()
+    page.get_by_text("Balanced accuracy of a linear probe").first.wait_for(timeout=120_000)
+    page.get_by_role("button", name="Compare methods").click()
+    page.wait_for_url("**/generate?**bank=**")
+    page.get_by_text("Few-shot", exact=True).click()
+    page.get_by_role("combobox", name="Scarce subdomain").click()
+    assert page.get_by_role("option").all_inner_texts() == ["day", "night"]

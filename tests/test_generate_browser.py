@@ -1,12 +1,13 @@
 """In a real browser: start two runs, close the browser, restart the app; the line goes on."""
 
+# ruff: noqa: F401, F811 - fixtures are imported, and named again where they are used
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
 import pytest
-from test_browser import RUN_LIMIT, Server, page  # noqa: F401
+from browser_fixtures import RUN_LIMIT, Server, browser, page
 
 from gelda import runs
 
@@ -32,12 +33,12 @@ def start(tab, going: int) -> None:
 
 
 def test_a_line_of_runs_outlives_browser_and_app(
-    page,  # noqa: F811
+    browser,
+    page,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    browser = page.context.browser
     page.set_default_timeout(1000 * RUN_LIMIT)
     server = Server(tmp_path)
     try:
@@ -55,7 +56,7 @@ def test_a_line_of_runs_outlives_browser_and_app(
         (second,) = (run.id for run in runs.list_runs() if run.id != first)
         page.get_by_text("waiting: next in line").wait_for()
         assert status(second) == "queued"
-        page.close()
+        page.context.close()
     finally:
         server.stop()
     assert status(first) in ("running", "done"), "the app's end is not the run's"
