@@ -118,15 +118,13 @@ def _neighbours(run: Path, stamp: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def latents(run: Path, layer: str) -> np.ndarray:
-    """Standardised latents of a layer ``[N, D]``, NaN where it has none; callers must not write to them."""
+    """Standardised latents of a layer on disk, fp16 ``[N, D]``, NaN where it has none: ask for few rows."""
     return _latents(run, layer, stamp(run / "points" / f"{layer}.safetensors"))
 
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _latents(run: Path, layer: str, stamp: int) -> np.ndarray:
-    found = projection.load_latents(run, layer)
-    found.setflags(write=False)
-    return found
+    return projection.map_latents(run, layer)
 
 
 def guidance(run: Path) -> tuple[float, float]:
@@ -190,7 +188,9 @@ def sprites(run: Path) -> Future[Sprites]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _sprites(run: Path, stamp: int) -> Future[Sprites]:
-    if items.kind(meta(run)) not in MOST_SPRITES:  # nothing to decode: the page need not be drawn again for it
+    if (
+        items.kind(meta(run)) not in MOST_SPRITES
+    ):  # nothing to decode: the page need not be drawn again for it
         none: Future[Sprites] = Future()
         none.set_result(Sprites(b"", np.full(len(_points(run, stamp)), -1, np.int32), 1))
         return none
