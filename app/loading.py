@@ -118,15 +118,13 @@ def _neighbours(run: Path, stamp: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def latents(run: Path, layer: str) -> np.ndarray:
-    """Standardised latents of a layer ``[N, D]``, NaN where it has none; callers must not write to them."""
+    """Standardised latents of a layer on disk, fp16 ``[N, D]``, NaN where it has none: ask for few rows."""
     return _latents(run, layer, stamp(run / "points" / f"{layer}.safetensors"))
 
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _latents(run: Path, layer: str, stamp: int) -> np.ndarray:
-    found = projection.load_latents(run, layer)
-    found.setflags(write=False)
-    return found
+    return projection.map_latents(run, layer)
 
 
 def guidance(run: Path) -> tuple[float, float]:

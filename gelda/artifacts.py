@@ -22,6 +22,7 @@ import pandas as pd
 
 from gelda.errors import UserError
 
+MAPPED = {"F16": np.float16, "F32": np.float32}  # what `map_array` reads
 FORMAT = 1  # version of every folder this release writes; newer ones are refused with a sentence
 UNWRITABLE = (
     errno.EACCES,
@@ -157,6 +158,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return _read_safetensors(load_file, path)
 
 
+def map_array(path: Path, name: str) -> np.ndarray:
+    """One fp16 or fp32 array of a safetensors file, read-only: only the rows that are looked at are read."""
+    return _read_safetensors(lambda file: _mapped(file, name), path)
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as Parquet, atomically."""
     with atomic(path) as temporary:
@@ -227,7 +233,21 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _read_safetensors(load_file: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+def _mapped(path: Path, name: str) -> np.ndarray:
+    from safetensors import SafetensorError, safe_open
+
+    with safe_open(path, framework="numpy") as file:  # refuses a header that does not fit the file
+        part = file.get_slice(name)
+    if part.get_dtype() not in MAPPED:
+        raise SafetensorError(f"'{name}' is of type {part.get_dtype()}")
+    with open(path, "rb") as raw:
+        size = int.from_bytes(raw.read(8), "little")
+        offset = json.loads(raw.read(size))[name]["data_offsets"][0]
+    shape = tuple(part.get_shape())
+    return np.asarray(np.memmap(path, MAPPED[part.get_dtype()], "r", 8 + size + offset, shape))
+
+
+def _read_safetensors(load_file: Callable[[Path], Any], path: Path) -> Any:
     from safetensors import SafetensorError
 
     try:

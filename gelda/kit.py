@@ -79,7 +79,7 @@ class Kit:
 
     def latents(self) -> NDArray[np.float32]:
         """Standardised z^(l) of every row [N, D], before subdomain normalisation."""
-        drawn = projection.load_latents(self.run, projection.generation_layer(self.run))
+        drawn = projection.map_latents(self.run, projection.generation_layer(self.run))
         point = self.table["point"].to_numpy()
         z = np.empty((len(self.table), drawn.shape[1]), np.float32)
         z[point >= 0] = drawn[point[point >= 0]]

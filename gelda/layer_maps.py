@@ -82,7 +82,8 @@ def write_change(run: Path, workspace: Path | None = None) -> None:
     shares: list[float] = []
     k = sampled = 0
     if len(train) > FEW and len(layers) > 1:
-        latents = [projection.load_latents(run, layer.name)[train] for layer in layers]
+        whole = [projection.map_latents(run, layer.name) for layer in layers]
+        latents = [z[train].astype(np.float32) for z in whole]
         shares, k, sampled = neighbour_change(latents)
     write_json(
         _document(run, workspace),

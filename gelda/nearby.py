@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gelda.metrics import nearest
-
 POOLS = ("train", "real", "synthetic")  # training samples; these and held-out real items; synthetic latents
 Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
+AT_ONCE = 4_096  # latents that are compared at a time: on disk they are fp16, and few of many are ever held
+SPARE = 8  # candidates beyond those asked for, as fp32 may misplace the last ones by an ulp
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,46 @@ def pool(points: pd.DataFrame, name: str) -> Rows:
 
 def to_point(latents: Array, row: int, among: Rows, k: int) -> Near:
     """The k rows of `among` nearest to the latent of `row` [N, D]; never the row itself."""
-    return _near(latents, latents[row], among[among != row], k)
+    near = _nearest(latents, latents[[row]], among[among != row], k)
+    return Near(near.rows[0], near.distance[0])
 
 
 def to_centre(latents: Array, cell: Rows, among: Rows, k: int) -> Near:
     """The k rows of `among` nearest to the mean latent of the rows `cell`."""
-    return _near(latents, latents[cell].mean(0), among, k)
+    near = _nearest(latents, _centre(latents, cell)[None], among, k)
+    return Near(near.rows[0], near.distance[0])
 
 
 def to_centres(latents: Array, cells: Sequence[Rows], among: Rows) -> Near:
     """The row of `among` nearest to the mean latent of each of some cells, read once for all of them."""
-    among = among[np.isfinite(latents[among, 0])]
-    if not len(among):
-        return Near(among, np.empty(0))
-    found, far = nearest(np.stack([latents[cell].mean(0) for cell in cells]), latents[among], 1)
-    return Near(among[found[:, 0]], far[:, 0])
+    near = _nearest(latents, np.stack([_centre(latents, cell) for cell in cells]), among, 1)
+    return Near(near.rows.ravel(), near.distance.ravel())
 
 
-def _near(latents: Array, query: Array, among: Rows, k: int) -> Near:
-    among = among[np.isfinite(latents[among, 0])]
-    if not len(among):
-        return Near(among, np.empty(0))
-    found, far = nearest(query[None], latents[among], k)
-    return Near(among[found[0]], far[0])
+def _centre(latents: Array, cell: Rows) -> Array:
+    return latents[cell].astype(np.float32).mean(0)
+
+
+def _nearest(latents: Array, queries: Array, among: Rows, k: int) -> Near:
+    """Exact, [Q, k]: |x|² − 2 x·q tells the candidates of every part, the difference itself their distances."""
+    queries = queries.astype(np.float32)
+    best = np.empty((len(queries), 0), np.int64)
+    far = np.empty((len(queries), 0))
+    for start in range(0, len(among), AT_ONCE):
+        part = among[start : start + AT_ONCE]
+        z = latents[part].astype(np.float32)
+        there = np.isfinite(z[:, 0])
+        part, z = part[there], z[there]
+        if not len(part):
+            continue
+        some = min(k + SPARE, len(part))
+        score = np.einsum("nd,nd->n", z, z) - 2 * queries @ z.T
+        found = np.argpartition(score, some - 1, axis=1)[:, :some]
+        exact = np.linalg.norm(z[found] - queries[:, None], axis=-1)
+        best, far = np.hstack([best, part[found]]), np.hstack([far, exact])
+        first = np.argsort(far, axis=1, kind="stable")[:, :k]
+        best, far = np.take_along_axis(best, first, 1), np.take_along_axis(far, first, 1)
+    return Near(best, far)
 
 
 def made_for(points: pd.DataFrame, label: int, subdomain: int, method: str) -> Rows:

@@ -15,6 +15,7 @@ from gelda import embedding
 from gelda.artifacts import (
     FORMAT,
     content_key,
+    map_array,
     now,
     read_arrays,
     read_json,
@@ -105,13 +106,14 @@ def project(
     points, info = load_points(run), layer_info(run, layer)
     inside = in_scope(run, points, scope_kind, scope_name)
     synthetic = (points["origin"] == "synthetic").to_numpy()
-    latents = load_latents(run, layer)
+    latents = map_latents(run, layer)
     own = ~synthetic & (points["split"] != "test").to_numpy()  # test items never shape a map
     shaping = np.flatnonzero(inside & own)
     placed = np.flatnonzero(inside & ~own & (info.has_synthetic | ~synthetic))
     cell = pd.factorize(pd.MultiIndex.from_frame(points[["label", "subdomain"]].iloc[shaping]))[0]
     rows = thinned(cell, config.fit_on, numpy_generator(config.seed, "map"))
-    made = embedding.embed(latents[shaping], latents[placed], config, rows)
+    here, others = (latents[part].astype(np.float32) for part in (shaping, placed))
+    made = embedding.embed(here, others, config, rows)
     place = np.full((len(points), 2), np.nan, np.float32)
     place[shaping], place[placed] = made.real, made.others
     write_tensors(value.path.with_suffix(".safetensors"), {"xy": place})
@@ -200,6 +202,11 @@ def load_points(run: Path) -> pd.DataFrame:
 def load_latents(run: Path, layer: str) -> NDArray[np.float32]:
     """Standardised latents of a layer [N, D], rows as in `load_points`; NaN where a layer has none."""
     return read_arrays(Path(run) / "points" / f"{layer}.safetensors")["z"].astype(np.float32)
+
+
+def map_latents(run: Path, layer: str) -> NDArray[np.float16]:
+    """The same on disk, fp16 and read-only: for a page that asks for few rows of a large run."""
+    return map_array(Path(run) / "points" / f"{layer}.safetensors", "z")
 
 
 def load_neighbours(run: Path) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -122,12 +122,12 @@ def _neighbours(kit: Kit, z: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     """Rows of the points nearest to latents [M, D], for the map: `near`, `distance` [M, 8] among training
     points, `around` [M, 8] among all real ones but test items."""
     points = projection.load_points(kit.run)
-    drawn = projection.load_latents(kit.run, projection.generation_layer(kit.run))
+    drawn = projection.map_latents(kit.run, projection.generation_layer(kit.run))
     split = points["split"].to_numpy()
     train = np.flatnonzero(split == "train")
     real = np.flatnonzero((points["origin"] == "real").to_numpy() & (split != "test"))
-    near, distance = nearest(z, drawn[train], projection.NEIGHBOURS)
-    around, _ = nearest(z, drawn[real], projection.NEIGHBOURS)
+    near, distance = nearest(z, drawn[train].astype(np.float32), projection.NEIGHBOURS)
+    around, _ = nearest(z, drawn[real].astype(np.float32), projection.NEIGHBOURS)
     return {
         "near": train[near].astype(np.int32),
         "distance": distance.astype(np.float32),

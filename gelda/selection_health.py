@@ -39,7 +39,7 @@ class SelectionHealth:
 def selection_health(
     latents: Array, distance: Array, points: pd.DataFrame, rows: Rows, seed: int = 0
 ) -> SelectionHealth:
-    """Figures of the synthetic latents among `rows`, in standardised z^(l) [N, D]; test items never enter.
+    """Figures of the synthetic latents among `rows`, in standardised z^(l) [N, D] (fp16 as on disk, or fp32); test items never enter.
 
     distance [N]: from each point to its nearest training latent (`projection.load_neighbours`).
     The real ones are the dev half's where the run has one, else training samples, of the same cells; where
@@ -82,8 +82,8 @@ def _shape(
 ) -> None:
     """Spread within cells, and the Fréchet distance of the latents with their cells' means taken off."""
     classes = dict(zip(cell.tolist(), label.tolist(), strict=True))
-    ours, own = metrics.residuals(z[made], cell[made])
-    theirs, their = metrics.residuals(z[real], cell[real])
+    ours, own = metrics.residuals(z[made].astype(np.float32), cell[made])
+    theirs, their = metrics.residuals(z[real].astype(np.float32), cell[real])
     by_class = [np.array([classes[int(c)] for c in cells], np.int64) for cells in (own, their)]
     ratio = metrics.variance_ratio(metrics.variance_ratios(ours, by_class[0], theirs, by_class[1]))
     if np.isfinite(ratio) and len(ours) >= FEWEST:
@@ -118,7 +118,7 @@ def _support(found: SelectionHealth, z: Array, cell: Rows, made: Rows, real: Row
         _missing(found, reason, "precision", "coverage")
         return
     for suffix, some in (("", rows[2]), ("_real", rows[1])):
-        support = metrics.support(z[rows[0]], z[some])
+        support = metrics.support(z[rows[0]].astype(np.float32), z[some].astype(np.float32))
         found.figures["precision" + suffix] = support.precision
         found.figures["coverage" + suffix] = support.coverage
 

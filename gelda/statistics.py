@@ -38,8 +38,6 @@ def seed_interval(
     seeds cannot remove: two seeds' figures have covariance overlap · item variance, and s² estimates
     the variance without it. Overlapping training sets are not accounted for.
     """
-    from scipy import stats
-
     values = np.asarray(per_seed, float)
     mean = float(values.mean()) if len(values) else float("nan")
     if len(values) < 2:
@@ -47,8 +45,16 @@ def seed_interval(
     error = np.sqrt(
         values.var(ddof=1) / len(values) + overlap * float(np.mean(np.asarray(item_variance, float)))
     )
-    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * error)
+    half = float(_two_sided(level, len(values) - 1) * error)
     return Interval(mean, mean - half, mean + half)
+
+
+def _two_sided(level: float, freedom: float) -> float:
+    """Half-width in standard errors of an interval by Student's t: `scipy.stats.t.ppf`, without the second that
+    a page would wait for the import of scipy.stats."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
 def shared_share(groups: Sequence[NDArray]) -> float:
@@ -101,8 +107,6 @@ def cluster_interval(
     S − 1 and G − 1, G = 1/Σ share² the effective number of groups. low and high are NaN below two seeds or
     two groups. A stratum that lies in one group alone adds no variance, for it shows none.
     """
-    from scipy import stats
-
     parts = [_Seed.of(*arrays) for arrays in zip(scores_by_seed, strata_by_seed, groups_by_seed, strict=True)]
     means = np.array([p.mean for p in parts])
     mean = float(means.mean()) if len(means) else float("nan")
@@ -122,7 +126,7 @@ def cluster_interval(
     total = over_seeds + over_groups
     effective = max(1.0, 1 / float(np.square(share).sum()) - 1)
     freedom = total**2 / max(over_seeds**2 / (seeds - 1) + over_groups**2 / effective, 1e-300)
-    half = float(stats.t.ppf(0.5 + level / 2, max(freedom, 1.0)) * np.sqrt(total))
+    half = float(_two_sided(level, max(freedom, 1.0)) * np.sqrt(total))
     return Interval(mean, mean - half, mean + half)
 
 

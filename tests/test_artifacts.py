@@ -293,3 +293,22 @@ def test_killed_while_pruning_leaves_whole_sets_or_none(tmp_path):
     assert documents <= stems(tmp_path) and len(documents) == 3, "no document without its latents"
     artifacts.prune(tmp_path, (), most=1)
     assert stems(tmp_path) == documents & stems(tmp_path) == {"set-3"}
+
+
+@pytest.mark.parametrize("dtype", artifacts.MAPPED.values())
+def test_a_mapped_array_is_the_one_that_was_written(tmp_path, dtype):
+    path, z = tmp_path / "z.safetensors", np.random.default_rng(0).normal(size=(40, 3)).astype(dtype)
+    artifacts.write_tensors(path, {"a": np.arange(5), "z": z})
+    found = artifacts.map_array(path, "z")
+    assert found.dtype == dtype and np.array_equal(found, z) and not found.flags.writeable
+
+
+@pytest.mark.parametrize("broken", ["no such array", "type", "cut short", "missing"])
+def test_a_mapped_array_that_cannot_be_read_is_a_sentence(tmp_path, broken):
+    path = tmp_path / "z.safetensors"
+    if broken != "missing":
+        artifacts.write_tensors(path, {"z": np.zeros((4, 2), np.float32), "n": np.arange(3)})
+    if broken == "cut short":
+        path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        artifacts.map_array(path, {"no such array": "y", "type": "n"}.get(broken, "z"))

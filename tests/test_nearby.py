@@ -67,6 +67,17 @@ def test_cells_without_a_sample_come_first() -> None:
     assert nearby.cells_made(points, "nobody") == []
 
 
+def test_the_nearest_of_many_are_found_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearby, "AT_ONCE", 7)
+    latents = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float16)
+    latents[7:14] = np.nan
+    among = np.arange(0, 60, 2)
+    near = nearby.to_point(latents, 4, among, 6)
+    far = np.linalg.norm(latents.astype(np.float64) - latents[4], axis=1)
+    wanted = [row for row in np.argsort(far) if row in set(among) - {4} and np.isfinite(far[row])][:6]
+    assert near.rows.tolist() == wanted and near.distance == pytest.approx(far[wanted], rel=1e-5)
+
+
 def test_how_much_of_it_the_map_shows() -> None:
     among = nearby.pool(table(), "train")
     near = nearby.to_point(LINE, 7, among, 2)
