@@ -11,12 +11,14 @@ import pandas as pd
 
 from app import words
 from app.palette import ACCENT, FAINT, GREY, LIMIT, RAMP, RIGHT, STEPS, WRONG
-from gelda import report
+from gelda import columns, report
 
 GROUPED = ("class", "condition")  # colourings whose groups a person can choose among where there are many
 ROBUST = (0.02, 0.98)  # quantiles at the ends of a ramp: one outlier must not make all others alike
 WIDE = 50.0  # ends further apart than this, both above 0: the ramp is logarithmic
 MOST_NAMES = 2_000  # of groups that hovering tells: they come with every message
+MOST_GROUPS = 1_000  # of a column: beyond, it is text to read and to search, and no colour
+LEGEND = 32  # characters of a group's name there
 HIDDEN = ("id", "uri", "label", "subdomain", "origin", "predicted", "kept")  # or coloured under another name
 SCORES = {
     "correctness": ("Right or wrong", "predicted"),
@@ -37,12 +39,18 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Ramp:
-    """Ends and middle of a ramp in the column's own units."""
+    """Ends and middle of a ramp in the column's own units; those of dates are days since 1970."""
 
     low: float
     middle: float
     high: float
     logarithmic: bool
+    dates: bool = False
+
+    def written(self) -> list[str]:
+        """Low, middle and high, for people."""
+        ends = (self.low, self.middle, self.high)
+        return [words.day(end) if self.dates else words.figure(end) for end in ends]
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ def offered(points: pd.DataFrame, axis: str) -> dict[str, str]:
     taken = {column for _, column in SCORES.values()}
     for name in points.columns.difference([*HIDDEN, *taken], sort=False):
         if name not in found and _tells(points[name]):
-            found[name] = NAMED.get(name, name)
+            found[name] = NAMED.get(name) or columns.title(name)
     return found
 
 
@@ -83,11 +91,15 @@ def _tells(column: pd.Series) -> bool:
     """Does a column set points apart, and is it no mere name of each?"""
     some = column[column.notna() & (column != "")]
     different = some.nunique()
-    return different > 1 and (_numeric(column) or different <= len(some) / 2)
+    few = different <= min(MOST_GROUPS, len(some) / 2) or not different
+    return different > 1 and (columns.kind(column) != "text" or few)
 
 
-def _numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+def groups_of(column: pd.Series) -> list[str]:
+    """Names of all groups of a column of texts, the largest first; [] of numbers and dates."""
+    if columns.kind(column) != "text":
+        return []
+    return [str(name) for name in column[column.notna() & (column != "")].value_counts().index]
 
 
 def scarcest(name: str, meta: Mapping[str, Any]) -> list[str]:
@@ -101,8 +113,8 @@ def make(
     name: str, points: pd.DataFrame, meta: Mapping[str, Any], axis: str, head: str = "",
     chosen: Sequence[str] | None = None,
 ) -> Colouring:  # fmt: skip
-    """The colouring `name` of a run's points; chosen: the classes (subdomains) in colour where there are more
-    than ten, the scarcest where None. head: the method whose head gave the scores."""
+    """The colouring `name` of a run's points; chosen: the groups in colour where there are more than ten, the
+    scarcest classes (subdomains) or a column's largest where None. head: whose head gave the scores."""
     if name in GROUPED:
         column = "label" if name == "class" else "subdomain"
         names = meta["class_names"] if name == "class" else meta["subdomain_names"]
@@ -130,13 +142,18 @@ def make(
         told = {"values": said.astype(np.float32), "value_names": names, "without": said < 0}
         told["under"] = (GREY, RIGHT)  # a few wrong ones would be lost below
         return Colouring("right or wrong", numbers, legend, **told, **where)
-    if _numeric(points[name]):
-        return _of_numbers(name, points[name].to_numpy(np.float64), where)
-    codes, found = pd.factorize(points[name].where(points[name] != ""))
-    size = np.bincount(codes[codes >= 0], minlength=len(found))
-    most = np.argsort(-size, kind="stable")[:LIMIT].tolist()
-    titles = [report.method_title(str(f)) for f in found]
-    made = _of_groups(NAMED.get(name, name).lower(), codes, titles, most, [])
+    own = columns.title(name)
+    if own != name and not points[name].where(points[name] != "")[~real].notna().any() and not real.all():
+        where["meaning"] = f"“{own}” is a column of the data: synthetic latents have none."
+    if columns.kind(points[name]) != "text":
+        return _of_numbers(name, *numbers_of(points[name]), where)
+    names = groups_of(points[name])
+    codes = pd.Index(names).get_indexer(points[name].astype("str"))
+    most = list(range(min(LIMIT, len(names))))
+    if chosen is not None:
+        most = [names.index(n) for n in chosen if n in names]
+    titles = [report.method_title(n) for n in names] if name == "method" else names
+    made = _of_groups(NAMED[name].lower() if name in NAMED else own, codes, titles, most, [])
     told = {"without": codes < 0}
     if len(titles) <= MOST_NAMES:
         told |= {"values": codes.astype(np.float32), "value_names": titles}
@@ -152,7 +169,7 @@ def _of_groups(
     lookup = np.full(len(names) + 1, FAINT, dtype=np.uint8)
     lookup[coloured] = np.arange(len(coloured))
     lookup[-1] = GREY  # of -1: no group
-    legend = [(k, names[group]) for k, group in enumerate(coloured)]
+    legend = [(k, words.cut(names[group], LEGEND)) for k, group in enumerate(coloured)]
     if many:
         legend.append((FAINT, f"{words.thousands(len(names) - len(coloured))} others"))
     place = {name: k for k, name in enumerate(names)}
@@ -160,16 +177,34 @@ def _of_groups(
     return Colouring(title, lookup[codes], legend, groups=codes, names=names, labelled=labelled)
 
 
-def _of_numbers(name: str, values: np.ndarray, where: dict[str, Any]) -> Colouring:
+def numbers_of(column: pd.Series) -> tuple[np.ndarray, Sequence[str] | None]:
+    """Numbers as floats [N], dates as days since 1970; and of dates the names of their days by number, where
+    they are few enough to be told."""
+    if columns.kind(column) == "number":
+        return column.to_numpy(np.float64), None
+    days = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    return days.to_numpy(np.float64), [words.day(day) for day in np.unique(np.floor(days.dropna()))]
+
+
+def _of_numbers(
+    name: str, values: np.ndarray, days: Sequence[str] | None, where: dict[str, Any]
+) -> Colouring:
     """A ramp between two quantiles, logarithmic where they lie far apart; grey where there is no value."""
     scored = np.isfinite(values)
-    title = SCORES[name][0].lower() if name in SCORES else name
+    title = SCORES[name][0].lower() if name in SCORES else columns.title(name)
     told = {"values": values.astype(np.float32), "without": ~scored, **where}
+    if days is not None:  # hovering tells a day by its name
+        whole = np.floor(np.where(scored, values, -1.0))
+        place = np.searchsorted(np.unique(whole[scored]), whole)
+        few = len(days) <= MOST_NAMES
+        told["values"] = np.where(scored, place, -1).astype(np.float32) if few else None
+        told["value_names"] = days if few else ()
     if not scored.any():
         return Colouring(title, np.full(len(values), GREY, np.uint8), **told)
     low, middle, high = np.quantile(values[scored], [ROBUST[0], 0.5, ROBUST[1]])
-    wide = bool(low > 0 and high / low > WIDE)
+    wide = bool(low > 0 and high / low > WIDE) and days is None
     shown = np.clip(np.where(scored, values, low), low, high)
     share = (np.log(shown / low) / np.log(high / low)) if wide else (shown - low) / max(high - low, 1e-12)
+    ends = float(low), float(middle), float(high)
     numbers = np.where(scored, RAMP + np.rint(share * (STEPS - 1)), GREY).astype(np.uint8)
-    return Colouring(title, numbers, ramp=Ramp(float(low), float(middle), float(high), wide), **told)
+    return Colouring(title, numbers, ramp=Ramp(*ends, wide, days is not None), **told)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, density, items, missing, state, widgets, words
+from app import colouring, column_filters, density, items, loading, missing, state, widgets, words
 from app.palette import LIMIT
 from gelda.report import method_title
 
@@ -19,7 +20,7 @@ HELD = "test"  # a comparison's tested items
 HELD_WORDS = "Held-out items are what the figures were measured on: for looking only, choose nothing by them."
 
 
-def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame,
+def bind(run: Path, meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame,
          colours: Sequence[str]) -> None:  # fmt: skip
     """Seed every setting of the view from the URL or what it was on the last page."""
     first = next((m for m in maps if m.scope_kind == "all" and m.has_synthetic), maps[0] if maps else None)
@@ -27,8 +28,8 @@ def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], point
     state.bind("layer", first.layer if first else own, [layer.name for layer in layers])
     state.bind("scope", "all", _scopes(meta))
     state.bind("colour", "class", colours)
-    if many(state.value("colour"), meta):
-        known = colouring.scarcest(state.value("colour"), meta)
+    known = many(run, meta)
+    if known:
         state.bind("highlight", known[:LIMIT], known)
     state.bind("classes", [], list(meta["class_names"]))
     state.bind("conditions", [], list(meta["subdomain_names"]))
@@ -39,12 +40,25 @@ def bind(meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], point
     state.bind("density", DENSITIES[0], DENSITIES)
     state.bind("rejected", True)
     state.bind("held", False)
+    column_filters.bind(run, points, column_filters.offered(colours))
 
 
-def many(colour: str, meta: dict[str, Any]) -> bool:
-    """Are there more groups than hues, so that a person chooses which are in colour?"""
-    names = {"class": meta["class_names"], "condition": meta["subdomain_names"]}
-    return len(names.get(colour, ())) > LIMIT
+def many(run: Path, meta: dict[str, Any]) -> list[str]:
+    """All groups of the colouring in view where there are more than hues, so that a person chooses among
+    them: the scarcest classes and subdomains first, of a column the largest; else []."""
+    colour = state.value("colour")
+    if colour in colouring.GROUPED:
+        names = colouring.scarcest(colour, meta)
+    elif colour in colouring.SCORES or colour == "source":
+        names = []
+    else:
+        names = loading.column_groups(run, colour)
+    return names if len(names) > LIMIT else []
+
+
+def highlighted(run: Path, meta: dict[str, Any]) -> list[str] | None:
+    """The groups in colour, where a person chooses them."""
+    return state.value("highlight") if many(run, meta) else None
 
 
 def _splits(points: pd.DataFrame) -> list[str]:
@@ -69,7 +83,7 @@ def controls(meta: dict[str, Any], axis: str, colours: dict[str, str]) -> None:
     scope, colour = st.columns(2)
     scope.selectbox("Map fitted on", _scopes(meta), key=state.key("scope"),
                     format_func=lambda s: scope_title(s, axis))  # fmt: skip
-    colour.selectbox("Colour by", list(colours), key="colour", format_func=colours.get)
+    colour.selectbox("Colour by", list(colours), key=state.key("colour"), format_func=colours.get)
 
 
 def chosen(meta: dict[str, Any]) -> tuple[list[int], list[int]]:
@@ -109,19 +123,20 @@ def grid(meta: dict[str, Any], axis: str) -> None:
     )
 
 
-def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
+def view(run: Path, meta: dict[str, Any], points: pd.DataFrame, axis: str,
+         colours: Mapping[str, str]) -> np.ndarray:  # fmt: skip
     """The filters; returns which points are visible, ``[N]``."""
     st.pills("Show", SOURCES, key="show", selection_mode="multi", format_func=str.capitalize)
     st.segmented_control(
         "Density of points in view", DENSITIES, key="density", required=True, format_func=str.capitalize,
         help=f"Lines around {words.listed([str(share) for share in density.HELD])} % of them.",
     )  # fmt: skip
-    if many(state.value("colour"), meta):
-        _highlight(meta, axis)
+    if known := many(run, meta):
+        _highlight(known, meta, axis)
     splits, made = _splits(points), _methods(points)
     if len(made) > 1:
         st.pills("Made by", made, key="made", selection_mode="multi", format_func=method_title)
-    with st.expander("More filters", expanded=bool(state.value("split") or state.value("held"))):
+    with st.expander("More filters", expanded=any(map(state.value, ("split", "held", "where")))):
         for noun, key, names in (
             (words.kind(meta), "classes", meta["class_names"]),
             (axis, "conditions", meta["subdomain_names"]),
@@ -137,20 +152,20 @@ def view(meta: dict[str, Any], points: pd.DataFrame, axis: str) -> np.ndarray:
         if (points["split"] == HELD).any():
             st.toggle("Held-out items (test)", key="held")
             widgets.note(HELD_WORDS)
+        column_filters.view(run, points, {name: colours[name] for name in column_filters.offered(colours)})
     return visible(points, meta)
 
 
-def _highlight(meta: dict[str, Any], axis: str) -> None:
+def _highlight(known: list[str], meta: dict[str, Any], axis: str) -> None:
     """Which groups are in colour where there are more than hues; all others are grey."""
-    colour = state.value("colour")
-    known = colouring.scarcest(colour, meta)
-    kind = "classes" if colour == "class" else words.plural(axis)
+    kind = {"class": "classes", "condition": words.plural(axis)}.get(state.value("colour"), "groups")
     st.multiselect(
         f"In colour, {words.thousands(len(known))} {kind} in all", known, key=state.key("highlight"),
         max_selections=LIMIT, placeholder="Search by name",
     )  # fmt: skip
     if list(state.value("highlight")) != known[:LIMIT]:
-        st.button("The ten scarcest", on_click=state.put, args=("highlight", known[:LIMIT]))
+        which = "scarcest" if state.value("colour") in colouring.GROUPED else "largest"
+        st.button(f"The ten {which}", on_click=state.put, args=("highlight", known[:LIMIT]))
 
 
 def visible(points: pd.DataFrame, meta: dict[str, Any]) -> np.ndarray:
@@ -168,7 +183,7 @@ def visible(points: pd.DataFrame, meta: dict[str, Any]) -> np.ndarray:
         shown = shown & (real | points["method"].isin(state.value("made")).to_numpy())
     if not state.value("rejected"):
         shown = shown & points["kept"].to_numpy(dtype=bool)
-    return shown & offered(points)
+    return shown & offered(points) & column_filters.inside(points)
 
 
 def offered(points: pd.DataFrame) -> np.ndarray:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import (
     between_view,
+    columns_view,
     edit_view,
     maps_view,
     neighbours_view,
@@ -57,6 +58,7 @@ class Panel:
 
 PANELS: dict[str, Panel] = {
     "selection": Panel("Selection", selection_view.view),
+    "columns": Panel("Columns", columns_view.view, without_map=True),
     "neighbours": Panel("Nearest neighbours", neighbours_view.view, True, neighbours_view.lines),
     "edit": Panel("Edit and refit", edit_view.view, without_map=True),
     "maps": Panel("Maps", maps_view.view, without_map=True),

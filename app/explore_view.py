@@ -51,7 +51,7 @@ def view(run: runs.RunState, head: Any) -> None:
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run, meta)
     colours = loading.colourings(run.path, axis)
-    filters.bind(meta, layers, maps, points, list(colours))
+    filters.bind(run.path, meta, layers, maps, points, list(colours))
     map_choice.bind(maps)
     page = st.container(key="explore")
     left, right, below = page.container(), page.container(key="explore-side"), page.container()
@@ -61,7 +61,7 @@ def view(run: runs.RunState, head: Any) -> None:
         filters.grid(meta, axis)
         actions = st.container(horizontal=True)
     with settings:
-        visible = filters.view(meta, points, axis)
+        visible = filters.view(run.path, meta, points, axis, colours)
     info = map_choice.chosen(run, maps)
     rows = selecting.opened(run, points)
     explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows,
@@ -106,7 +106,7 @@ def _map(explored: Explored) -> str:
     """Draw the map; returns what is to be said of it."""
     run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
     visible = explored.visible
-    chosen = state.value("highlight") if filters.many(state.value("colour"), meta) else None
+    chosen = filters.highlighted(run.path, meta)
     more = explored.made
     layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"), chosen)
     if more is not None and info.has_synthetic:
@@ -243,7 +243,7 @@ def _legend(made: colouring.Colouring, visible: np.ndarray) -> None:
 
 def _ramp(title: str, ramp: colouring.Ramp, look: Any) -> str:
     """The ramp with its ends and its middle; both ends stand for what lies beyond them, too."""
-    low, middle, high = (words.figure(value) for value in (ramp.low, ramp.middle, ramp.high))
+    low, middle, high = ramp.written()
     scale = " (logarithmic)" if ramp.logarithmic else ""
     shades = ", ".join(look.ramp)
     return (

@@ -17,6 +17,8 @@ import pandas as pd
 import streamlit as st
 
 from app import colouring, items
+from app.facets import Facet
+from app.facets import of as facets_of
 from app.map_data import STAND_INS
 from gelda import jobs, layer_maps, projection, report, runs, studies
 from gelda.artifacts import read_json
@@ -95,6 +97,26 @@ def colourings(run: Path, axis: str) -> dict[str, str]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _colourings(run: Path, axis: str, stamp: int) -> dict[str, str]:
     return colouring.offered(_points(run, stamp), axis)
+
+
+def column_groups(run: Path, name: str) -> list[str]:
+    """Names of the groups of a column of texts, the largest first; callers must not write to it."""
+    return _column_groups(run, name, points_stamp(run))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _column_groups(run: Path, name: str, stamp: int) -> list[str]:
+    return colouring.groups_of(_points(run, stamp)[name])
+
+
+def facets(run: Path, axis: str) -> list[Facet]:
+    """All that a run's points can be coloured by, as bars; callers must not write to it."""
+    return _facets(run, axis, points_stamp(run))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _facets(run: Path, axis: str, stamp: int) -> list[Facet]:
+    return facets_of(_points(run, stamp), meta(run), _colourings(run, axis, stamp))
 
 
 def scored_by(run: Path) -> str:

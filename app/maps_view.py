@@ -86,7 +86,7 @@ def _scopes(explored: Explored) -> tuple[list[tuple[str, str, str]], list[str], 
 def _colours(explored: Explored) -> np.ndarray:
     """The colours of the large map."""
     colour, meta = state.value("colour"), explored.meta
-    chosen = state.value("highlight") if filters.many(colour, meta) else None
+    chosen = filters.highlighted(explored.run.path, meta)
     head = loading.scored_by(explored.run.path)
     return colouring.make(colour, explored.points, meta, explored.axis, head, chosen).numbers
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from app import words
+from gelda import columns
 
 FILLERS = {"in", "and", "the", "of", "for", "latents", "latent", "points", "samples"}
 NAMED = 4  # classes whose names hold what was typed are told by theirs, up to so many
@@ -38,8 +39,10 @@ def find(text: str, points: pd.DataFrame, classes: Sequence[str], subdomains: Se
     begin = np.flatnonzero(ids.str.startswith(wanted).to_numpy()) if wanted else whole
     if len(begin):
         return Found(begin, f"{words.count(len(begin), 'point')} whose id begins so")
-    return _holding(wanted, points, classes) or Found(
-        begin, "Nothing is called that: try an id, a class, or a class and where it is"
+    return (
+        _holding(wanted, points, classes)
+        or _in_columns(wanted, points)
+        or Found(begin, "Nothing is called that: try an id, a class, or a class and where it is")
     )
 
 
@@ -52,6 +55,24 @@ def _holding(wanted: str, points: pd.DataFrame, classes: Sequence[str]) -> Found
     more = [f"{words.thousands(len(inside) - NAMED)} more"] if len(inside) > NAMED else []
     names = words.listed([*(classes[n] for n in inside[:NAMED]), *more])
     return Found(rows, f"{words.count(len(rows), 'point')}: {names}")
+
+
+def _in_columns(wanted: str, points: pd.DataFrame) -> Found | None:
+    """Rows whose text in a further column is, or else holds, what was typed; of the first such column."""
+    if not wanted:
+        return None
+    texts = [name for name in columns.own(points) if columns.kind(points[name]) == "text"]
+    lower = {name: points[name].astype("str").str.lower() for name in texts}
+    for said, found in (
+        ("is", lambda values: values == wanted),
+        ("holds", lambda values: values.str.contains(wanted, regex=False)),
+    ):
+        for name, values in lower.items():
+            rows = np.flatnonzero(found(values).to_numpy())
+            if len(rows) and (said == "is" or len(wanted) > 2):
+                title = columns.title(name)
+                return Found(rows, f"{words.count(len(rows), 'point')} whose {title} {said} “{wanted}”")
+    return None
 
 
 def _named(

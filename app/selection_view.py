@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import charts, health_view, items, loading, selecting, state, widgets, words
 from app.explored import Explored
-from gelda import runs
+from gelda import columns, runs
 from gelda.artifacts import content_key
 from gelda.report import method_title
 
@@ -26,12 +26,12 @@ ROW, PICTURE_ROW = 35, 44  # pixels
 
 def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance: np.ndarray,
              names: tuple[Sequence[str], Sequence[str]], axis: str) -> pd.DataFrame:  # fmt: skip
-    """Selected points in words, with their nearest real training point."""
+    """Selected points in words, with their nearest real training point and the columns of the data."""
     part = points.iloc[rows]
     first = near[rows, 0]
     ids = points["id"].to_numpy()
     synthetic = (part["origin"] == "synthetic").to_numpy()
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "id": part["id"].to_numpy(),
             "class": np.asarray(names[0])[part["label"]],
@@ -44,6 +44,12 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
             "distance": np.round(distance[rows, 0], 3),
         }
     )
+    for name in columns.own(points):
+        title = columns.title(name)
+        column = part[name].reset_index(drop=True)
+        whole = columns.kind(column) == "number" and (column.dropna() % 1 == 0).all()
+        table[f"{title} (column)" if title in table else title] = column.astype("Int64") if whole else column
+    return table
 
 
 def view(explored: Explored) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import streamlit as st
@@ -62,9 +63,10 @@ def begin(page: str) -> None:
 def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
     """Seed the widget of the field `name` from the URL, the session or `default`; returns its `key`.
 
-    A list default makes a field of several values, written to the URL with commas (those of a name escaped).
+    A list default makes a field of several values, written to the URL with commas (those of a name escaped);
+    a tuple default, of two numbers or two dates, a range within it.
     """
-    many = isinstance(default, list)
+    many = isinstance(default, list | tuple)
     st.session_state[_BOUND][name] = default
     former, had = st.session_state.get(_FORMER, {}).get(name, ("", None))
     text = _from_outside(name)
@@ -202,9 +204,25 @@ def _text(current: Any) -> str:
 def _valid(current: Any, default: Any, options: Sequence[Any] | None) -> Any:
     if isinstance(default, bool):
         return current in (True, "True", "1", "true")
+    if isinstance(default, tuple):
+        return _range(current, default)
     if options is None:
         return current
     if isinstance(default, list):
         kept = [item for item in current or [] if item in options]
         return kept or (default if current else [])
     return current if current in options else default
+
+
+def _range(current: Any, whole: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Two ends within the whole range; all of it where what a link says is none."""
+    kind = type(whole[0])
+    try:
+        low, high = (
+            end if isinstance(end, kind) else kind.fromisoformat(end) if kind is date else kind(end)
+            for end in current
+        )  # fmt: skip
+    except (TypeError, ValueError):
+        return whole
+    low, high = max(low, whole[0]), min(high, whole[1])
+    return (low, high) if low <= high else whole

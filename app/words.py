@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -53,6 +53,22 @@ def figure(value: float) -> str:
     """A number of any size in two or three significant digits."""
     digits = 2 if abs(value) < 10 else 3
     return f"{value:.{digits}g}".replace("-", "−")
+
+
+def day(days: float) -> str:
+    """Days since 1970 as a date."""
+    return str((datetime(1970, 1, 1) + timedelta(days=float(days))).date())
+
+
+def share(of_one: float) -> str:
+    """A share of 1 in percent; a small one is not none."""
+    percent = 100 * of_one
+    return f"{percent:.0f} %" if percent >= 1 or percent == 0 else "< 1 %"
+
+
+def cut(text: str, most: int) -> str:
+    """A text of no more than so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def interval(ci95: Sequence[float] | None, signed: bool = False) -> str:

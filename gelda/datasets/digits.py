@@ -96,8 +96,8 @@ def columns() -> dict[str, NDArray[np.float64]]:
     )
     shear = -(ink * dx * dy).sum((1, 2)) / (ink * dy**2).sum((1, 2))  # rows are counted downwards
     return {
-        "ink, %": np.round(100 * total / 16 / ink[0].size, 1),
-        "slant, °": np.round(np.degrees(np.arctan(shear)), 1),
+        "ink (%)": np.round(100 * total / 16 / ink[0].size, 1),
+        "slant (°)": np.round(np.degrees(np.arctan(shear)), 1),
     }
 
 
