@@ -28,6 +28,7 @@ const says = (value, digits) => value.toFixed(digits).replace("-", "−");
 class Lesson {
   constructor(root) {
     this.root = root;
+    this.told = [];  // views sent to the server, from the one that it answered last
     root.style.containerType = "inline-size";
     this.cells = element("div", "cells");
     this.cells.setAttribute("role", "group");
@@ -55,13 +56,15 @@ class Lesson {
 
   update(data, send) {
     this.send = send;
-    const first = !this.data;
-    this.look = data.look;
-    this.root.style.colorScheme = data.look.name;
-    if (first) this.load(data);
+    if (!this.data) this.load(data);
     this.data = data;
     const view = `${data.w} ${data.cell}`;
-    if (view !== this.told) [this.told, this.w, this.cell] = [view, data.w, data.cell];
+    const told = this.told.indexOf(view);
+    if (told >= 0) this.told.splice(0, told);  // an answer, maybe to a view that the person has left by now
+    else [this.told, this.w, this.cell] = [[view], data.w, data.cell];
+    if (told >= 0 && this.look.name === data.look.name) return;
+    this.look = data.look;
+    this.root.style.colorScheme = data.look.name;
     this.build();
     this.move(this.w);
   }
@@ -72,10 +75,11 @@ class Lesson {
   }
 
   tell() {
-    const view = `${this.w} ${this.cell}`;
-    if (view === this.told) return;
-    this.told = view;
-    this.send("view", { w: this.w, cell: this.cell });
+    const w = Number(this.w.toFixed(2));
+    const view = `${w} ${this.cell}`;
+    if (view === this.told.at(-1)) return;
+    this.told.push(view);
+    this.send("view", { w, cell: this.cell });
   }
 
   build() {
