@@ -14,6 +14,7 @@ from gelda.conditions import ConditionEncoder
 from gelda.denoiser import Denoiser
 from gelda.device import autocast
 from gelda.errors import UserError, unknown
+from gelda.optimizer import AdamW
 from gelda.schedulers import OBJECTIVES, PREDICTION_TYPES, TIMESTEPS
 from gelda.seeds import derive
 
@@ -171,7 +172,7 @@ def train(
     followers: list[torch.Tensor] = [
         a for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad
     ]
-    optimizer = torch.optim.AdamW(
+    optimizer = AdamW(
         decay_groups(trained, weight_decay),
         lr=learning_rate,
         betas=(0.9, 0.99),

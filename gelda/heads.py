@@ -10,6 +10,7 @@ from gelda import losses, mixers, posts, recipes
 from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.domains import DomainHeads
 from gelda.errors import UserError
+from gelda.optimizer import AdamW
 from gelda.pool import Pool as _Pool
 from gelda.pool import draws as draw_rows
 from gelda.seeds import derive
@@ -59,9 +60,7 @@ def fit(
     domains = _domain_heads(adapter, data, plans, rivals, start, seed)
     if domains is not None:
         trained += domains.to(device).parameters()
-    optimizer = torch.optim.AdamW(
-        trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps"
-    )
+    optimizer = AdamW(trained, lr=learning_rate, weight_decay=weight_decay, fused=device.type != "mps")
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     groups = [_Group(adapter, pool, plans, members, seed) for members in _members(plans)]
     rng = torch.Generator(device).manual_seed(derive(seed, "head-dropout"))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gelda.adapter import Adapter
 from gelda.errors import UserError
 from gelda.latents import Standardizer
+from gelda.optimizer import AdamW
 from gelda.seeds import derive
 from gelda.settings import AdapterConfig
 
@@ -53,7 +54,7 @@ def learn_weights(
         {"params": list(adapter.parameters()), "weight_decay": config.weight_decay},
         {"params": [mix], "weight_decay": 0.0, "lr": RATE * config.learning_rate},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    optimizer = AdamW(groups, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     rng = torch.Generator(device).manual_seed(derive(seed, "layer-weights"))
     prior = torch.bincount(label, minlength=classes).float()

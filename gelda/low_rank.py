@@ -17,6 +17,7 @@ from gelda.adapter import Adapter, HeadData, HeadPlan
 from gelda.errors import UserError
 from gelda.heads import fit
 from gelda.latents import Standardizer
+from gelda.optimizer import AdamW
 from gelda.seeds import derive, generator
 from gelda.settings import AdapterConfig
 
@@ -115,7 +116,7 @@ def train(
     updates = inject(encoder.network, config.low_rank, seed)
     encoder.to(device)
     steps = config.low_rank_steps
-    optimizer = torch.optim.AdamW(
+    optimizer = AdamW(
         [*updates.values(), *head.parameters()],
         lr=config.low_rank_learning_rate,
         weight_decay=config.weight_decay,

@@ -55,7 +55,7 @@ def _centre(latents: Array, cell: Rows) -> Array:
 
 
 def _nearest(latents: Array, queries: Array, among: Rows, k: int) -> Near:
-    """Exact, [Q, k]: |x|² − 2 x·q tells the candidates of every part, the difference itself their distances."""
+    """Exact, [Q, k]: |x|² − 2 x·q tells the candidates of a part, the difference itself their distances."""
     queries = queries.astype(np.float32)
     best = np.empty((len(queries), 0), np.int64)
     far = np.empty((len(queries), 0))

@@ -39,7 +39,7 @@ class SelectionHealth:
 def selection_health(
     latents: Array, distance: Array, points: pd.DataFrame, rows: Rows, seed: int = 0
 ) -> SelectionHealth:
-    """Figures of the synthetic latents among `rows`, in standardised z^(l) [N, D] (fp16 as on disk, or fp32); test items never enter.
+    """Figures of the synthetic latents among `rows`, in standardised z^(l) [N, D]; test items never enter.
 
     distance [N]: from each point to its nearest training latent (`projection.load_neighbours`).
     The real ones are the dev half's where the run has one, else training samples, of the same cells; where

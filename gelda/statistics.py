@@ -50,8 +50,8 @@ def seed_interval(
 
 
 def _two_sided(level: float, freedom: float) -> float:
-    """Half-width in standard errors of an interval by Student's t: `scipy.stats.t.ppf`, without the second that
-    a page would wait for the import of scipy.stats."""
+    """Half-width in standard errors of an interval by Student's t: `scipy.stats.t.ppf`, without the second
+    that a page would wait for the import of scipy.stats."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + level / 2))

@@ -17,6 +17,7 @@ artifacts
 paths
 seeds
 device
+optimizer
 columns
 manifest
 media
