@@ -97,9 +97,18 @@ def _tells(column: pd.Series) -> bool:
 
 def groups_of(column: pd.Series) -> list[str]:
     """Names of all groups of a column of texts, the largest first; [] of numbers and dates."""
-    if columns.kind(column) != "text":
-        return []
-    return [str(name) for name in column[column.notna() & (column != "")].value_counts().index]
+    return grouped(column)[1] if columns.kind(column) == "text" else []
+
+
+def grouped(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Which group of a column of texts each point is of [N], −1 where of none; their names, largest first."""
+    codes, names = pd.factorize(column)
+    size = np.bincount(codes[codes >= 0], minlength=len(names))
+    size[[str(name) == "" for name in names]] = 0
+    order = np.argsort(-size, kind="stable")
+    place = np.full(len(names) + 1, -1)
+    place[order] = np.where(size[order] > 0, np.arange(len(names)), -1)
+    return place[codes], [str(names[k]) for k in order if size[k]]
 
 
 def scarcest(name: str, meta: Mapping[str, Any]) -> list[str]:
@@ -147,8 +156,7 @@ def make(
         where["meaning"] = f"“{own}” is a column of the data: synthetic latents have none."
     if columns.kind(points[name]) != "text":
         return _of_numbers(name, *numbers_of(points[name]), where)
-    names = groups_of(points[name])
-    codes = pd.Index(names).get_indexer(points[name].astype("str"))
+    codes, names = grouped(points[name])
     most = list(range(min(LIMIT, len(names))))
     if chosen is not None:
         most = [names.index(n) for n in chosen if n in names]

@@ -32,8 +32,8 @@ def view(explored: Explored) -> None:
     found = loading.facets(explored.run.path, explored.axis)
     selected = np.zeros(len(explored.points), bool)
     selected[explored.rows] = True
-    synthetic = explored.synthetic
-    told = facets.ordered([facets.told(facet, explored.visible, synthetic, selected) for facet in found])
+    view_of = facets.in_view(explored.visible, explored.synthetic, selected)
+    told = facets.ordered([facets.told(facet, *view_of) for facet in found])
     some = bool(len(explored.rows))
     _lead(explored, told)
     data = {
@@ -129,8 +129,7 @@ def _ends(facet: facets.Facet) -> list[str]:
     """What stands at both ends of a histogram."""
     if not facet.ordered:
         return []
-    known = facet.values[np.isfinite(facet.values)]
-    return [facet.written(float(known.min())), facet.written(float(known.max()))]
+    return [facet.written(float(end)) for end in facet.steps[[0, -1]]]
 
 
 def _score(told: Told) -> dict[str, Any]:

@@ -23,21 +23,22 @@ KOLMOGOROV = 0.8687  # mean of the largest gap of a Brownian bridge, √(π/2)·
 class Facet:
     """A column as bars. codes [N]: the bar of each point, len(bars) where it has no value.
 
-    Of numbers and dates, whose bars have an order: values [N] (NaN where there is none), and fine [N], their
-    places among FINE even shares of the points.
+    Of numbers and dates, whose bars have an order: steps [S], values that part the points into even shares,
+    smallest and largest among them, and fine [N], the first step that a point's value does not exceed (S
+    where it has none).
     """
 
     name: str
     title: str
     codes: np.ndarray
     bars: Sequence[str]
-    values: np.ndarray | None = None
+    steps: np.ndarray | None = None
     fine: np.ndarray | None = None
     dates: bool = False
 
     @property
     def ordered(self) -> bool:
-        return self.values is not None
+        return self.steps is not None
 
     def written(self, value: float) -> str:
         return words.day(value) if self.dates else words.figure(value)
@@ -80,8 +81,7 @@ def of(points: pd.DataFrame, meta: Mapping[str, Any], offered: Mapping[str, str]
             codes = np.where(said < 0, 2, (said != points["label"]).astype(int))
             found.append(Facet(name, title, codes, ["taken for its class", "taken for another"]))
         elif columns.kind(points[name]) == "text":
-            groups = colouring.groups_of(points[name])
-            codes = pd.Index(groups).get_indexer(points[name].astype("str"))
+            codes, groups = colouring.grouped(points[name])
             bars = [method_title(g) for g in groups] if name == "method" else groups
             found.append(Facet(name, title, np.where(codes < 0, len(groups), codes), bars))
         else:
@@ -93,7 +93,7 @@ def _numbers(name: str, title: str, column: pd.Series) -> Facet:
     values, days = colouring.numbers_of(column)
     known = np.sort(values[np.isfinite(values)])
     dates = days is not None
-    different = np.unique(known)
+    different = known[np.append(True, np.diff(known) > 0)]
     if len(different) <= BINS and (different % 1 == 0).all():
         codes, bars = np.searchsorted(different, values), [f"{v:.0f}".replace("-", "−") for v in different]
         bars = [words.day(v) for v in different] if dates else bars
@@ -106,36 +106,39 @@ def _numbers(name: str, title: str, column: pd.Series) -> Facet:
         said = [words.day(e) if dates else words.figure(e) for e in edges]
         bars = [f"{a} to {b}" for a, b in zip(said[:-1], said[1:], strict=True)]
         bars = [f"below {said[1]}", *bars[1:-1], f"{said[-2]} or more"]
-    steps = known[np.linspace(0, len(known) - 1, min(FINE, len(known))).astype(int)]
-    fine = np.searchsorted(np.unique(steps), values)
+    steps = np.unique(known[np.linspace(0, len(known) - 1, min(FINE, len(known))).astype(int)])
+    fine = np.searchsorted(steps, values)
     codes = np.where(np.isfinite(values), codes, len(bars))
-    return Facet(name, title, codes.astype(np.int32), bars, values, fine.astype(np.int32), dates)
+    return Facet(name, title, codes.astype(np.int32), bars, steps, fine.astype(np.int32), dates)
 
 
-def told(facet: Facet, visible: np.ndarray, synthetic: np.ndarray, selected: np.ndarray) -> Told:
-    """Counts of the points in view; visible, synthetic, selected: [N] bool."""
+def in_view(
+    visible: np.ndarray, synthetic: np.ndarray, selected: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in view [n], and what each is [n]: 0 real, 1 synthetic, 2 and 3 the same and selected."""
+    rows = np.flatnonzero(visible)
+    return rows, synthetic[rows] + 2 * selected[rows]
+
+
+def told(facet: Facet, rows: np.ndarray, kinds: np.ndarray) -> Told:
+    """What there is of each bar in view, and what a selection has of it; rows and kinds as of `in_view`."""
     size = len(facet.bars)
-
-    def count(inside: np.ndarray) -> np.ndarray:
-        return np.bincount(facet.codes[inside], minlength=size + 1)[:size]
-
-    real, made = count(visible & ~synthetic), count(visible & synthetic)
-    known = visible & (facet.codes < size)
-    own, rest = known & selected, known & ~selected
-    chosen = count(own)
-    if not own.any() or not rest.any():
+    counts = np.bincount(4 * facet.codes[rows] + kinds, minlength=4 * size + 4).reshape(-1, 4)[:size]
+    real, made = counts[:, 0] + counts[:, 2], counts[:, 1] + counts[:, 3]
+    chosen, others = counts[:, 2] + counts[:, 3], counts[:, 0] + counts[:, 1]
+    first, second = int(chosen.sum()), int(others.sum())
+    if not first or not second:
         return Told(facet, real, made, chosen)
-    first, second = int(own.sum()), int(rest.sum())
     noise = 1 / first + 1 / second
     if facet.ordered:
-        difference, chance = _gap(facet.fine, own, rest), KOLMOGOROV * np.sqrt(noise)
-        middles = (facet.written(float(np.median(facet.values[part]))) for part in (own, rest))
-        said = "half of the selection lies below {}, half of the rest below {}".format(*middles)
+        difference, middles = _gap(facet, rows, kinds)
+        chance = KOLMOGOROV * np.sqrt(noise)
+        low, high = map(facet.written, middles)
+        said = f"half of the selection lies below {low}, half of the rest below {high}"
     else:
-        others = real + made - chosen
-        p, q, all_of = chosen / first, others / second, (chosen + others) / (first + second)
+        p, q, every = chosen / first, others / second, (chosen + others) / (first + second)
         difference = 0.5 * np.abs(p - q).sum()
-        chance = 0.5 * np.sqrt(2 / np.pi * all_of * (1 - all_of) * noise).sum()
+        chance = 0.5 * np.sqrt(2 / np.pi * every * (1 - every) * noise).sum()
         most = int(np.abs(p - q).argmax())
         said = (
             f"{words.share(p[most])} of the selection, {words.share(q[most])} of the rest: {facet.bars[most]}"
@@ -143,12 +146,14 @@ def told(facet: Facet, visible: np.ndarray, synthetic: np.ndarray, selected: np.
     return Told(facet, real, made, chosen, float(difference), float(min(chance, 1.0)), said)
 
 
-def _gap(fine: np.ndarray, own: np.ndarray, rest: np.ndarray) -> float:
-    """The largest difference of two cumulative shares (Kolmogorov, Smirnov)."""
-    size = int(fine.max()) + 1
-    shares = (np.bincount(fine[part], minlength=size).cumsum() / part.sum() for part in (own, rest))
-    first, second = shares
-    return float(np.abs(first - second).max())
+def _gap(facet: Facet, rows: np.ndarray, kinds: np.ndarray) -> tuple[float, list[float]]:
+    """The largest difference of two cumulative shares (Kolmogorov, Smirnov), and the middles of selection
+    and rest; both to a place of `fine`."""
+    size = len(facet.steps)
+    counts = np.bincount(2 * facet.fine[rows] + (kinds > 1), minlength=2 * size + 2).reshape(-1, 2)[:size]
+    shares = counts.cumsum(0) / counts.sum(0)
+    middles = [float(facet.steps[min(np.searchsorted(shares[:, k], 0.5), size - 1)]) for k in (1, 0)]
+    return float(np.abs(shares[:, 0] - shares[:, 1]).max()), middles
 
 
 def ordered(found: Sequence[Told]) -> list[Told]:

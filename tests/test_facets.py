@@ -25,10 +25,11 @@ def found(run: Path, points: pd.DataFrame) -> list[facets.Facet]:  # noqa: F811
     return facets.of(points, read_json(run / "meta.json"), colouring.offered(points, "condition"))
 
 
-def masks(points: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def masks(points: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     selected = np.zeros(len(points), bool)
     selected[rows] = True
-    return np.ones(len(points), bool), (points["origin"] == "synthetic").to_numpy(), selected
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    return facets.in_view(np.ones(len(points), bool), synthetic, selected)
 
 
 def test_all_that_colours_has_bars_that_hold_every_point_with_a_value(points, found) -> None:
@@ -41,7 +42,8 @@ def test_all_that_colours_has_bars_that_hold_every_point_with_a_value(points, fo
         if facet.name.startswith("column."):
             assert told.made.sum() == 0 and without == (points["origin"] == "synthetic").sum()
         if facet.ordered and len(facet.bars) > 1:
-            middles = [facet.values[facet.codes == k].mean() for k in range(len(facet.bars)) if told.real[k]]
+            values, _ = colouring.numbers_of(points[facet.name])
+            middles = [values[facet.codes == k].mean() for k in range(len(facet.bars)) if told.real[k]]
             assert (np.diff(middles) > 0).all(), "bars are in the order of their values"
 
 
