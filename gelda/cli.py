@@ -125,10 +125,18 @@ app.command("run-stored", hidden=True)(cli_runs.run_stored)
 @app.command(hidden=True)
 def queued(run_id: str, command: list[str]) -> None:
     """Another command of this program, when it is a run's turn: a job of several runs is one in the line."""
-    from gelda import runs, slots
+    from gelda import recording, runs, slots
 
-    with slots.turn(runs.read_state(runs.find_run(run_id))):
-        app(command, standalone_mode=False)
+    path = runs.find_run(run_id)
+    with slots.turn(runs.read_state(path)):
+        try:
+            app(command, standalone_mode=False)
+        except BaseException as error:
+            state = runs.read_state(path)
+            if state.status == "queued":  # the command ended before its work began: nobody else says why
+                with recording.tracked(state):
+                    raise error
+            raise
 
 
 app.command("edit-job", hidden=True)(cli_edits.edit_job)

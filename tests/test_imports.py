@@ -110,6 +110,8 @@ pipeline
 curves
 costs
 arms
+arm_progress
+compare_costs
 compare_check
 workbench
 choices
