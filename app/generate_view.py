@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import cost_view, form, going_view, run_list, run_settings, sources, state, widgets, words
+from app import cost_view, form, going_view, plan_form, run_list, run_settings, sources, state, widgets, words
 from gelda import jobs, runs
 from gelda.config import PRESETS, resolve_config
 from gelda.errors import UserError
@@ -17,6 +17,10 @@ STARTS = {
     "tiny": ("A quick look", "The digits with every stage at its smallest; its figures mean nothing."),
     "speech": ("Synthetic speech", "Five emotions in six languages, each language left out in turn."),
     "own": ("Your own latents", "Every method on a bank, a file of latents or an encoded folder."),
+    "plan": (
+        "A known benchmark on your disk",
+        "From its files to every comparison, by a plan that is ready.",
+    ),
 }
 
 
@@ -43,6 +47,8 @@ def view() -> None:
     elif preset == "speech":
         with right:
             _speech()
+    elif preset == "plan":
+        plan_form.view(left, right)
     else:
         with left:
             bank = _bank()

@@ -20,6 +20,7 @@ from gelda import (
     cli_extract,
     cli_layers,
     cli_maps,
+    cli_plans,
     cli_runs,
     cli_semantics,
     cli_speech,
@@ -143,6 +144,7 @@ app.command("edit-job", hidden=True)(cli_edits.edit_job)
 app.command("project")(cli_maps.project)
 app.command("project-stored", hidden=True)(cli_maps.project_stored)
 app.command("compare")(cli_compare.compare)
+app.command("plan-stored", hidden=True)(cli_plans.plan_stored)
 app.command("import")(cli_compare.import_)
 app.command("ablate")(cli_ablate.ablate)
 app.command("layers")(cli_layers.layers)

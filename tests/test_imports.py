@@ -142,6 +142,7 @@ extraction_runs
 plans
 plan_jobs
 plan_outlook
+plan_runs
 cli_options
 cli_compare
 cli_layers
