@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
-from app import loading, run_list, widgets, words
-from gelda import costs, runs
+from app import sources, widgets, words
+from gelda import compare_costs, costs
+from gelda.compare_config import resolve_compare
 from gelda.config import RunConfig
+from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
 from gelda.paths import home
 from gelda.runs import STAGES
+
+CORRECTED = "Once it goes, its own pace corrects this."
 
 
 def view(config: RunConfig) -> None:
@@ -55,19 +61,28 @@ def _existing() -> str:
     return str(next(p for p in (folder, *folder.parents) if p.exists()))
 
 
-def compared(bank: str) -> None:
-    """The time that the last comparison of these latents took, where there is one."""
-    for run in runs.list_runs(limit=run_list.RECENT):
-        if not run.comparison or run.status != "done":
-            continue
-        try:
-            if loading.spec(run.path).get("bank") != bank:
-                continue
-            spent = sum(loading.report_of(run.path)["seconds"].values())
-        except UserError:
-            continue
-        widgets.amount_block("The last one took", words.duration(spent), f"{run.name}, on these latents.")
+def compared(values: Mapping[str, Any], effort: str) -> None:
+    """Time and disk of a comparison; nothing where its latents cannot be read, which its start says."""
+    try:
+        bank = sources.look(values["bank"], SourceOptions()).bank
+    except UserError:
         return
-    widgets.note(
-        "No comparison of these latents has finished here: the line under “How thorough” says what to expect."
+    if bank is None:
+        return
+    config = resolve_compare(dict(values), effort)
+    found = compare_costs.estimate(config, len(bank.items.subdomain_names), bank.layers)
+    how = (
+        f"From “{found.name}” on this machine, scaled by trainings, steps and sizes."
+        if found.run
+        else "Reckoned as on one core of a server: no comparison has finished here yet."
     )
+    widgets.amount_block("Time, about", words.duration(_rough(found.seconds)), f"{how} {CORRECTED}")
+    free = words.size(shutil.disk_usage(_existing()).free)
+    size = words.size(compare_costs.disk(config, len(bank.items.label), bank.layers))
+    widgets.amount_block("Disk, about", size, f"{free} are free where the workspace lies.")
+
+
+def _rough(seconds: float) -> float:
+    """Without what an estimate cannot know."""
+    step = 10 if seconds < 120 else 60 if seconds < 7200 else 600
+    return max(step, step * round(seconds / step))

@@ -7,9 +7,26 @@ import plotly.graph_objects as go
 
 from app import charts, words
 from app.palette import theme
+from gelda.augmenters import AUGMENTERS
 
 
-def losses(frame: pd.DataFrame, theme_name: str | None, steps: int, seeds: int) -> go.Figure:
+def of_run(frame: pd.DataFrame, seeds: int) -> str:
+    """What is blue and what is grey in the losses of a run."""
+    number = frame["stage"].nunique()
+    of = f"seed {number} of {seeds}" if seeds > 1 else "one seed"
+    return f"Blue: {of}. Grey: the seeds before it." if number > 1 else f"{of.capitalize()}."
+
+
+def of_comparison(stage: str) -> str:
+    """The same of a comparison: its stage "generate/select/gelda/fold1/seed0" goes on."""
+    _, part, arm, fold, seed = stage.split("/")
+    title = AUGMENTERS[arm].title if arm in AUGMENTERS else arm
+    why = ", to choose its setting" if part == "select" else ""
+    of = f"seed {int(seed.removeprefix('seed')) + 1}, fold {int(fold.removeprefix('fold')) + 1}{why}"
+    return f"Blue: {title}, {of}. Grey: the generators before it."
+
+
+def losses(frame: pd.DataFrame, theme_name: str | None, steps: int, note: str) -> go.Figure:
     """Columns stage, step, loss (`gelda.curves.losses`), the stage that goes on now last."""
     look = theme(theme_name)
     stages = list(dict.fromkeys(frame["stage"]))
@@ -39,6 +56,4 @@ def losses(frame: pd.DataFrame, theme_name: str | None, steps: int, seeds: int) 
         if now < first
         else f"The denoiser’s loss is {words.number(now, 2)}"
     )
-    of = f"seed {len(stages)} of {seeds}" if seeds > 1 else "one seed"
-    note = f"Blue: {of}. Grey: the seeds before it." if len(stages) > 1 else f"{of.capitalize()}."
     return charts.finish(figure, look, fallen, 300, note).update_layout(margin=dict(t=76, r=56))

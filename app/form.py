@@ -27,12 +27,12 @@ PROTOCOL_FIELDS = {
 EFFORTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "default": (
         "In full",
-        "Every method, tuned on validation: 10 to 20 minutes for 10\u202f000 latents on two processor cores.",
+        "Every method, its settings tuned on validation.",
         {},
     ),
     "tiny": (
         "Trial",
-        "Every stage at its smallest, in a minute or two: it shows the way, its figures mean nothing.",
+        "Every stage at its smallest: it shows the way, its figures mean nothing.",
         {"map": True},
     ),
 }

@@ -7,9 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import cost_view, curve_charts, form, loading, run_list, run_settings, sources, state, widgets, words
-from app.figures import show
-from gelda import curves, jobs, runs, slots
+from app import cost_view, form, going_view, plan_form, run_list, run_settings, sources, state, widgets, words
+from gelda import jobs, runs
 from gelda.config import PRESETS, resolve_config
 from gelda.errors import UserError
 
@@ -18,6 +17,10 @@ STARTS = {
     "tiny": ("A quick look", "The digits with every stage at its smallest; its figures mean nothing."),
     "speech": ("Synthetic speech", "Five emotions in six languages, each language left out in turn."),
     "own": ("Your own latents", "Every method on a bank, a file of latents or an encoded folder."),
+    "plan": (
+        "A known benchmark on your disk",
+        "From its files to every comparison, by a plan that is ready.",
+    ),
 }
 
 
@@ -28,6 +31,7 @@ def view() -> None:
         "A run encodes, adapts, trains the denoiser, draws synthetic latents for what is scarce, retrains "
         "the layers after, and compares every method with intervals."
     )
+    going_view.view()
     left, right = st.columns([0.6, 0.4], gap="large")
     with left:
         state.bind("preset", "digits", list(STARTS))
@@ -43,14 +47,14 @@ def view() -> None:
     elif preset == "speech":
         with right:
             _speech()
+    elif preset == "plan":
+        plan_form.view(left, right)
     else:
         with left:
             bank = _bank()
             values, effort = form.comparison(bank) if bank else ({}, "")
         with right:
             _comparison(values, effort)
-    with right:
-        _going()
     run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE)
     state.publish()
 
@@ -107,7 +111,7 @@ def _comparison(values: dict[str, Any], effort: str) -> None:
     if wrong:
         st.warning(wrong)
         return
-    cost_view.compared(values["bank"])
+    cost_view.compared(values, effort)
     _start("Compare", lambda: jobs.start_comparison(values, effort))
 
 
@@ -119,33 +123,3 @@ def _start(label: str, act: Any) -> None:
         with st.spinner("Checking"):
             run_list.attempt(act)
     run_list.waits()
-
-
-def _alive() -> list[runs.RunState]:
-    found = [r for r in runs.list_runs(limit=run_list.RECENT) if r.status in widgets.ALIVE and r.reported]
-    line = {run.id: place for place, run in enumerate(slots.line())}
-    return sorted(found, key=lambda r: line.get(r.id, -1))
-
-
-def _going() -> None:
-    """Runs that are going or waiting; drawn again every second while there are any."""
-    before = [run.id for run in _alive()]
-    st.fragment(_live, run_every=1 if before else None)(before)
-
-
-def _live(before: list[str]) -> None:
-    found = _alive()
-    if {run.id for run in found} != set(before):
-        st.rerun()  # the lists below change too
-    if not found:
-        return
-    st.subheader("Going on")
-    for run in found:
-        run_list.row(run)
-        frame = curves.losses(run.path)
-        if run.status == "running" and len(frame):
-            spec = loading.spec(run.path)
-            figure = curve_charts.losses(
-                frame, st.context.theme.type, spec["generator"]["steps"], spec["seeds"]
-            )
-            show(figure, f"loss-{run.id}")

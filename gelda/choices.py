@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,7 @@ class Choosing(Workbench):
             scores["fm_layer"] = layer_means
         if at_scores:
             scores["adapter_layer"] = at_scores
-        tuned = [
-            m
-            for m in self.methods
-            if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m, self.config)) > 1
-        ]
+        tuned = self.tuned
         files = {}
         for m in tuned:
             key = arm_key(self.config, m, layer, tau, at=at)
@@ -83,6 +79,7 @@ class Choosing(Workbench):
         for place, kind in enumerate(augmenters.KINDS):
             pending = [m for m in tuned if augmenters.get(m).kind == kind and not files[m].is_file()]
             pairs = [(m, setting) for m in pending for setting in grid_of(m, self.config)]
+            self._told(seed, [m for m in tuned if augmenters.get(m).kind == kind and m not in pending], files)
             if not pairs:
                 continue
 
@@ -97,10 +94,10 @@ class Choosing(Workbench):
                     if name == m
                 ]
                 write_json(files[m], {"format": FORMAT, "rated": rated})
+            self._told(seed, pending, files)
         for m in tuned:
             rated = read_json(files[m])["rated"]
-            # a score that is not finite (null in the file) is never the best; the first of equals is taken
-            settings[m] = min(rated, key=lambda r: _or_worst(r["score"]))["setting"]
+            settings[m] = _best(rated)["setting"]
             scores[m] = {describe(r["setting"]): r["score"] for r in rated}
         settings |= {m: settings["gelda"] for m in CONTROLS if m in settings and "gelda" in settings}
         tick(1, "")
@@ -110,6 +107,19 @@ class Choosing(Workbench):
             weights = self.sums[content_key(episode.seed, episode.train.tolist())][0]
             scores["layer_weights"] = dict(zip(self.bank.layers, weights.tolist(), strict=True))
         return Choice(layer, tau, settings, scores, at)
+
+    @property
+    def tuned(self) -> list[str]:
+        """Arms that have a setting to choose."""
+        apart = (*CONTROLS, "logit-adjustment")
+        return [m for m in self.methods if m not in apart and len(grid_of(m, self.config)) > 1]
+
+    def chose(self, arm: str, seed: int, score: float | None) -> None:
+        """Called when validation has chosen an arm's setting in a seed, with that setting's score."""
+
+    def _told(self, seed: int, methods: Sequence[str], files: Mapping[str, Path]) -> None:
+        for m in methods:
+            self.chose(m, seed, _best(read_json(files[m])["rated"])["score"])
 
     def _select_layer(
         self, seed: int, inner: Sequence[Episode], tick: Callable[[float, str], None]
@@ -225,6 +235,11 @@ class Choosing(Workbench):
         folder = self.path / "stages" / f"{stage}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
+
+
+def _best(rated: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The setting with the lowest score; one that is not finite is never the best, the first of equals is."""
+    return min(rated, key=lambda r: _or_worst(r["score"]))
 
 
 def _or_worst(score: float | None) -> float:

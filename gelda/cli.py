@@ -20,6 +20,7 @@ from gelda import (
     cli_extract,
     cli_layers,
     cli_maps,
+    cli_plans,
     cli_runs,
     cli_semantics,
     cli_speech,
@@ -125,16 +126,25 @@ app.command("run-stored", hidden=True)(cli_runs.run_stored)
 @app.command(hidden=True)
 def queued(run_id: str, command: list[str]) -> None:
     """Another command of this program, when it is a run's turn: a job of several runs is one in the line."""
-    from gelda import runs, slots
+    from gelda import recording, runs, slots
 
-    with slots.turn(runs.read_state(runs.find_run(run_id))):
-        app(command, standalone_mode=False)
+    path = runs.find_run(run_id)
+    with slots.turn(runs.read_state(path)):
+        try:
+            app(command, standalone_mode=False)
+        except BaseException as error:
+            state = runs.read_state(path)
+            if state.status == "queued":  # the command ended before its work began: nobody else says why
+                with recording.tracked(state):
+                    raise error
+            raise
 
 
 app.command("edit-job", hidden=True)(cli_edits.edit_job)
 app.command("project")(cli_maps.project)
 app.command("project-stored", hidden=True)(cli_maps.project_stored)
 app.command("compare")(cli_compare.compare)
+app.command("plan-stored", hidden=True)(cli_plans.plan_stored)
 app.command("import")(cli_compare.import_)
 app.command("ablate")(cli_ablate.ablate)
 app.command("layers")(cli_layers.layers)

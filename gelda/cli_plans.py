@@ -36,6 +36,13 @@ def run_plan(
     _compare(made, json_file)
 
 
+def plan_stored(name: str) -> None:
+    """What a background job does: look at what a plan takes, which a page asked for."""
+    from gelda.plan_runs import make_look
+
+    make_look(name)
+
+
 def _encode(made: Any) -> None:
     from gelda import extraction_runs, recording, terminal
 

@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import augmenters, compare_kit, compare_points, compositions, device, kit, layer_maps, projection
+from gelda import (
+    augmenters,
+    compare_costs,
+    compare_kit,
+    compare_points,
+    compositions,
+    device,
+    kit,
+    layer_maps,
+    projection,
+)
+from gelda.arm_progress import ArmProgress
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
 from gelda.augmenters.diffusion import semantic_inputs
@@ -46,10 +57,17 @@ class Comparison(Choosing):
         super().__init__(config, bank, recorder.check, state.path)
         self.state, self.recorder = state, recorder
         self.seeds = list(range(config.first_seed, config.first_seed + config.seeds))
+        rounds = 1 if self.shared else len(self.seeds)
+        self.progress = ArmProgress(tuple(self.methods), tuple(self.tuned), rounds)
         self.seconds: dict[str, float] = {}
         self.health: list[dict[str, float]] = []
 
     def run(self) -> dict[str, Any]:
+        self.progress.fresh = not any((self.state.path / "stages").glob("*/*"))
+        subdomains = len(self.items.subdomain_names)
+        self.progress.modelled = compare_costs.modelled(self.config, subdomains, self.bank.layers)
+        self.progress.total = sum(len(self.episodes(seed)) for seed in self.seeds)
+        self.progress.write(self.state.path)
         choices = self._stage("select", self._select)
         outcomes = self._stage("train", lambda seed, tick: self._train(seed, choices[seed], tick))
         with self.recorder.stage("report", 1):
@@ -71,6 +89,14 @@ class Comparison(Choosing):
         with self.recorder.stage("project", 1) as stage:
             self._project(choices[self.seeds[0]], stage)
         return result
+
+    def chose(self, arm: str, seed: int, score: float | None) -> None:
+        self.progress.chose(self.state.path, arm, seed, score)
+
+    def heard(self, arm: str, episode: Episode, step: int, loss: float) -> None:
+        super().heard(arm, episode, step, loss)
+        where = f"{self.state.stage}/{arm}/fold{episode.fold}/seed{episode.seed}"
+        self.recorder.metric(f"generate/{where}", step, loss=loss)
 
     def _sources(self, choices: dict[int, Choice]) -> dict[str, str]:
         """What γ and κ were read from in the first episode: what `auto` stood for; {} without a generator."""
@@ -151,6 +177,8 @@ class Comparison(Choosing):
                     health = self._health(episode, choice.layer, candidate)
                     write_json(files["gelda"].with_suffix(".json"), {"format": FORMAT, "health": health})
                 write_tensors(files[candidate.arm], arrays)
+            done = [m for m in self.methods if augmenters.get(m).kind == kind]
+            self.progress.finished(self.state.path, done)
         found = {}
         for m in self.methods:
             for name, values in read_tensors(files[m]).items():

@@ -102,7 +102,7 @@ def prepared(config: ExtractConfig) -> RunState:
         name = f"{what} through {config.encoder}"
         return runs.create_run(config.model_dump(mode="json"), name[:120], runs.EXTRACTION, path.name)
     state = runs.read_state(path)
-    if state.status in runs.ALIVE:
+    if state.status in runs.ALIVE and not runs.is_mine(state):
         raise UserError(f"The run '{state.id}' is already going.")
     if state.status == "broken":
         raise UserError(state.error)

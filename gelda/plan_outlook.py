@@ -13,12 +13,13 @@ import torch
 
 from gelda import augmenters, device, encoders, extraction_runs, spaces
 from gelda.adapter import HeadPlan
-from gelda.arms import CHEAP, CONTROLS, build, grid_of
+from gelda.arms import build
 from gelda.augmenters.base import Task
 from gelda.compare_config import CompareConfig
+from gelda.compare_costs import trainings
 from gelda.datasets import Source
 from gelda.errors import UserError
-from gelda.finetune import fitting_methods, real_data
+from gelda.finetune import real_data
 from gelda.media import Clip
 from gelda.plan_jobs import Job, config, has_weights, missing, open_source, text_start, weights
 from gelda.plans import WEIGHTS, Place
@@ -206,7 +207,8 @@ def _comparison(
     each = values.get("target") == "each"
     settings = config(values, made.bank, size.subdomains[0])
     targets = len(size.subdomains) if each else 1
-    heads, generators = (targets * n for n in trainings(settings, len(size.subdomains), max(1, len(layers))))
+    parts = trainings(settings, len(size.subdomains), max(1, len(layers))).values()
+    heads, generators = (targets * sum(part[k] for part in parts) for k in (0, 1))
     seconds = None
     if layers:
         a_head, a_generator = _steps(
@@ -223,27 +225,6 @@ def _comparison(
         "seconds": seconds,
         "how": "rough: a few steps of one head and one generator on noise; heads side by side take less",
     }
-
-
-def trainings(settings: CompareConfig, subdomains: int, layers: int) -> tuple[int, int]:
-    """Heads and generators that a comparison of one target trains; validation on as many episodes as it has.
-
-    An upper bound: latents that settings share are counted once a setting's form.
-    """
-    c = settings
-    known = augmenters.AUGMENTERS
-    methods = c.methods or fitting_methods(known, c.adapter.head, named=False)
-    transfer = c.protocol != "longtail"
-    episodes = c.rotations if transfer else 1
-    inner = max(1, subdomains - 1) if transfer else c.validation_folds
-    inner *= c.selection_seeds if c.one_choice else c.seeds
-    layers = layers if c.adapter.fm_layer == "auto" else 1
-    tuned = [m for m in methods if m not in (*CONTROLS, "logit-adjustment") and len(grid_of(m, c)) > 1]
-    tried = layers * (len(c.taus) + (len(CHEAP) if layers > 1 else 0))
-    heads = inner * (tried + sum(len(grid_of(m, c)) for m in tuned)) + 2 * c.seeds * episodes * len(methods)
-    makers = [m for m in methods if known[m].generative]
-    forms = sum(len({str(s.get("form")) for s in grid_of(m, c)}) for m in makers if m in tuned)
-    return heads, inner * forms + c.seeds * episodes * len(makers)
 
 
 def _steps(

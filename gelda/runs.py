@@ -259,6 +259,11 @@ def rebuild_index() -> int:
     return len(states)
 
 
+def is_mine(state: RunState) -> bool:
+    """Whether this very process has the run: it waited for its turn under the run's name."""
+    return state.pid == os.getpid() and state.host == platform.node()
+
+
 def process_is_gone(pid: int | None, host: str | None) -> bool:
     """Whether a process has certainly ended; a zombie or another host's is judged by silence."""
     if pid is None or host != platform.node():

@@ -187,6 +187,10 @@ class Workbench:
             real, open_cells, self.config.most_synthetic, target=episode.target, by_cell=episode.by_cell
         )
 
+    def heard(self, arm: str, episode: Episode, step: int, loss: float) -> None:
+        """Called while an arm trains its generator."""
+        self.cancelled()
+
     def _candidates(
         self,
         episode: Episode,
@@ -199,12 +203,15 @@ class Workbench:
         """A head to train for every (arm, setting); settings that differ in weight share their latents,
         arms that say so a trained model. With `keep` each has the arm that made its latents."""
         space = self.space(episode, layer, tau, at)
-        task = self.task(episode, layer, space=space)
+        now = ""  # the arm in training
+        told = self.task(episode, layer, space=space)
+        task = replace(told, on_step=lambda step, total, loss: self.heard(now, episode, step, loss))
         test, subdomain = self.test(episode, layer, space)
         real, seen = space.restore(task.latents), space.restore(test)
         made: dict[str, Synthetic] = {}
         models: dict[str, Any] = {}
         for name, setting in pairs:
+            now = name
             arm = build(name, setting, self.config)
             key = arm.same_latents or name + describe({k: v for k, v in setting.items() if k != "weight"})
             if key not in made:

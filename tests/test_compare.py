@@ -57,10 +57,13 @@ class Spy:
     def check(self):
         pass
 
+    def metric(self, stage, step, **values):
+        pass
+
 
 def engine(config, bank, path):
     comparison = Comparison(
-        config, bank, SimpleNamespace(path=path, id="r", name="n", demo="compare"), Spy(path)
+        config, bank, SimpleNamespace(path=path, id="r", name="n", demo="compare", stage="select"), Spy(path)
     )
     comparison.methods = arms(config, bank)
     return comparison

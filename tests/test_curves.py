@@ -48,7 +48,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_end(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", THEMES)
 def test_the_current_seed_stands_out(tmp_path, name):
     write(tmp_path, [(f"generate/seed{s}", step, 1.0 - 0.1 * step) for s in (0, 1) for step in (1, 5)])
-    figure = curve_charts.losses(curves.losses(tmp_path), name, 500, 3)
+    figure = curve_charts.losses(frame := curves.losses(tmp_path), name, 500, curve_charts.of_run(frame, 3))
     assert [t.line.color for t in figure.data] == [THEMES[name].quiet, THEMES[name].accent]
     assert figure.layout.title.text == "The denoiser’s loss fell from 0.90 to 0.50"
     assert "seed 2 of 3" in figure.layout.title.subtitle.text

@@ -292,3 +292,19 @@ def test_several_manifests_become_one_bank_by_one_command(gelda, tmp_path):
     assert spec["source"]["beside"] == [str(tmp_path / files[1])], "the run means the same from anywhere"
     assert only_run().name == "emodb + nemo through random-whisper"
     assert gelda("extract", files[0], "digits", "--out", "none").returncode == 2
+
+
+def test_a_command_in_the_line_takes_up_the_run_it_waited_under(gelda, pictures, spawned):
+    """The speech demo and plans wait in line as the extraction that they begin with."""
+    run = jobs.start_extraction({"path": str(pictures), "encoder": "mini-image"})
+    again = ["extract", str(pictures), "--encoder", "mini-image"]
+    assert gelda("extract", pictures, "--encoder", "mini-image").returncode == 2, "it waits elsewhere"
+    done = gelda("queued", run, "--", *again)
+    assert done.returncode == 0, done.stderr
+    assert only_run().id == run and only_run().status == "done"
+
+
+def test_a_command_that_ends_before_its_work_says_why_in_the_run(gelda, pictures, spawned):
+    run = jobs.start_extraction({"path": str(pictures), "encoder": "mini-image"})
+    assert gelda("queued", run, "--", "extract", "/nowhere").returncode == 2
+    assert only_run().status == "failed" and "/nowhere" in only_run().error

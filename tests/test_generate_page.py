@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 from test_pages import open_page, text, warnings
 
-from app import fields, generate_view, run_settings
+from app import fields, going_view, run_settings
 from gelda import jobs, runs
+from gelda.arm_progress import ArmProgress
 from gelda.config import RunConfig
 
 
@@ -177,6 +178,39 @@ def test_runs_going_on_stand_in_the_order_of_the_line(monkeypatch: pytest.Monkey
     for name in ("run-a", "run-b"):
         jobs.start_run({"name": name}, "tiny", name)
     fixtures.make_unfinished("running", "run-z")
-    assert [run.id for run in generate_view._alive()] == ["run-z", "run-a", "run-b"]
+    assert [run.id for run in going_view.alive()] == ["run-z", "run-a", "run-b"]
     jobs.to_front("run-b")
-    assert [run.id for run in generate_view._alive()] == ["run-z", "run-b", "run-a"]
+    assert [run.id for run in going_view.alive()] == ["run-z", "run-b", "run-a"]
+
+
+def test_a_comparison_that_goes_on_tells_of_its_arms(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, status="running")
+    (path / "heartbeat").touch()
+    told = ArmProgress(("ce", "smote", "gelda"), ("smote", "gelda"), 2, 2)
+    told.chose(path, "gelda", 0, 0.8)
+    page = open_page("generate")
+    assert "3 methods: 1 of 4 settings chosen on validation, 0 of 6 trainings done." in text(page)
+    (chart,) = page.get("plotly_chart")
+    drawn = json.loads(chart.proto.spec)["layout"]["title"]
+    assert drawn["text"] == "Best on validation so far: GeLDA"
+    assert "1 method still to come" in drawn["subtitle"]["text"]
+    told.chose(path, "smote", 0, 0.7)
+    told.chose(path, "smote", 1, float("nan"))
+    told.finished(path, ["ce"])
+    stage = "generate/select/gelda/fold1/seed0"
+    lines = [{"stage": stage, "step": s, "loss": 1 - s / 100} for s in (10, 20)]
+    (path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    page.run()
+    losses, arms = (json.loads(c.proto.spec)["layout"]["title"] for c in page.get("plotly_chart"))
+    assert arms["text"] == "Best on validation so far: SMOTE"
+    assert "Blue: GeLDA, seed 1, fold 2, to choose its setting." in losses["subtitle"]["text"]
+    assert "<td>Cross-entropy</td><td>–</td><td>–</td><td>1 of 2</td>" in text(page)
+    assert "<td>0.700</td><td>2 of 2</td><td>0 of 2</td>" in text(page)
+    assert "Cancel" in [b.label for b in page.button]
+
+
+def test_a_torn_account_of_the_arms_is_a_sentence(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace, status="running")
+    (path / "heartbeat").touch()
+    (path / "arms.json").write_text('{"format": 1, "meth')
+    assert any("arms.json" in w for w in warnings(open_page("generate")))

@@ -111,6 +111,8 @@ pipeline
 curves
 costs
 arms
+arm_progress
+compare_costs
 compare_check
 workbench
 choices
@@ -141,6 +143,7 @@ extraction_runs
 plans
 plan_jobs
 plan_outlook
+plan_runs
 cli_options
 cli_compare
 cli_layers
