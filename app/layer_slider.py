@@ -19,11 +19,12 @@ def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any]) -> None:
     if len(layers) < 2:
         return
     titles = {layer.name: layer.title for layer in layers}
+    change = loading.neighbour_change(run.path)
+    below = "; below it, how many neighbours change from one to the next" if change else ""
     st.select_slider(
-        "Layer", list(titles), key=state.key("layer"), format_func=titles.get,
+        f"Layer{below}", list(titles), key=state.key("layer"), format_func=titles.get,
         help=f"{words.escaped(meta.get('layer_reason', ''))} {TURNED}".strip(),
     )  # fmt: skip
-    change = loading.neighbour_change(run.path)
     if change:
         st.html(_strip(change["change"], state.value("layer")))
         widgets.note(words.safe(sentence(change, state.value("layer"), titles)))

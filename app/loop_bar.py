@@ -50,12 +50,7 @@ def _selected(explored: Explored, mine: Edits | None, held: int) -> None:
     ids = ()
     if mine is not None and not runs.readonly():
         ids = editing.selected_ids(run, explored.points, explored.selected, explored.made)
-    some = words.count(held, "point")
-    if len(ids) == held:
-        some = words.count(held, "synthetic latent")
-    elif ids:
-        some += f", {words.thousands(len(ids))} of them synthetic"
-    st.html(f'<p class="said"><b>{some} selected</b></p>')
+    st.html(f'<p class="said"><b>{_said(explored, held, len(ids))}</b></p>')
     if ids:
         st.button("Drop it" if len(ids) == 1 else "Drop them", type="primary", key="loop_drop",
                   help="Train the head again without them and see on dev what it does. Can be undone.",
@@ -65,6 +60,17 @@ def _selected(explored: Explored, mine: Edits | None, held: int) -> None:
     if len(explored.selected):
         st.button("Look at them", key="loop_look", on_click=explore_panels.show, args=("selection",))
         st.button("Their neighbours", key="loop_near", on_click=explore_panels.show, args=("neighbours",))
+
+
+def _said(explored: Explored, held: int, used: int) -> str:
+    """What is selected: how many points, how many synthetic ones, how many of these a head learns from."""
+    made = len(state.selection(explored.run.id).made)
+    synthetic = int(explored.synthetic[explored.selected].sum()) + made
+    dropped = f", {words.thousands(used)} in use" if 0 < used < synthetic else ""
+    if synthetic == held:
+        return f"{words.count(held, 'synthetic latent')} selected{dropped}"
+    of_them = f": {words.thousands(synthetic)} synthetic{dropped}" if synthetic else ""
+    return f"{words.count(held, 'point')} selected{of_them}"
 
 
 def _drop(explored: Explored, ids: tuple[str, ...]) -> None:
