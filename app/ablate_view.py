@@ -218,8 +218,9 @@ def _offers() -> None:
             "On the handwritten digits, offline, one setting after another; a study that stops goes on where "
             "it was."
         )
-    preset = os.environ.get("GELDA_DEMO_PRESET") or "digits"
-    seeds = st.number_input("Seeds", 1, 50, ENOUGH, key="study_seeds", width=160, help=grid_form.NOTED)
+    preset, seeds = os.environ.get("GELDA_DEMO_PRESET") or "digits", ENOUGH
+    if not readonly:
+        seeds = st.number_input("Seeds", 1, 50, ENOUGH, key="study_seeds", width=160, help=grid_form.NOTED)
     if seeds < ENOUGH:
         widgets.note(grid_form.NOTED)
     base = resolve_config({"seeds": int(seeds)}, preset)
@@ -233,7 +234,7 @@ def _offers() -> None:
                 widgets.note(words.safe(study.question))
                 widgets.note(
                     f"{takes['cells']} settings, {words.thousands(takes['runs'])} runs; about "
-                    f"{words.duration(takes['seconds'])} on an idle core."
+                    f"{words.duration(round(takes['seconds'], -1))} on an idle core."
                 )
         if not readonly:
             for column, study in zip(st.columns(ACROSS, gap="large"), row, strict=False):

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app import words
-from app.palette import LIMIT, Theme, entries, legible, mixed, theme
+from app.palette import Theme, entries, legible, mixed, theme
 from gelda.projection import thinned
 
 BODY = "IBM Plex Sans, Helvetica Neue, Arial, sans-serif"
@@ -152,6 +152,7 @@ def gain_by_size(frame: pd.DataFrame, theme_name: str | None, method: str, refer
     colours = dict(zip(("head", "medium", "tail"), (look.quiet, look.muted, look.accent), strict=True))
     figure = go.Figure()
     figure.add_hline(y=0, line=dict(color=look.muted, width=1))
+    named: dict[str, float] = {}
     for group, colour in colours.items():
         part = frame[frame["group"] == group]
         if part.empty:
@@ -164,9 +165,14 @@ def gain_by_size(frame: pd.DataFrame, theme_name: str | None, method: str, refer
                               "%{y:+.1f} points<extra></extra>",
             )
         )  # fmt: skip
+        named[group] = np.log10(part["count"]).agg(["min", "max"]).mean()
+    gap = 0.22 * np.log10(frame["count"].max() / frame["count"].min())  # a name is about so wide
+    at = -np.inf
+    for group in sorted(named, key=lambda name: named[name]):
+        gain, at = frame.loc[frame["group"] == group, "gain"].mean(), max(named[group], at + gap)
         figure.add_annotation(
-            x=np.log10(part["count"]).agg(["min", "max"]).mean(), y=1.0, yref="paper", yanchor="bottom",
-            text=f"{GROUPS[group]}: {words.number(part['gain'].mean(), signed=True)}", showarrow=False,
+            x=at, y=1.0, yref="paper", yanchor="bottom", showarrow=False,
+            text=f"{GROUPS[group]}: {words.number(gain, signed=True)}",
             font=dict(size=13, color=look.ink if group != "tail" else look.accent),
         )  # fmt: skip
     rank = frame.groupby("seed")["count"].rank(method="first")  # each seed orders the classes anew
@@ -211,7 +217,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str, theme_name: 
     notes = []
     for i, row in enumerate(shown if len(names) <= 24 else []):
         for j, value in enumerate(row):
-            if value == value and abs(value) >= 0.5:
+            if value == value and round(value):
                 end = look.diverging[0 if value < 0 else 2] if signed else high
                 ground = mixed(look.diverging[1] if signed else low, end, abs(value) / limit)
                 font = dict(size=12, color=legible(look, ground))
@@ -292,6 +298,3 @@ def stratified(points: pd.DataFrame, rows: np.ndarray, limit: int = PLAIN_LIMIT)
 def _log_ticks(low: float, high: float) -> list[int]:
     every = [m * 10**p for p in range(0, 7) for m in (1, 2, 5)]
     return [t for t in every if low / 1.3 <= t <= high * 1.3]
-
-
-__all__ = ["LIMIT", "config", "confusion", "forest", "gain_by_size", "plain_map", "seconds", "stratified"]

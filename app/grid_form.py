@@ -24,7 +24,7 @@ def view(base: RunConfig, start: Callable[[dict[str, Any]], None]) -> None:
     st.subheader("A grid of your own")
     chosen = st.multiselect(
         "Settings to vary", varied(base), key="grid_factors", max_selections=FACTORS,
-        format_func=lambda name: f"{_title(name)} ({name})", placeholder="Two or three, by name or title",
+        format_func=lambda name: f"{_named(name)} ({name})", placeholder="Two or three, by name or title",
     )  # fmt: skip
     if not chosen:
         widgets.note(
@@ -79,8 +79,8 @@ def outlook(levels: list[int], takes: dict[str, Any]) -> str:
     return (
         f"{product} settings and one without synthetic latents, {words.count(takes['seeds'], 'seed')} each: "
         f"{words.thousands(takes['runs'])} runs, {words.thousands(takes['generators'])} generators to train; "
-        f"about {words.duration(takes['seconds'])} on an idle core. The first value of each is the "
-        "reference."
+        f"about {words.duration(round(takes['seconds'], -1))} on an idle core. The first value of each is "
+        "the reference."
     )
 
 
@@ -94,9 +94,14 @@ def _title(name: str) -> str:
     return studies.setting_title(name)
 
 
+def _named(name: str) -> str:
+    """A setting's title where a sentence or a label begins."""
+    return _title(name)[0].upper() + _title(name)[1:]
+
+
 def _values(base: RunConfig, name: str) -> list[Any]:
     field, default = field_of(base, name)
-    title, told, key = _title(name).capitalize(), field.description, f"grid.{name}"
+    title, told, key = _named(name), field.description, f"grid.{name}"
     options = list(CHOICES.get(name) or [o for o in get_args(field.annotation) if isinstance(o, str)])
     if isinstance(default, bool):
         said = {True: "on", False: "off"}

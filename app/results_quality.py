@@ -91,13 +91,12 @@ def _table(generator: dict[str, Any]) -> None:
     for key, made, real, gaussian in card.health_rows(generator):
         name, more, meaning = card.HEALTH[key]
         beaten = more is not None and gaussian == gaussian and made != gaussian and (made > gaussian) == more
-        own = f'<td class="best">{card.digits(made)}</td>' if beaten else f"<td>{card.digits(made)}</td>"
-        cells = [name, own, f"<td>{card.digits(real)}</td>", f"<td>{card.digits(gaussian)}</td>"]
+        texts = [card.digits(value).replace("-", "−") for value in (made, real, gaussian)]
+        looks = [' class="best"' * beaten, "", ""]
+        cells = "".join(f"<td{look}>{text}</td>" for look, text in zip(looks, texts, strict=True))
         better = {True: "more is better", False: "less is better", None: ""}[more]
         told = "; ".join(filter(None, (meaning, better)))
-        rows.append(
-            f"<tr><td>{cells[0]}</td>{words.minus(''.join(cells[1:]))}<td>{words.safe(told)}</td></tr>"
-        )
+        rows.append(f"<tr><td>{name}</td>{cells}<td>{words.safe(told)}</td></tr>")
     if not rows:
         return
     st.subheader(finding(generator))

@@ -53,7 +53,7 @@ def lines(result: dict[str, Any], measure: str, theme_name: str | None) -> go.Fi
         yaxis=dict(visible=False, range=[-0.04, 1.12]),
     )
     best = cells[int(means.argmax())]
-    title = f"Highest mean: {words.safe(best['title'])} ({words.number(high)} %)"
+    title = f"Of {len(cells)} combinations the highest: {words.safe(best['title'])} ({words.number(high)} %)"
     note = "A line is one setting, from its levels to its mean; what can be told apart is above."
     figure = charts.finish(go.Figure(dict(data=data, layout=layout)), look, title, 400, note)
     return figure.update_layout(margin=dict(t=72))

@@ -185,9 +185,17 @@ def unfinished(run: runs.RunState) -> bool:
     st.title(f"This run {said}")
     if run.error:
         st.warning(run.error)
-    progress(run)
+    st.fragment(_going, run_every=2 if run.status in ALIVE else None)(run)
     st.page_link(ASSETS.parent / "pages" / "home.py", label="All runs, and what can be done with this one")
     return True
+
+
+def _going(before: runs.RunState) -> None:
+    """The stages of a run that has nothing to show yet; the page is drawn again when it ends."""
+    run = runs.read_state(before.path)
+    if before.status in ALIVE and run.status not in ALIVE:
+        st.rerun()
+    progress(run)
 
 
 def progress(run: runs.RunState) -> None:

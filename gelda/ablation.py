@@ -82,7 +82,8 @@ class _Cells(Pipeline):
     def cell(self, stage: StageState) -> tuple[list[SeedResult], dict[str, float]]:
         """Dev predictions of every seed under this cell's settings, and the generator's health."""
         self._extract(stage)
-        stage.message, seeds = "", range(self.first_seed, self.first_seed + self.config.seeds)
+        stage.message, stage.done, stage.remaining = "", 0, None  # what follows is counted in other units
+        seeds = range(self.first_seed, self.first_seed + self.config.seeds)
         results, health = [], []
         for place, seed in enumerate(seeds):
 

@@ -94,7 +94,11 @@ def to_latex(report: Mapping[str, Any]) -> str:
     """The comparison as booktabs tables, one below the other."""
     lines: list[str | None] = []
     for title, head, rows in tables(report):
-        lines += ["" if lines else None, f"% {title}", r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}"]
+        lines += [
+            "" if lines else None,
+            f"% {title} (needs the package booktabs)",
+            r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+        ]
         lines += [r"\toprule", _latex_row(head), r"\midrule", *map(_latex_row, rows)]
         lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join(line for line in lines if line is not None) + "\n"
@@ -104,6 +108,11 @@ def _latex_row(cells: Sequence[str]) -> str:
     escaped = []
     for cell in cells:
         text = re.sub(r"([&%$#_{}])", r"\\\1", cell.replace("\\", r"\textbackslash "))
+        text = (
+            text.replace("~", r"\textasciitilde{}")
+            .replace("^", r"\textasciicircum{}")
+            .replace("τ", r"$\tau$")
+        )
         escaped.append(re.sub(r"−|(?<!\w)-(?=\d)", "$-$", text).replace("–", "--"))
     return " & ".join(escaped) + r" \\"
 
