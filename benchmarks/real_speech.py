@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gelda import cli_compare, extraction_runs, recording, runs, terminal
+from gelda import cli_compare, extraction_runs, recording, runs, speech_demo, terminal
 from gelda.compare_config import CompareConfig
 from gelda.extract_config import resolve_extract
 from gelda.ready import ReadyBank, open_bank
@@ -26,17 +26,7 @@ from gelda.report_folds import FIGURES, across
 from gelda.report_text import interval_text
 
 MANIFESTS = ("emodb/emodb.jsonl", "nemo/nemo.jsonl")
-METHODS = (
-    "ce",
-    "logit-adjustment",
-    "residual-transfer",
-    "mean-shift",
-    "subdomain-norm",
-    "gelda-paper",
-    "gelda",
-    "gelda-uncond",
-    "gelda-shuffled",
-)
+METHODS = (*speech_demo.METHODS, "gelda-uncond", "gelda-shuffled")
 # title → bank and encoder layer
 TRIALS = {
     "mini-speech, layer by validation": ("real", "auto"),

@@ -208,3 +208,15 @@ def text_model(folder: Path, kind: str = "bert") -> Path:
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="</s>"
     ).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty workspace in which nothing ships, and no page may start a job."""
+    from gelda import runs
+
+    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
+    monkeypatch.delenv("GELDA_READONLY", raising=False)
+    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
+    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
+    return tmp_path

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+from test_pages import open_page, text
 from test_study_result import TWO, found, of, rows
 
 from app import ablate_view, grid_form, study_charts
@@ -25,20 +26,8 @@ def spawned(gelda_home, monkeypatch):
     return started
 
 
-def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
-    page.run()
-    page.switch_page(str(ROOT / "pages" / "ablate.py"))
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def text(page: AppTest) -> str:
-    html = [element.proto.body for element in page.get("html")]
-    return "\n".join([*(p.value for p in (*page.title, *page.subheader, *page.markdown)), *html])
+def opened(**query: str) -> AppTest:
+    return open_page("ablate", **query)
 
 
 def stored(value: dict, status: str = "done", error: str | None = None) -> runs.RunState:
@@ -52,7 +41,7 @@ def stored(value: dict, status: str = "done", error: str | None = None) -> runs.
 
 
 def test_an_empty_workspace_offers_every_study():
-    page = open_page()
+    page = opened()
     assert page.title[0].value == "Which setting matters?" and not page.warning
     for study in studies.STUDIES.values():
         assert study.title in text(page) and study.question in text(page)
@@ -63,13 +52,13 @@ def test_an_empty_workspace_offers_every_study():
 def test_a_read_only_server_shows_and_starts_nothing(monkeypatch):
     monkeypatch.setenv("GELDA_READONLY", "1")
     stored(of(), "interrupted", "It stopped.")
-    page = open_page()
+    page = opened()
     assert not page.button and "looking only" in text(page)
 
 
 def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
     stored(of())
-    page = open_page()
+    page = opened()
     assert "“on, on” in cells never seen" in page.title[0].value or "in rare classes" in page.title[0].value
     assert len(page.get("plotly_chart")) == 2
     assert all(cell.title in text(page) for cell in TWO.cells)
@@ -79,7 +68,7 @@ def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
 
 def test_few_seeds_are_too_few():
     stored(of(3))
-    assert "3 seeds are too few" in open_page().title[0].value
+    assert "3 seeds are too few" in opened().title[0].value
 
 
 @pytest.mark.parametrize("status", ["running", "queued"])
@@ -89,7 +78,7 @@ def test_a_study_that_runs_fills_its_table_and_can_be_cancelled(status):
     state.pid = None
     runs.save_state(state)
     (state.path / "heartbeat").touch()
-    page = open_page(study=state.id)
+    page = opened(study=state.id)
     assert "seed 2 of 5" in text(page) and "waiting" in text(page)
     assert "waits in line" in text(page)
     next(b for b in page.button if b.label == "Cancel").click().run()
@@ -102,7 +91,7 @@ def test_a_failed_setting_is_a_sentence_and_the_study_resumes(spawned):
     there = {name: value for name, value in found().items() if name != "offon"}
     value = result(TWO, resolve_config({"seeds": 5}), table, there)
     state = stored(value, "failed", "1 of 5 settings failed.")
-    page = open_page()
+    page = opened()
     assert page.warning[0].value == "1 of 5 settings failed." and "The &lt;disk&gt; is full." in text(page)
     next(b for b in page.button if b.label == "Resume").click().run()
     assert [arguments[-2:] for arguments in spawned] == [["run-stored", state.id]]
@@ -110,13 +99,13 @@ def test_a_failed_setting_is_a_sentence_and_the_study_resumes(spawned):
 
 def test_a_study_without_a_finished_setting_says_so():
     state, _ = ablation.prepared(TWO, resolve_config({"seeds": 5}))
-    page = open_page(study=state.id)
+    page = opened(study=state.id)
     assert "no finished setting yet" in page.title[0].value and not page.warning
 
 
 def test_run_starts_the_study_as_a_job_and_shows_it(spawned, monkeypatch):
     monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
-    page = open_page()
+    page = opened()
     page.number_input(key="study_seeds").set_value(2).run()
     page.button(key="study-weight").click().run()
     assert not page.exception and len(spawned) == 1
@@ -129,7 +118,7 @@ def test_run_starts_the_study_as_a_job_and_shows_it(spawned, monkeypatch):
 
 def test_a_grid_of_ones_own_says_what_it_takes_and_starts(spawned, monkeypatch):
     monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
-    page = open_page()
+    page = opened()
     page.multiselect(key="grid_factors").set_value(["sampling.weight", "sampling.recipe"]).run()
     assert "Give two values or more of" in text(page) and not page.warning
     page.text_input(key="grid.sampling.weight").set_value("0.1, 0.3, 0.3").run()
@@ -152,7 +141,7 @@ def test_a_grid_of_ones_own_says_what_it_takes_and_starts(spawned, monkeypatch):
     ],
 )
 def test_values_that_cannot_be_are_a_sentence_and_start_nothing(values, says):
-    page = open_page()
+    page = opened()
     page.multiselect(key="grid_factors").set_value(["sampling.weight"]).run()
     page.text_input(key="grid.sampling.weight").set_value(values).run()
     assert says in page.warning[0].value
@@ -208,6 +197,6 @@ def test_home_lists_a_study_and_leads_to_it():
 
 def test_what_ships_is_shown_at_once(monkeypatch):
     monkeypatch.undo()
-    page = open_page()
+    page = opened()
     assert page.selectbox(key="study").value == "conditioning" and not page.warning
     assert "“class and condition”" in page.title[0].value and len(page.get("plotly_chart")) == 2

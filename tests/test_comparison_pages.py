@@ -16,21 +16,13 @@ from test_pages import open_page, text, warnings
 
 from app import charts, comparison, comparison_charts, form
 from app.palette import THEMES
-from gelda import jobs, projection, report, runs, verdicts
+from gelda import jobs, projection, report, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
 
 RUN = fixtures.COMPARISON
-
-
-@pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    monkeypatch.delenv("GELDA_READONLY", raising=False)
-    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("workspace")
 
 
 def table(page: AppTest) -> str:

@@ -16,14 +16,7 @@ from gelda import jobs, runs
 from gelda.arm_progress import ArmProgress
 from gelda.config import RunConfig
 
-
-@pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    monkeypatch.delenv("GELDA_READONLY", raising=False)
-    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("workspace")
 
 
 def every_field(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str | None]:

@@ -4,18 +4,14 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from test_pages import open_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def open_lesson(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
-    page.run()
-    page.switch_page(str(ROOT / "pages" / "learn.py"))
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception and not page.warning
+    page = open_page("learn", **query)
+    assert not page.warning
     return page
 
 

@@ -11,19 +11,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import colouring
-from gelda import jobs, projection, runs
+from gelda import jobs, projection
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("home", "explore", "results")
-
-
-@pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    monkeypatch.delenv("GELDA_READONLY", raising=False)
-    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("workspace")
 
 
 def open_page(name: str, **query: str) -> AppTest:
