@@ -89,6 +89,7 @@ class LatentMap {
     this.root.dataset.selected = String(this.chosen());
     this.root.dataset.bytes = String(bytes.length + fresh);
     this.root.dataset.turn = String(turn);
+    this.root.dataset.pictures = String(Boolean(data.atlas));  // they come a little later, and draw the page anew
     requestAnimationFrame(() => {
       this.root.dataset.drawn = (performance.now() - start).toFixed(0);
       if (data.atlas && !this.atlas) this.later = setTimeout(() => this.fetchAtlas(), 300);
