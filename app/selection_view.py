@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,7 @@ def view(explored: Explored) -> None:
         )
         return
     near, distance = loading.neighbours(run.path)
-    table = table_of(points, rows, near, distance, names, explored.axis)
-    made = int((table["origin"] == "synthetic").sum())
+    made = int(explored.synthetic[rows].sum())
     st.subheader(f"{words.count(len(rows), 'point')} selected: {len(rows) - made} real, {made} synthetic")
     if made_too:
         widgets.note(f"And {made_too}.")
@@ -85,8 +84,12 @@ def view(explored: Explored) -> None:
     if items.kind(meta):
         _show(points, rows, (near, distance), names, meta)
     health_view.view(explored)
-    _table(explored, table, near[:, 0])
-    _exports(run, table)
+
+    def table(some: np.ndarray) -> pd.DataFrame:
+        return table_of(points, some, near, distance, names, explored.axis)
+
+    _table(explored, table(rows[:TABLE]), near[:, 0])
+    _exports(run, lambda: table(rows))
 
 
 def _made(explored: Explored) -> str:
@@ -133,7 +136,7 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
 
 def _table(explored: Explored, table: pd.DataFrame, first: np.ndarray) -> None:
     """The points with their pictures; ticked rows can become the selection, leave it, or be gone on from."""
-    shown, rows = table.head(TABLE), explored.selected[:TABLE]
+    shown, rows, every = table, explored.selected[:TABLE], len(explored.selected)
     synthetic = explored.synthetic[rows]
     real = np.where(synthetic, first[rows], rows)[:PICTURED]
     pictures = loading.thumbnails(explored.run.path, real)
@@ -155,8 +158,8 @@ def _table(explored: Explored, table: pd.DataFrame, first: np.ndarray) -> None:
     ticked = rows[[row for row in event.selection.rows if row < len(rows)]]
     with actions:
         _ticked(explored, ticked)
-    if len(table) > TABLE:
-        widgets.note(f"The first {TABLE} rows; the files hold all {len(table)}.")
+    if every > TABLE:
+        widgets.note(f"The first {TABLE} rows; the files hold all {every}.")
 
 
 def _ticked(explored: Explored, rows: np.ndarray) -> None:
@@ -176,19 +179,21 @@ def _go_on(point: str) -> None:
     state.put("panel", "neighbours")
 
 
-def _exports(run: runs.RunState, table: pd.DataFrame) -> None:
+def _exports(run: runs.RunState, table: Callable[[], pd.DataFrame]) -> None:
+    """Files of all that is selected: made when asked for, not on every run of the script."""
+
     def parquet() -> bytes:
         buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
+        table().to_parquet(buffer, index=False)
         return buffer.getvalue()
 
     def ids() -> str:
-        return "\n".join(table["id"].astype(str)) + "\n"
+        return "\n".join(table()["id"].astype(str)) + "\n"
 
-    name = f"{run.id}-selection"  # the files are made when asked for, not on every run of the script
+    name = f"{run.id}-selection"
     with st.container(horizontal=True):
         for label, suffix, mime, make in (
-            ("CSV", "csv", "text/csv", lambda: table.to_csv(index=False)),
+            ("CSV", "csv", "text/csv", lambda: table().to_csv(index=False)),
             ("Parquet", "parquet", "application/octet-stream", parquet),
             ("Ids", "txt", "text/plain", ids),
         ):

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 from test_scrubber import SHIPPED, buttons, figures
 
 from app import between_charts

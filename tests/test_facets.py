@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_column_filters import RUN, run  # noqa: F401
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import colouring, columns_view, facets, selecting
 from gelda import projection, runs

@@ -7,7 +7,7 @@ import app_fixtures as fixtures
 import numpy as np
 import pytest
 from app_fixtures import make_run
-from test_pages import open_page, text, workspace  # noqa: F401
+from test_pages import open_page, text
 
 from app import map_choice
 from gelda import jobs, layer_maps, projection

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import app_fixtures as fixtures
 import pytest
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import made_view
 from gelda import projection

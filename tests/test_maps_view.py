@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from app_fixtures import RUN, make_comparison, make_run
 from test_layer_slider import _another
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import maps_view, multiples
 from gelda import jobs, projection

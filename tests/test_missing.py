@@ -8,7 +8,7 @@ from pathlib import Path
 import app_fixtures as fixtures
 import numpy as np
 import pytest
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import data_charts, missing
 from gelda import datasets, ready

@@ -9,7 +9,7 @@ import app_fixtures as fixtures
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import selecting, way_charts
 from app.drawing import Backdrop

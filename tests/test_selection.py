@@ -7,7 +7,7 @@ from pathlib import Path
 import app_fixtures as fixtures
 import numpy as np
 import pytest
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import search, selecting, words
 from gelda import projection, runs, selections

@@ -8,7 +8,7 @@ import app_fixtures as fixtures
 import numpy as np
 import pandas as pd
 import pytest
-from test_pages import open_page, text, warnings, workspace  # noqa: F401
+from test_pages import open_page, text, warnings
 
 from app import health_view, selecting
 from gelda import metrics, runs
