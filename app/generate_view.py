@@ -31,7 +31,8 @@ def view() -> None:
         "A run encodes, adapts, trains the denoiser, draws synthetic latents for what is scarce, retrains "
         "the layers after, and compares every method with intervals."
     )
-    going_view.view()
+    if going_view.view():
+        st.header("Another one")
     left, right = st.columns([0.6, 0.4], gap="large")
     with left:
         state.bind("preset", "digits", list(STARTS))

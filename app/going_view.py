@@ -20,10 +20,11 @@ def alive() -> list[runs.RunState]:
     return sorted(found, key=lambda r: line.get(r.id, -1))
 
 
-def view() -> None:
-    """Drawn again every second while there is anything."""
+def view() -> bool:
+    """Drawn again every second while there is anything; whether there is."""
     before = [run.id for run in alive()]
     st.fragment(_live, run_every=1 if before else None)(before)
+    return bool(before)
 
 
 def _live(before: list[str]) -> None:

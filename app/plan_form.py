@@ -54,11 +54,14 @@ def _outcome(name: str, data: str, encoder: str, found: plan_runs.Look | None) -
         widgets.note("This server is for looking only (GELDA_READONLY is set): it starts no jobs.")
         return
     able = found is not None and found.state == "done" and startable(found.found)
-    if able and st.button("Encode and compare", type="primary"):
+    label = "What would it take?" if found is None or found.state == "failed" else "Look again"
+    with st.container(horizontal=True):
+        start = able and st.button("Encode and compare", type="primary")
+        look = st.button(label, type="secondary" if able else "primary")
+    if start:
         with st.spinner("Checking"):
             run_list.attempt(plan_runs.start_plan, name, data, encoder)
-    label = "What would it take?" if found is None or found.state == "failed" else "Look again"
-    if st.button(label, type="secondary" if able else "primary"):
+    if look:
         run_list.attempt(plan_runs.start_look, name, data, encoder)
     if able:
         widgets.note("It stands in the line as one run. Started again, it goes on where it was.")
@@ -80,10 +83,9 @@ def _waiting(name: str, data: str, encoder: str) -> None:
 def _takes(found: dict[str, Any]) -> None:
     """Items, time, disk; what is missing, and where people get it."""
     items, seconds = found["items"], [stage["seconds"] for stage in found["stages"]]
-    st.subheader(
-        f"{words.count(items['total'], 'item')}{KNOWN[items['known']]}, "
-        f"{words.count(found['classes'], 'class', 'classes')}, {words.count(found['subdomains'], 'subdomain')}"
-    )
+    classes = words.count(found["classes"], "class", "classes")
+    subdomains = words.count(found["subdomains"], "subdomain")
+    st.subheader(f"{words.count(items['total'], 'item')}{KNOWN[items['known']]}, {classes}, {subdomains}")
     for line in (found["problem"], *(f"Missing: {line}" for line in found["missing"])):
         if line:
             st.warning(words.escaped(line))
@@ -93,11 +95,12 @@ def _takes(found: dict[str, Any]) -> None:
     if None in seconds:
         widgets.note("How long it takes is not known before the encoder’s weights are here.")
     else:
-        how = f"On {found['device']}. " + " ".join(
-            f"{stage['stage'].capitalize()}: {words.duration(stage['seconds'])} ({stage['how']})."
-            for stage in found["stages"]
-        )
-        widgets.amount_block("Time, about", words.duration(sum(seconds)), how)
+        widgets.amount_block("Time, about", words.duration(sum(seconds)), f"On {found['device']}.")
+        with st.expander("Where the time goes"):
+            for stage in found["stages"]:
+                took = words.duration(stage["seconds"])
+                told = f"{stage['stage'].capitalize()} {stage['what']}: {took}"
+                widgets.note(words.safe(f"{told}, {stage['how']}."))
     needed = found["stages"][0]["bytes"]
     if needed is not None:
         free = words.size(found["free_bytes"])

@@ -138,9 +138,11 @@ def controls(run: runs.RunState) -> None:
     if run.status in widgets.ALIVE:
         if (run.path / "cancel").exists():
             st.button("Stopping", key=f"cancel-{run.id}", disabled=True, help="It stops at its next step.")
-        elif st.button("Cancel", key=f"cancel-{run.id}"):
+        elif st.button("Take out" if run.status == "queued" else "Cancel", key=f"cancel-{run.id}"):
             attempt(jobs.cancel, run.id)
         waiting = [other.id for other in slots.line()] if run.status == "queued" else []
+        if run.id in waiting[2:] and st.button("Earlier", key=f"earlier-{run.id}"):
+            attempt(jobs.earlier, run.id)
         if run.id in waiting[1:] and st.button("To the front", key=f"front-{run.id}"):
             attempt(jobs.to_front, run.id)
     elif st.button("Resume", key=f"resume-{run.id}", help="What is finished is kept."):

@@ -169,6 +169,12 @@ def to_front(run_id: str) -> None:
     slots.to_front(runs.read_state(runs.find_run(run_id)))
 
 
+def earlier(run_id: str) -> None:
+    """Move a waiting run one place forward."""
+    _allowed()
+    slots.earlier(runs.read_state(runs.find_run(run_id)))
+
+
 def start_projection(
     run_id: str,
     layer: str,

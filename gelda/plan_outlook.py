@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from gelda import augmenters, device, encoders, extraction_runs, spaces
+from gelda import augmenters, compare_costs, device, encoders, extraction_runs, spaces
 from gelda.adapter import HeadPlan
 from gelda.arms import build
 from gelda.augmenters.base import Task
 from gelda.compare_config import CompareConfig
-from gelda.compare_costs import trainings
 from gelda.datasets import Source
 from gelda.errors import UserError
 from gelda.finetune import real_data
@@ -203,19 +202,24 @@ def _comparison(
     where: torch.device,
     dtype: torch.dtype,
 ) -> dict[str, Any]:
-    """Heads and generators that a comparison trains, and their time by a few steps of each on noise."""
+    """Heads and generators that a comparison trains, and their time: on a CPU as `compare_costs` has it, on
+    another device by a few steps of each on noise."""
     each = values.get("target") == "each"
     settings = config(values, made.bank, size.subdomains[0])
     targets = len(size.subdomains) if each else 1
-    parts = trainings(settings, len(size.subdomains), max(1, len(layers))).values()
+    parts = compare_costs.trainings(settings, len(size.subdomains), max(1, len(layers))).values()
     heads, generators = (targets * sum(part[k] for part in parts) for k in (0, 1))
-    seconds = None
-    if layers:
-        a_head, a_generator = _steps(
-            settings, max(layers.values()), size.classes, len(size.subdomains), where, dtype
-        )
+    seconds, how = None, "unknown until the encoder's weights are here"
+    if layers and where.type == "cpu":
+        found = compare_costs.estimate(settings, len(size.subdomains), layers)
+        seconds = targets * found.seconds
+        how = f"scaled from {found.name} on this machine" if found.run else "as on one core of a server"
+    elif layers:
+        width, cells = max(layers.values()), (size.classes, len(size.subdomains))
+        a_head, a_generator = _steps(settings, width, *cells, where, dtype)
         seconds = heads * a_head * settings.adapter.tune_steps
         seconds += generators * a_generator * settings.generator.steps
+        how = "rough: a few steps of one head and one generator on noise; heads side by side take less"
     what = settings.protocol + (f", {targets} targets in turn" if each else f", cut {settings.cut}")
     return {
         "stage": "compare",
@@ -223,7 +227,7 @@ def _comparison(
         "heads": heads,
         "generators": generators,
         "seconds": seconds,
-        "how": "rough: a few steps of one head and one generator on noise; heads side by side take less",
+        "how": how,
     }
 
 

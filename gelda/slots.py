@@ -51,6 +51,18 @@ def to_front(run: RunState) -> None:
     write_json(run.path / "place.json", {"place": min(place(other.path) for other in line()) - 1})
 
 
+def earlier(run: RunState) -> None:
+    """Move a waiting run before the one that stands before it; the next one of the line stays where it is."""
+    if run.status != "queued":
+        raise UserError(f"The run '{run.id}' does not wait: its status is {run.status}.")
+    waiting = line()
+    mine = [other.id for other in waiting].index(run.id)
+    before = [place(other.path) for other in waiting[:mine]]
+    if before:
+        low = before[-2] if len(before) > 1 else before[-1] - 2
+        write_json(run.path / "place.json", {"place": (low + before[-1]) / 2})
+
+
 def place(path: Path) -> float:
     """A run's number in the line; those of lower ones go first."""
     try:

@@ -142,6 +142,8 @@ def test_the_line_is_shown_and_a_run_goes_to_the_front(monkeypatch: pytest.Monke
     said = text(page)
     assert "waiting: next in line" in said and "waiting: 2 runs before it in line" in said
     assert not [b for b in page.button if b.key == "front-first"]
+    assert [b.key for b in page.button if b.label == "Earlier"] == ["earlier-third"]
+    assert [b.label for b in page.button if b.key == "cancel-second"] == ["Take out"]
     next(b for b in page.button if b.key == "front-third").click().run()
     from gelda import slots
 

@@ -57,6 +57,21 @@ def test_the_line_is_in_order_of_starting_and_the_front_goes_first():
     assert [taken(s) for s in (a, b, c)] == [False, True, False]
 
 
+def test_a_run_moves_one_place_forward_and_the_first_stays():
+    line = [waiting(name) for name in ("a", "b", "c", "d")]
+    jobs.earlier("d")
+    assert ids() == ["a", "b", "d", "c"]
+    jobs.earlier("d")
+    jobs.earlier("d")
+    assert ids() == ["d", "a", "b", "c"]
+    jobs.earlier("d")
+    assert ids() == ["d", "a", "b", "c"]
+    line[1].status = "running"
+    runs.save_state(line[1])
+    with pytest.raises(UserError, match="does not wait"):
+        jobs.earlier("b")
+
+
 @pytest.mark.parametrize("count, expected", [("1", [True, False, False]), ("2", [True, True, False])])
 def test_so_many_go_at_a_time(monkeypatch, count, expected):
     monkeypatch.setenv("GELDA_SLOTS", count)
