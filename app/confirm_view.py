@@ -105,7 +105,8 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
     classes = [f"{words.safe(c['name'])} {words.number(c['mean'], signed=True)}" for c in sure[:8]]
     beyond = f" Classes that changed beyond the noise on test: {words.listed(classes)}." if classes else ""
     widgets.note(f"<strong>{words.safe(look['standing'])}</strong>{beyond}")
-    st.code(edit_text.sentence(editing.kit_of(run), look, mine.active), language=None, wrap_lines=True)
+    with st.container(key="quote"):
+        st.code(edit_text.sentence(editing.kit_of(run), look, mine.active), language=None, wrap_lines=True)
 
 
 def _table(seen: list[dict[str, Any]]) -> None:

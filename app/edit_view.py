@@ -32,7 +32,7 @@ def view(explored: Explored) -> None:
     found = ready and confirm_view.result(run, mine)
     left, right = st.container(key="edit-parts").columns([0.57, 0.43], gap="large")
     with left:
-        _outcome(run, mine, job, missing)
+        _outcome(run, mine, job, missing, found)
     with right:
         if runs.readonly():
             widgets.note("This server is for looking only: steps cannot be made here.")
@@ -64,8 +64,11 @@ def _without_kit(run: runs.RunState) -> None:
             attempt(jobs.resume, run.id)
 
 
-def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool) -> None:
-    """What the steps did, in one sentence, three figures and every class; or how it is getting on."""
+def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool, confirmed: bool) -> None:
+    """What the steps did, in one sentence, three figures and every class; or how it is getting on.
+
+    confirmed: the main figures stand above, beside those of the test half.
+    """
     if not mine.active:
         st.subheader("Drop what does not help, and see what it does")
         widgets.note(
@@ -89,7 +92,9 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool)
     own_class = editing.one_class(run, mine, total["classes"])
     if own_class:
         shown.insert(1, (f"Recall of {own_class['name']}", own_class))
-    for place, (title, change) in zip(st.columns(len(shown[:3]), gap="medium"), shown, strict=False):
+    if confirmed:
+        shown = shown[2 if own_class else 1 :]
+    for place, (title, change) in zip(st.columns(max(1, len(shown[:3])), gap="medium"), shown, strict=False):
         with place:
             _figure(change, title)
     with st.container(key="edit-classes"):

@@ -27,7 +27,7 @@ from gelda import runs
 # the page is drawn.
 SHOW = """
 (() => {
-  let left = 20;
+  let left = 60;
   const show = () => {
     const tabs = document.querySelector('[class*="st-key-panel"]');
     const top = tabs?.getBoundingClientRect().top;
