@@ -208,8 +208,9 @@ def progress(run: runs.RunState) -> None:
             "done": words.duration(stage.seconds),
             "reused": "kept from before",
             "failed": "stopped here",
+            "running": "stopped here",
         }.get(stage.state, "")
-        if stage.state == "running":
+        if stage.state == "running" and run.status in ALIVE:
             parts = []
             if stage.message:
                 parts.append(stage.message)

@@ -60,12 +60,12 @@ def by_class(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame
 
 def standing_out(rows: pd.DataFrame) -> tuple[int, int]:
     """Classes of `by_class` that gain and that lose where all are counted at once (t-tests, Holm, 5 %)."""
-    from scipy import stats
+    from scipy.special import stdtr, stdtrit  # a page need not wait for scipy.stats
 
     there = rows["low"].notna()  # a class without an interval is one more that was looked at
     own, p = rows[there], np.ones(len(rows))
-    error = (own["high"] - own["low"]) / 2 / stats.t.ppf(0.975, own["seeds"] - 1)
-    p[there] = 2 * stats.t.sf(own["difference"].abs() / error, own["seeds"] - 1)
+    error = (own["high"] - own["low"]) / 2 / stdtrit(own["seeds"] - 1, 0.975)
+    p[there] = 2 * stdtr(own["seeds"] - 1, -own["difference"].abs() / error)
     sure = holm(p) < 0.05
     return int((sure & (rows["low"] > 0)).sum()), int((sure & (rows["high"] < 0)).sum())
 

@@ -109,6 +109,13 @@ def test_running_run_shows_its_stages(name: str) -> None:
         assert not next(b for b in page.button if b.label == "Run the demo").disabled
 
 
+@pytest.mark.parametrize("status, said", [("running", "9 s left"), ("interrupted", "stopped here")])
+def test_only_a_run_that_is_going_has_time_left(status: str, said: str, workspace: Path) -> None:
+    fixtures.make_unfinished(status, "some-run")
+    page = open_page("results", run="some-run")
+    assert said in text(page) and ("9 s left" in text(page)) == (status == "running")
+
+
 def test_readonly_starts_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GELDA_READONLY", "1")
     fixtures.make_run(workspace)
