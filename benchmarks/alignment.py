@@ -2,9 +2,9 @@
 
     python benchmarks/alignment.py            # the shipped digits run: five layers, about a minute on 1 core
 
-Both see the real points' latents on the same principal components, with the run's own map settings. Prints for
-each pair of neighbouring layers how far a point moves (mean distance over the root-mean-square radius of the
-two maps), for each layer trustworthiness, and the seconds of all layers together, compiled beforehand.
+Both see the real points' latents on the same principal components, with the run's own map settings. Prints
+for each pair of neighbouring layers how far a point moves (mean distance over the root-mean-square radius of
+the two maps), for each layer trustworthiness, and the seconds of all layers together, compiled beforehand.
 """
 
 from __future__ import annotations
