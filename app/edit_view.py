@@ -116,6 +116,8 @@ def _figure(change: dict[str, Any], title: str) -> None:
     how = f"{words.interval(change['ci95'], signed=True)} (95 %)"
     if change["groups"] < MIN_GROUPS:
         how = "too few groups for an interval"
+    elif change["ci95"] == [0, 0]:
+        how = "every head is right about the very same items as before"
     elif not words.certain(change["ci95"]):
         how += ", inside the noise"
     how += f". From {words.number(change['before'])} to {words.number(change['after'])}\u00a0%."
