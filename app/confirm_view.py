@@ -76,7 +76,7 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
     main = look["main"]
     dev, test = look["dev"]["measures"][main], look["test"]["measures"][main]
     change = f"{words.number(test['mean'], signed=True)} points"
-    if look["groups"]["test"] < MIN_GROUPS:
+    if test.get("groups", look["groups"]["test"]) < MIN_GROUPS:
         said = f"On the test half, {change}: too few groups to tell"
     elif not words.certain(test["ci95"]):
         said = f"On the test half, {change}: inside the noise"
@@ -101,9 +101,13 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
                 f"{words.interval(pair['ci95'], signed=True)} (95 %). From {words.number(pair['before'])} to "
                 f"{words.number(pair['after'])}\u00a0%.",
             )  # fmt: skip
-    sure = [c for c in look["test"]["classes"] if words.certain(c["ci95"])]
+    sure = [c for c in look["test"]["classes"] if c.get("beyond")]
     classes = [f"{words.safe(c['name'])} {words.number(c['mean'], signed=True)}" for c in sure[:8]]
-    beyond = f" Classes that changed beyond the noise on test: {words.listed(classes)}." if classes else ""
+    beyond = (
+        f" Classes that changed on test beyond the noise of all at once: {words.listed(classes)}."
+        if classes
+        else ""
+    )
     widgets.note(f"<strong>{words.safe(look['standing'])}</strong>{beyond}")
     with st.container(key="quote"):
         st.code(edit_text.sentence(editing.kit_of(run), look, mine.active), language=None, wrap_lines=True)

@@ -15,7 +15,7 @@ MOST = 24  # classes in the strip; of more, those that changed most
 
 
 def by_class(classes: list[dict[str, Any]], theme_name: str | None) -> go.Figure:
-    """Change of every class's recall with its interval; filled where the interval excludes zero."""
+    """Change of every class's recall with its interval; filled where it is beyond the noise of all."""
     look = theme(theme_name)
     frame = pd.DataFrame(
         {
@@ -25,13 +25,14 @@ def by_class(classes: list[dict[str, Any]], theme_name: str | None) -> go.Figure
             "high": [c["ci95"][1] for c in classes],
             "before": [c["before"] for c in classes],
             "after": [c["after"] for c in classes],
+            "sure": [c["beyond"] for c in classes],
         }
     )
     total = len(frame)
     if total > MOST:
         frame = frame.loc[frame["mean"].abs().nlargest(MOST).index]
     frame = frame.sort_values("mean", ascending=False)
-    sure = (frame["low"] > 0) | (frame["high"] < 0)
+    sure = frame["sure"]
     colour = np.where(frame["mean"] < 0, look.diverging[0], look.diverging[2])
     whole = frame[["low", "high"]].fillna(0.0)
     figure = go.Figure(
@@ -51,7 +52,7 @@ def by_class(classes: list[dict[str, Any]], theme_name: str | None) -> go.Figure
     figure.update_xaxes(title_text="change in recall on dev, points", range=charts.bounds(whole))
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont=dict(color=look.ink))
     figure.add_vline(x=0, line=dict(color=look.muted, width=1))
-    note = "Dot: mean over head seeds. Line: 95 % interval. Open: inside the noise."
+    note = "Dot: mean over head seeds. Line: 95 % interval. Filled: beyond the noise of all classes at once."
     if total > MOST:
         note += f" The {MOST} of {total} classes that changed most."
     figure = charts.finish(figure, look, class_title(classes), 132 + 25 * len(frame), note)
@@ -60,7 +61,7 @@ def by_class(classes: list[dict[str, Any]], theme_name: str | None) -> go.Figure
 
 def class_title(classes: list[dict[str, Any]]) -> str:
     """The largest changes that are not noise."""
-    sure = [c for c in classes if words.certain(c["ci95"])]
+    sure = [c for c in classes if c["beyond"]]
     if not sure:
         return "No class changed beyond the noise"
     best, worst = max(sure, key=lambda c: c["mean"]), min(sure, key=lambda c: c["mean"])

@@ -85,7 +85,7 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool,
     found = editing.history(run, mine)
     total = found["steps"][-1]["to_start"]
     main = own.about["main"]
-    few = found["dev"]["groups"] < MIN_GROUPS
+    few = total["measures"][main]["groups"] < MIN_GROUPS
     st.subheader(headline(mine, total["measures"], main, few))
     names = [main, *[m for m in LEADING if m != main and m in total["measures"]]]
     shown = [(words.METRICS.get(m, m), total["measures"][m]) for m in names]
@@ -119,7 +119,11 @@ def headline(mine: Edits, measures: dict[str, Any], main: str, few: bool = False
 
 def _figure(change: dict[str, Any], title: str) -> None:
     how = f"{words.interval(change['ci95'], signed=True)} (95 %)"
-    if not words.certain(change["ci95"]):
+    if change["groups"] < MIN_GROUPS:
+        how = "too few groups for an interval"
+    elif change["ci95"] == [0, 0]:
+        how = "every head is right about the very same items as before"
+    elif not words.certain(change["ci95"]):
         how += ", inside the noise"
     how += f". From {words.number(change['before'])} to {words.number(change['after'])}\u00a0%."
     widgets.figure_block(f"{title}, on dev", words.number(change["mean"], signed=True), "points", how)

@@ -93,8 +93,8 @@ def _edited(explored: Explored, mine: Edits) -> None:
                       args=(lambda: editing.train(run),))  # fmt: skip
         return
     found = editing.history(run, mine)
-    few = found["dev"]["groups"] < MIN_GROUPS
-    said = edit_view.headline(mine, found["steps"][-1]["to_start"]["measures"], own.about["main"], few)
+    measures, main = found["steps"][-1]["to_start"]["measures"], own.about["main"]
+    said = edit_view.headline(mine, measures, main, measures[main]["groups"] < MIN_GROUPS)
     st.html(f'<p class="said"><b>{words.safe(said)}</b></p>')
     label = "All figures" if runs.readonly() or confirm_view.seen(run, mine) else "See and confirm"
     st.button(label, key="loop_figures", type="primary", on_click=explore_panels.show, args=("edit",))

@@ -73,7 +73,7 @@ def cut(text: str, most: int) -> str:
 
 def interval(ci95: Sequence[float] | None, signed: bool = False) -> str:
     """Both ends; an unsigned one is a share, so it is shown within 0 to 100."""
-    if not ci95 or any(v is None for v in ci95):
+    if not ci95 or any(v is None or v != v for v in ci95):
         return "–"
     if not signed:
         ci95 = [min(100.0, max(0.0, v)) for v in ci95]

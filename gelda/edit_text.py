@@ -27,7 +27,10 @@ def sentence(kit: Kit, look: Mapping[str, Any], steps: Sequence[Any]) -> str:
         if all(own):
             pairs, what = own, f"the recall of {kit.classes[about[0]]}"
     dev, test = pairs
-    few = [look["groups"][half] < MIN_GROUPS for half in ("dev", "test")]
+    few = [
+        p.get("groups", look["groups"][half]) < MIN_GROUPS
+        for p, half in zip(pairs, look["groups"], strict=True)
+    ]
     told = "did not change" if _zero(dev) else f"{'rose' if dev['mean'] > 0 else 'fell'} by {_points(dev)}"
     held = _certain(dev) and _certain(test) and dev["mean"] * test["mean"] > 0 and not any(few)
     name = "confirmed on test" if held and look["number"] == 1 else "on test"

@@ -33,6 +33,10 @@ from gelda.report import SeedResult
 
 TEST = "kit_test.safetensors"  # read by Confirm alone
 FILES = ("kit.json", "kit.parquet", "kit.safetensors", TEST)
+NEEDED = {
+    "key", "class_names", "subdomain_names", "groups", "cells", "empty", "by_cell", "main", "arm", "layer",
+    "seed", "weight", "plan", "adapter", "widths", "dtype",
+}  # fmt: skip
 COLUMNS = ["id", "label", "subdomain", "group", "split", "origin", "kept", "level", "point"]
 
 
@@ -126,6 +130,9 @@ def load(run: Path) -> Kit:
             f"The kit of the run '{run.name}' belongs to other points: finish the run once more with "
             f"`gelda run {run.name}`."
         )
+    lacking = sorted(NEEDED - about.keys())
+    if lacking:
+        raise UserError(f"{run / 'kit.json'} lacks '{lacking[0]}': finish the run once more.")
     table = read_table(run / "kit.parquet")
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:

@@ -194,7 +194,10 @@ def test_the_headline_says_no_more_than_the_interval(pair, said):
 @pytest.mark.parametrize("count", [2, 1000])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_strip_of_classes_holds_what_changed_most(count, theme):
-    classes = [{"name": f"class {k}", **change(k / 10, k / 10 - 1, k / 10 + 1)} for k in range(count)]
+    classes = [
+        {"name": f"class {k}", "beyond": k > 10, **change(k / 10, k / 10 - 1, k / 10 + 1)}
+        for k in range(count)
+    ]
     figure = edit_charts.by_class(classes, theme)
     assert len(figure.data[0].y) == min(count, edit_charts.MOST)
     assert f"class {count - 1}" in figure.data[0].y

@@ -196,6 +196,28 @@ def test_a_broken_kit_is_a_sentence(planted, tmp_path, monkeypatch):
         kit.load(path)
 
 
+@pytest.mark.parametrize("key", sorted(kit.NEEDED))
+def test_a_kit_that_lacks_something_is_a_sentence(planted, tmp_path, key):
+    for name in ("points.json", *kit.FILES):
+        (tmp_path / name).write_bytes((planted.run / name).read_bytes())
+    about = json.loads((tmp_path / "kit.json").read_text())
+    about.pop(key)
+    (tmp_path / "kit.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=f"kit.json lacks '{key}'"):
+        kit.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [file for file in kit.FILES if file != kit.TEST])
+def test_a_kit_that_cannot_be_read_is_a_sentence(planted, tmp_path, name):
+    for file in ("points.json", *kit.FILES):
+        (tmp_path / file).write_bytes((planted.run / file).read_bytes())
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=name) as error:
+        kit.load(tmp_path)
+    assert "\n" not in str(error.value)
+
+
 def test_tensors_of_another_table_are_a_sentence(planted, tmp_path, monkeypatch):
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
     path = made.make_run()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import importlib.util
 import json
 import os
 import shutil
@@ -21,13 +22,17 @@ import torch
 
 from gelda import artifacts, confirm, datasets, edit_jobs, edits, kit, recording, runs
 from gelda.config import RunConfig
-from gelda.edit_figures import HEADS, SAID, history, pending, piece, predictions
+from gelda.edit_figures import HEADS, SAID, difference, history, pending, piece, predictions
 from gelda.edits import Add, Drop, Edits, Weight
 from gelda.errors import UserError
 from gelda.refit import Bench, made_latents, refit, seeds_of
 from gelda.splits import long_tail_cut
 
 ROOT = Path(__file__).resolve().parent.parent
+_spec = importlib.util.spec_from_file_location("refit_intervals", ROOT / "benchmarks" / "refit_intervals.py")
+coverage = importlib.util.module_from_spec(_spec)
+sys.modules["refit_intervals"] = coverage  # dataclasses look their module up
+_spec.loader.exec_module(coverage)
 
 
 @pytest.fixture
@@ -177,6 +182,44 @@ def test_a_full_disk_is_a_sentence_and_no_look(planted, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("GELDA_HOME", str(planted.run.parent.parent))
     assert confirm.confirmations(planted) == [] and confirm.number_of(planted, state) == 1
+
+
+def test_few_groups_have_no_interval_and_of_many_classes_one_must_change_much(planted):
+    rng, items = np.random.default_rng(0), planted.table.iloc[planted.rows("dev")]
+    label = items["label"].to_numpy()
+    before = [
+        np.where(rng.random(len(label)) < 0.5, label, (label + 1) % 4).astype(np.int16) for _ in range(HEADS)
+    ]
+    after = [said.copy() for said in before]
+    for said in after:
+        said[label == 0] = 0  # certain, whatever else is looked at
+        said[np.flatnonzero(label == 1)[:3]] = 1
+    found = difference(planted, before, after, items)
+    ant, bee, cat, _ = found["classes"]
+    assert ant["beyond"] and ant["groups"] == 40 and not cat["beyond"] and cat["ci95"] == [0, 0]
+    assert bee["mean"] > 0 and not bee["beyond"]
+    few = items.assign(
+        group=np.where(label == 0, "one of " + (np.arange(len(items)) % 7).astype(str), items["group"])
+    )
+    ant, *_ = difference(planted, before, after, few)["classes"]
+    assert ant["mean"] > 0 and np.isnan(ant["ci95"]).all() and not ant["beyond"] and ant["groups"] == 7
+    tail = items.assign(group=np.where(label == 3, "dogs", items["group"]))
+    measures = difference(planted, before, after, tail)["measures"]
+    assert np.isnan(measures["tail"]["ci95"]).all() and measures["tail"]["groups"] == 1
+    assert np.isfinite(measures["uar"]["ci95"]).all() and measures["uar"]["groups"] == 121
+
+
+CASE = next(case for case in coverage.CASES if case.each == 20)
+
+
+def test_the_interval_of_a_refit_covers_the_truth():
+    """150 experiments with real heads; benchmarks/refit_intervals.py has all cases."""
+    bench, drop = coverage.problem(24)
+    heads = coverage.trained(bench, drop, 8)
+    found = coverage.coverage(bench, heads, CASE, 150).groupby("measure")
+    assert coverage.truth(bench, heads, CASE)["tail"] > 5, "dropping what lies on another class helps"
+    assert found["inside"].mean().min() > 0.88, "two standard errors of 150 experiments below 93 %"
+    assert found["half"].mean()["tail"] < 20 and found["point"].mean().max() == 0
 
 
 def test_looks_are_numbered_in_words():
