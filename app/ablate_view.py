@@ -246,6 +246,8 @@ def _offers() -> None:
 
 
 def _start(asked: str | dict[str, Any], seeds: int, preset: str) -> None:
+    if state.along():
+        return
     try:
         state.put("study", jobs.start_study(asked, seeds, preset))
     except UserError as error:

@@ -196,5 +196,10 @@ def _path(run: str) -> list[str]:
 
 def _back(explored: Explored) -> None:
     path = _path(explored.run.id)
+
+    def back() -> None:
+        if not state.along():
+            state.put("point", path.pop())
+
     if path:
-        st.button(f"Back to {words.escaped(path[-1])}", on_click=lambda: state.put("point", path.pop()))
+        st.button(f"Back to {words.escaped(path[-1])}", on_click=back)
