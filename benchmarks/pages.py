@@ -8,8 +8,8 @@ subdomains, long-tailed; latents, neighbours, scores, map and predictions are ra
 it is written into a temporary workspace by the engine's own writers. Each figure is from the person's click
 until the page shows what was asked for: the map has drawn it, or the heading says it. Bytes are what the map
 was sent last. Drop to delta, on the shipped run alone: from the click to the figures of ten heads that a job
-trained meanwhile, without and with the latents. Needs playwright and a Chromium on the PATH; the software renderer draws, so a machine with a
-GPU is faster. Prints a table in Markdown and asserts nothing.
+trained meanwhile, without and with the latents. Needs playwright and a Chromium on the PATH; the software
+renderer draws, so a machine with a GPU is faster. Prints a table in Markdown and asserts nothing.
 """
 
 from __future__ import annotations
