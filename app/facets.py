@@ -129,20 +129,18 @@ def told(facet: Facet, rows: np.ndarray, kinds: np.ndarray) -> Told:
     first, second = int(chosen.sum()), int(others.sum())
     if not first or not second:
         return Told(facet, real, made, chosen)
-    noise = 1 / first + 1 / second
+    noise, p, q = 1 / first + 1 / second, chosen / first, others / second
+    most = int(np.abs(p - q).argmax())
+    said = f"{words.share(p[most])} of the selection, {words.share(q[most])} of the rest: {facet.bars[most]}"
     if facet.ordered:
         difference, middles = _gap(facet, rows, kinds)
         chance = KOLMOGOROV * np.sqrt(noise)
         low, high = map(facet.written, middles)
-        said = f"half of the selection lies below {low}, half of the rest below {high}"
+        if low != high and len(facet.bars) < len(facet.steps):  # else a bar is a value
+            said = f"half of the selection lies below {low}, half of the rest below {high}"
     else:
-        p, q, every = chosen / first, others / second, (chosen + others) / (first + second)
-        difference = 0.5 * np.abs(p - q).sum()
+        difference, every = 0.5 * np.abs(p - q).sum(), (chosen + others) / (first + second)
         chance = 0.5 * np.sqrt(2 / np.pi * every * (1 - every) * noise).sum()
-        most = int(np.abs(p - q).argmax())
-        said = (
-            f"{words.share(p[most])} of the selection, {words.share(q[most])} of the rest: {facet.bars[most]}"
-        )
     return Told(facet, real, made, chosen, float(difference), float(min(chance, 1.0)), said)
 
 

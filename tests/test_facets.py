@@ -69,6 +69,18 @@ def test_what_a_selection_was_made_by_comes_first(points, found, name: str, insi
     assert own.difference <= 1 and expected < 1
 
 
+def test_what_is_said_of_a_selection_tells_it_from_the_rest(points, found) -> None:
+    facet = {f.name: f for f in found}
+    late = masks(points, np.flatnonzero(points["column.seconds"] > 2))
+    assert facets.told(facet["column.seconds"], *late).said.startswith("half of the selection lies below 2.")
+    threes = masks(points, np.flatnonzero(points["column.take"] == 3))
+    assert facets.told(facet["column.take"], *threes).said == "100 % of the selection, 0 % of the rest: 3"
+    assert (
+        "100 % of the selection, 0 % of the rest: three"
+        == facets.told(facet["class"], *masks(points, np.flatnonzero(points["label"] == 3))).said
+    )
+
+
 def test_points_drawn_at_random_are_like_the_rest(points, found) -> None:
     rng = np.random.default_rng(0)
     beyond = {facet.name: [] for facet in found}
