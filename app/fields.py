@@ -72,6 +72,11 @@ NOTES: dict[str, dict[str, str]] = {
         "auto": "Plain in a run; chosen by validation in a comparison.",
         **{name: f"{note[:1].upper()}{note[1:]}." for name, note in FORMS.items()},
     },
+    "cut": {
+        "class": "Whole classes are thinned, from many items to few.",
+        "cell": "Each class is thinned in each subdomain by itself.",
+        "given": "Nothing is thinned: the data's own split is long-tailed.",
+    },
     "device": {
         "auto": "A GPU where there is one.", "cpu": "Everything on the processor.",
         "cuda": "The first NVIDIA GPU.", "mps": "The GPU of an Apple computer.",

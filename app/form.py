@@ -23,6 +23,11 @@ PROTOCOL_FIELDS = {
     "zero-shot": ("target", "keep", "unlabelled"),
     "few-shot": ("target", "shots", "unlabelled"),
 }
+PROTOCOLS = {
+    "longtail": "Training items are thinned, so that classes run from many to few; all are tested alike.",
+    "zero-shot": "One subdomain keeps training items of one class only, and is tested on all classes.",
+    "few-shot": "One subdomain keeps a few training items of each class, and is tested on all classes.",
+}
 # How thorough a comparison is: a preset, what it is called, what it takes, and what it adds to the preset.
 EFFORTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "default": (
@@ -45,19 +50,21 @@ def comparison(bank: str) -> tuple[dict[str, Any], str]:
     with st.container(horizontal=True, gap="medium"):
         protocol = st.segmented_control(
             "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
-            required=True, format_func=TITLES["protocol"].get, help=fields["protocol"].description,
+            required=True, format_func=TITLES["protocol"].get,
         )  # fmt: skip
         effort = st.segmented_control(
             "How thorough", list(EFFORTS), default="default", key=f"{prefix}.effort", required=True,
             format_func=lambda name: EFFORTS[name][0],
         )  # fmt: skip
     _, takes, added = EFFORTS[effort]
-    widgets.note(takes)
+    widgets.note(f"{PROTOCOLS[protocol]} {takes}")
     base = {"bank": bank, "protocol": protocol, **added}
     defaults = resolve_compare(base, effort)
     prefix = prefix if effort == "default" else f"{prefix}-{effort}"  # each with defaults of its own
     named = _named(bank)
-    changed = settings((*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS), defaults, named, prefix, explained=True)
+    with st.container(key="main"):
+        names = (*PROTOCOL_FIELDS[protocol], *COMPARE_FIELDS)
+        changed = settings(names, defaults, named, prefix, explained=True)
     with st.expander("Expert settings"):
         chosen = st.multiselect(
             "Settings to change", expert_fields(), format_func=lambda name: _titled(defaults, name),

@@ -37,7 +37,9 @@ class CompareConfig(Settings):
     name: str = Field("comparison", max_length=120)
     bank: str = Field(description="Latents as .npz, .safetensors or .parquet, or a bank folder.")
     protocol: Literal["longtail", "zero-shot", "few-shot"] = "longtail"
-    imbalance: float = Field(100.0, ge=1, le=10_000, description="Largest ÷ smallest unit (longtail).")
+    imbalance: float = Field(
+        100.0, ge=1, le=10_000, description="Items of the largest class to one of the smallest."
+    )
     cut: Literal["class", "cell", "given"] = Field(
         "class",
         title="Long tail over",
@@ -49,16 +51,22 @@ class CompareConfig(Settings):
         description="Few-shot: fewer items than the first; many-shot: more than the second (longtail of 50 "
         "classes and more). OLTR's ≤ 20 and ≥ 100 are [21, 99].",
     )
-    target: str = Field("", title="Scarce subdomain", description="The target (zero-shot, few-shot).")
-    keep: str = Field("", title="The class it keeps", description="The target's one class (zero-shot).")
+    target: str = Field(
+        "", title="Scarce subdomain", description="Where items are few; all others have theirs."
+    )
+    keep: str = Field("", title="The class it keeps", description="The only class that it has items of.")
     shots: int = Field(
-        5, ge=1, le=1000, title="Items a class in it", description="Training items in the target (few-shot)."
+        5,
+        ge=1,
+        le=1000,
+        title="Items a class in it",
+        description="Training items that it has of every class.",
     )
     classes: tuple[str, ...] = Field((), description="Compared classes; empty = those in every subdomain.")
     unlabelled: bool = Field(
         False,
         title="Its unlabelled latents too",
-        description="Transductive: the target's training latents, without labels.",
+        description="Methods may read its training latents, without their labels (transductive).",
     )
     rotations: int = Field(2, ge=2, le=100, description="Folds over the target's groups, each tested once.")
     methods: tuple[str, ...] = Field((), description="Arms; empty = all.")

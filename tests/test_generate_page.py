@@ -14,6 +14,7 @@ from test_pages import open_page, text, warnings
 from app import fields, going_view, run_settings
 from gelda import jobs, runs
 from gelda.arm_progress import ArmProgress
+from gelda.compare_config import CompareConfig
 from gelda.config import RunConfig
 
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -88,7 +89,8 @@ def test_one_press_leads_back_to_the_preset() -> None:
 @pytest.mark.parametrize("setting", fields.NOTES)
 def test_a_choice_is_explained_by_itself(setting: str) -> None:
     """The line under a choice says what it means, for every one that can be chosen."""
-    field = fields.field_of(RunConfig(), setting)[0]
+    config = CompareConfig(bank="x") if setting in CompareConfig.model_fields else RunConfig()
+    field = fields.field_of(config, setting)[0]
     offered = fields.CHOICES.get(setting) or get_args(field.annotation)
     assert set(offered) <= set(fields.NOTES[setting]) and set(offered) <= set(fields.TITLES[setting])
 
