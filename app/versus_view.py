@@ -24,7 +24,13 @@ def picker(run: runs.RunState, place: Any) -> runs.RunState | None:
     others = {r.id: r for r in known if r.status == "done" and r.reported and r.id != run.id}
     asked = st.query_params.get("other")
     if asked and asked != run.id and asked not in others:
-        runs.find_run(asked)  # says what is wrong where there is no such run
+        try:
+            found = runs.read_state(runs.find_run(asked))
+            runs.require_report(found)
+            loading.report_of(found.path)
+            others[asked] = found
+        except UserError as error:  # the run itself can be looked at all the same
+            st.warning(str(error))
     state.bind("other", "", ["", *others])
     place.selectbox(
         "Beside", ["", *others], key="other",

@@ -114,6 +114,9 @@ def test_nothing_in_common_is_a_sentence(workspace: Path) -> None:
     assert not warnings(page) and "other" not in page.query_params
 
 
-def test_an_unknown_other_run_is_a_sentence(workspace: Path) -> None:
+def test_another_run_that_cannot_stand_beside_is_a_sentence(workspace: Path) -> None:
     fixtures.make_run(workspace)
-    assert "no run called 'nobody'" in warnings(open_page("results", run=fixtures.RUN, other="nobody"))[0]
+    fixtures.make_unfinished("failed", "failed-run", "The disk is full.")
+    for other, said in (("nobody", "no run called 'nobody'"), ("failed-run", "failed-run")):
+        page = open_page("results", run=fixtures.RUN, other=other)
+        assert said in warnings(page)[0] and "Class by class" in [h.value for h in page.header]
