@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gelda import arm_progress, augmenters, runs
-from gelda.arms import CHEAP, CONTROLS, grid_of
 from gelda.compare_config import CompareConfig
 from gelda.errors import UserError
-from gelda.finetune import fitting_methods
 from gelda.runs import RunState
 
 # 2 130 heads and 80 generators at width 1280 took 12 minutes, 830 and 36 tiny ones 50 s (PACS)
@@ -44,6 +42,9 @@ def trainings(settings: CompareConfig, subdomains: int, layers: int) -> dict[str
     Validation is on as many episodes as it has. An upper bound: latents that settings share are counted once
     a setting's form.
     """
+    from gelda.arms import CHEAP, CONTROLS, grid_of  # torch, which a page does not wait for
+    from gelda.finetune import fitting_methods
+
     c = settings
     known = augmenters.AUGMENTERS
     methods = c.methods or fitting_methods(known, c.adapter.head, named=False)
