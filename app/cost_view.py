@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import sources, widgets, words
-from gelda import compare_costs, costs
+from gelda import costs
 from gelda.compare_config import resolve_compare
 from gelda.config import RunConfig
 from gelda.datasets.options import SourceOptions
@@ -63,6 +63,8 @@ def _existing() -> str:
 
 def compared(values: Mapping[str, Any], effort: str) -> None:
     """Time and disk of a comparison; nothing where its latents cannot be read, which its start says."""
+    from gelda import compare_costs  # it imports torch, which a cold page does not wait for
+
     try:
         bank = sources.look(values["bank"], SourceOptions()).bank
     except UserError:

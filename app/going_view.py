@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import arm_charts, curve_charts, loading, run_list, widgets, words
 from app.figures import show
-from gelda import arm_progress, compare_costs, curves, runs, slots
+from gelda import arm_progress, curves, runs, slots
 from gelda.arm_progress import ArmProgress
 
 CURVES = 6  # generators of a comparison whose losses are drawn
@@ -62,6 +62,8 @@ def _run(run: runs.RunState, place: DeltaGenerator) -> None:
 
 def _comparison(run: runs.RunState, left: DeltaGenerator, right: DeltaGenerator) -> None:
     """Validation of the arms on the right; under the stages what the generator in training loses."""
+    from gelda import compare_costs  # it imports torch, which a cold page does not wait for
+
     told = arm_progress.read(run.path)
     if told is None:
         return

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import run_list, state, widgets, words
-from gelda import plan_runs, runs
+from gelda import runs
 from gelda.encoders import ENCODERS
 from gelda.plans import PLANS, Place, Plan
+
+if TYPE_CHECKING:
+    from gelda.plan_runs import Look
 
 KNOWN = {"found": "", "listed": " (lines of the lists)", "published": " (published counts)"}
 
 
 def view(left: DeltaGenerator, right: DeltaGenerator) -> None:
     """What is asked on the left; what it takes, and the start, on the right."""
+    from gelda import plan_runs  # it imports torch, which a cold page does not wait for
+
     with left:
         state.bind("plan", next(iter(PLANS)), list(PLANS))
         name = st.selectbox("Benchmark", list(PLANS), key="plan", format_func=lambda n: PLANS[n].title)
@@ -45,7 +50,9 @@ def view(left: DeltaGenerator, right: DeltaGenerator) -> None:
             _outcome(name, data, own, found)
 
 
-def _outcome(name: str, data: str, encoder: str, found: plan_runs.Look | None) -> None:
+def _outcome(name: str, data: str, encoder: str, found: Look | None) -> None:
+    from gelda import plan_runs
+
     if found is not None and found.state == "failed":
         st.warning(found.message)
     if found is not None and found.state == "done":
@@ -74,6 +81,8 @@ def startable(found: dict[str, Any]) -> bool:
 
 
 def _waiting(name: str, data: str, encoder: str) -> None:
+    from gelda import plan_runs
+
     found = plan_runs.find(name, data, encoder)
     if found is None or found.state != "running":
         st.rerun()
