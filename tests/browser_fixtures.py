@@ -154,6 +154,13 @@ def wait_for_map(page) -> None:
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
 
 
+def wait_for_points(page, number: int) -> None:
+    """Until the map draws so many: after a change of page the map of the page before stands for a while."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(".map")).to_have_attribute("data-points", str(number), timeout=60_000)
+
+
 def selected(page) -> int:
     return int(page.locator(".map").get_attribute("data-selected"))
 

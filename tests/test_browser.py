@@ -22,6 +22,7 @@ from browser_fixtures import (
     page,
     server,
     wait_for_map,
+    wait_for_points,
 )
 
 pytestmark = pytest.mark.browser
@@ -51,9 +52,9 @@ def test_from_the_demo_to_an_export(server, page) -> None:
 
     points = projection.load_points(run.path)
     assert set(points["origin"]) == {"real", "synthetic"}
-    assert int(page.locator(".map").get_attribute("data-points")) == len(points)
+    wait_for_points(page, len(points))
     lasso(page, (0.5, 0.5), 0.45)
-    heading = page.get_by_text("selected:")
+    heading = page.get_by_role("heading", name="selected:")
     heading.wait_for()
     on_map = int(page.locator(".map").get_attribute("data-selected"))
     assert on_map > 20
@@ -87,7 +88,7 @@ def test_selection_stays_and_the_url_holds_the_view(server, page) -> None:
     page.goto(f"{server.url}/explore")
     wait_for_map(page)
     lasso(page, (0.5, 0.5), 0.49)
-    heading = page.get_by_text("selected:")
+    heading = page.get_by_role("heading", name="selected:")
     heading.wait_for()
     said = heading.inner_text()
     chosen = page.locator(".map").get_attribute("data-selected")
@@ -103,9 +104,7 @@ def test_selection_stays_and_the_url_holds_the_view(server, page) -> None:
     page.get_by_role("link", name="Explore").first.click()
     page.wait_for_url("**colour=source**")
     wait_for_map(page)
-    assert (
-        page.locator(".map").get_attribute("data-points") == "6"
-    )  # three dev images and three synthetic latents
+    wait_for_points(page, 6)  # three dev images and three synthetic latents
     page.locator(".map").focus()
     page.keyboard.press("Escape")
 
