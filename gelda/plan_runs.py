@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gelda import extraction_runs, jobs, plan_jobs
+from gelda import jobs
 from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_json
 from gelda.errors import UserError, sentence
 from gelda.paths import home, permitted
@@ -47,6 +47,8 @@ def find(plan: str, data: str, encoder: str) -> Look | None:
 
 def start_look(plan: str, data: str, encoder: str) -> None:
     """Look in the background at what the plan would take; nothing is fetched, nothing else is written."""
+    from gelda import plan_jobs
+
     jobs._allowed()
     plan_jobs.job(plan, permitted(data), encoder)  # a wrong path or name is said at once
     name = key(plan, data, encoder)
@@ -56,6 +58,7 @@ def start_look(plan: str, data: str, encoder: str) -> None:
 
 def make_look(name: str) -> None:
     """What that process does: the look, or why there is none, in its document."""
+    from gelda import plan_jobs
     from gelda.plan_outlook import outlook
 
     asked = [str(part) for part in read_json(_file(name))["asked"]]
@@ -74,6 +77,8 @@ def start_plan(plan: str, data: str, encoder: str) -> str:
 
     What the plan's data lack is a UserError before anything starts. Started again it goes on where it was.
     """
+    from gelda import extraction_runs, plan_jobs
+
     jobs._allowed()
     made = plan_jobs.job(plan, permitted(data), encoder)
     plan_jobs.open_source(made)
