@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gelda.artifacts import FORMAT, check_format, read_json, write_json
+from gelda.errors import UserError
 
 FILE = "arms.json"
 
@@ -67,4 +68,9 @@ def read(run: Path) -> ArmProgress | None:
     value = read_json(file)
     check_format(value, file)
     value.pop("format")
-    return ArmProgress(**{**value, "methods": tuple(value["methods"]), "tuned": tuple(value["tuned"])})
+    try:
+        return ArmProgress(**{**value, "methods": tuple(value["methods"]), "tuned": tuple(value["tuned"])})
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} does not say how far the methods are: resume the run, which writes it."
+        ) from error

@@ -236,15 +236,14 @@ def require_space(folder: Path, needed: int) -> None:
 def _mapped(path: Path, name: str) -> np.ndarray:
     from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="numpy") as file:  # refuses a header that does not fit the file
-        part = file.get_slice(name)
-    if part.get_dtype() not in MAPPED:
-        raise SafetensorError(f"'{name}' is of type {part.get_dtype()}")
-    with open(path, "rb") as raw:
-        size = int.from_bytes(raw.read(8), "little")
-        offset = json.loads(raw.read(size))[name]["data_offsets"][0]
-    shape = tuple(part.get_shape())
-    return np.asarray(np.memmap(path, MAPPED[part.get_dtype()], "r", 8 + size + offset, shape))
+    with open(path, "rb") as raw:  # one file throughout, also where another is put in its place meanwhile
+        with safe_open(path, framework="numpy"):  # refuses a header that does not fit the file
+            size = int.from_bytes(raw.read(8), "little")
+            part = json.loads(raw.read(size)).get(name)
+        if part is None or part["dtype"] not in MAPPED:
+            raise SafetensorError(f"it has no array '{name}' of {' or '.join(MAPPED)}")
+        shape, offset = tuple(part["shape"]), part["data_offsets"][0]
+        return np.asarray(np.memmap(raw, MAPPED[part["dtype"]], "r", 8 + size + offset, shape))
 
 
 def _read_safetensors(load_file: Callable[[Path], Any], path: Path) -> Any:

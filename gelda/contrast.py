@@ -18,6 +18,7 @@ CUT = (
     "data", "bank", "protocol", "imbalance", "cut", "shot_borders", "target", "keep", "shots", "classes",
     "unlabelled", "rotations",
 )  # fmt: skip
+ROUNDING = 1e-9  # points: differences closer than this are one number, which 40 − 30 and 20 − 10 need not be
 UNTOLD = ("selection", "semantics", "dtype", "name", "device")  # of a report's config, no setting of a method
 
 
@@ -130,7 +131,8 @@ def _beside(
     shared = sorted(set(first) & set(second))
     differences = [second[s] - first[s] for s in shared]
     interval = seed_interval(differences, np.zeros(len(differences)), 0.0)
-    low, high = (interval.low, interval.high) if len(set(differences)) > 1 else (nothing, nothing)
+    same = np.ptp(differences) < ROUNDING if shared else True
+    low, high = (nothing, nothing) if same else (interval.low, interval.high)
     a, b = (_mean({s: own[s] for s in shared}) for own in (first, second))
     return a, b, interval.mean, low, high, len(shared)
 

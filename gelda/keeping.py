@@ -9,7 +9,8 @@ import time
 import uuid
 from pathlib import Path
 
-from gelda import runs
+from gelda import confirm, runs
+from gelda import edits as editing
 from gelda.errors import UserError
 from gelda.paths import home
 
@@ -41,7 +42,7 @@ def rename(run_id: str, name: str) -> None:
 def delete(run_id: str) -> None:
     """Delete a run with everything made of it (maps, samples, edits), a broken one too.
 
-    Only a folder right inside the workspace's `runs`; never one that ships, is going, or is being written
+    Looks at its test half stay counted: they are of the items, which another run may hold out, too. Only a folder right inside the workspace's `runs`; never one that ships, is going, or is being written
     to. It is moved out of sight first: what is killed half-way leaves no half run, and the next call ends it.
     """
     state = _own(run_id)
@@ -57,23 +58,28 @@ def delete(run_id: str) -> None:
     except OSError as error:
         raise UserError(f"The run '{run_id}' cannot be deleted: {error.strerror}.") from error
     runs.forget(run_id)
+    for part in editing.folder(run_id).glob("*"):
+        if part != confirm.folder(run_id):
+            shutil.move(part, gone / f"edits-{part.name}")
     for rest in state.path.parent.glob(".deleted-*"):
         shutil.rmtree(rest, ignore_errors=True)
 
 
 def busy(path: Path) -> bool:
-    """Whether a job lives that writes into a run's folder: a map, samples, a refit, or a run that is broken
-    in the middle of its work."""
+    """Whether a job of a run lives: a map, samples, a refit, or a run that is broken in the middle of its
+    work."""
     beat = path / "heartbeat"
     if beat.is_file() and time.time() - beat.stat().st_mtime < runs.SILENCE:
         state = runs.read_state(path)
         if state.status == "broken":
             return True
-    for document in (*path.glob("*/*.json"), *path.glob("*/jobs/*.json")):
+    for document in (*path.glob("*/*.json"), *editing.folder(path.name).glob("jobs/*.json")):
         with contextlib.suppress(OSError, ValueError):
-            if time.time() - document.stat().st_mtime < runs.SILENCE:
+            silent = time.time() - document.stat().st_mtime
+            if silent < runs.PATIENCE:
                 value = json.loads(document.read_bytes())
-                if isinstance(value, dict) and value.get("state") == "running":
+                state = value.get("state") if isinstance(value, dict) else ""
+                if state == "queued" or state == "running" and silent < runs.SILENCE:
                     return True
     return False
 

@@ -78,7 +78,7 @@ class ReadyBank:
 
     class_semantics [C, Dγ] and subdomain_semantics [S, Dκ] where the file brings its own. Where the items
     can be shown: uris [N] relative to root, and which of media.KINDS they are. columns [N]: further ones
-    (see `gelda.columns`), which are no part of `key`.
+    (see `gelda.columns`), which are no part of a folder's `key`; a single file's is over all of its bytes.
     """
 
     name: str
@@ -209,7 +209,7 @@ def _from_folder(path: Path) -> ReadyBank:
             )
     own = path / "semantics.safetensors"
     tables = _read_tensors(own) if own.exists() else {}
-    trained = index.drop(columns=["uri", *columns.own(index)], errors="ignore")
+    trained = index[[name for name in index.columns if name in INDEX and name != "uri"]]
     key = ["bank", bank.info["sha256"], trained.to_csv(index=False)]
     ours = columns.own(index)
     more = columns.taken(index.drop(columns=ours), INDEX)  # a column that a person added to the index

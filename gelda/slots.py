@@ -19,7 +19,7 @@ from gelda.artifacts import read_json, write_json
 from gelda.errors import UserError
 from gelda.paths import home
 from gelda.recording import Cancelled, tracked
-from gelda.runs import SILENCE, RunState, list_runs, save_state, silent_for
+from gelda.runs import SILENCE, RunState, list_runs, read_state, save_state, silent_for
 
 POLL = 1.0  # seconds between two looks at the line
 RECENT = 200  # runs that are looked at for waiting ones
@@ -28,7 +28,7 @@ RECENT = 200  # runs that are looked at for waiting ones
 def slots() -> int:
     """How many runs go at a time."""
     text = os.environ.get("GELDA_SLOTS", "1")
-    if not text.isdigit() or not int(text):
+    if not text.isdecimal() or not int(text):
         raise UserError(f"GELDA_SLOTS is '{text}': it must be a whole number from 1 on.")
     return int(text)
 
@@ -46,21 +46,27 @@ def join(path: Path) -> None:
 
 def to_front(run: RunState) -> None:
     """Move a waiting run before all others."""
-    if run.status != "queued":
-        raise UserError(f"The run '{run.id}' does not wait: its status is {run.status}.")
-    write_json(run.path / "place.json", {"place": min(place(other.path) for other in line()) - 1})
+    waiting = _waiting(run)
+    write_json(run.path / "place.json", {"place": min(place(other.path) for other in waiting) - 1})
 
 
 def earlier(run: RunState) -> None:
-    """Move a waiting run before the one that stands before it; the next one of the line stays where it is."""
-    if run.status != "queued":
-        raise UserError(f"The run '{run.id}' does not wait: its status is {run.status}.")
-    waiting = line()
+    """Move a waiting run before the one that stands before it; the one that is next stays where it is."""
+    waiting = _waiting(run)
     mine = [other.id for other in waiting].index(run.id)
     before = [place(other.path) for other in waiting[:mine]]
     if before:
         low = before[-2] if len(before) > 1 else before[-1] - 2
         write_json(run.path / "place.json", {"place": (low + before[-1]) / 2})
+
+
+def _waiting(run: RunState) -> list[RunState]:
+    """The line, in which a run must stand: its turn may have come since a page was drawn."""
+    waiting = line()
+    if run.id not in [other.id for other in waiting]:
+        now = read_state(run.path).status
+        raise UserError(f"The run '{run.id}' does not wait: its status is {now}.")
+    return waiting
 
 
 def place(path: Path) -> float:

@@ -22,6 +22,15 @@ def begun(tmp_path, monkeypatch):
     return config, bank, runs.create_run(config.model_dump(mode="json"), "planted", "compare")
 
 
+@pytest.mark.parametrize("change", [{"methods": None}, {"tuned": 3}, {"more": 1}])
+def test_a_document_of_another_form_is_a_sentence(tmp_path, change):
+    ArmProgress(("ce",), (), 1).write(tmp_path)
+    value = json.loads((tmp_path / arm_progress.FILE).read_text()) | change
+    (tmp_path / arm_progress.FILE).write_text(json.dumps({k: v for k, v in value.items() if v is not None}))
+    with pytest.raises(UserError, match="does not say how far"):
+        arm_progress.read(tmp_path)
+
+
 def test_every_arm_is_told_and_a_loss_is_drawn(begun):
     config, bank, state = begun
     compare.execute(config, bank, state)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors
 import torch
 from pydantic import BaseModel
 from safetensors import SafetensorError
@@ -301,6 +302,19 @@ def test_a_mapped_array_is_the_one_that_was_written(tmp_path, dtype):
     artifacts.write_tensors(path, {"a": np.arange(5), "z": z})
     found = artifacts.map_array(path, "z")
     assert found.dtype == dtype and np.array_equal(found, z) and not found.flags.writeable
+
+
+def test_a_file_that_is_replaced_while_it_is_mapped_is_read_as_it_was(tmp_path, monkeypatch):
+    path, z = tmp_path / "z.safetensors", np.ones((40, 3), np.float16)
+    artifacts.write_tensors(path, {"z": z})
+    opened = safetensors.safe_open
+
+    def replaced(*arguments, **named):
+        artifacts.write_tensors(path, {"a": np.zeros((90, 2)), "z": np.full((7, 5), 2, np.float32)})
+        return opened(*arguments, **named)
+
+    monkeypatch.setattr(safetensors, "safe_open", replaced)
+    assert np.array_equal(artifacts.map_array(path, "z"), z)
 
 
 @pytest.mark.parametrize("broken", ["no such array", "type", "cut short", "missing"])

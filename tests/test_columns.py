@@ -300,3 +300,22 @@ def test_from_a_table_to_the_points_of_a_comparison(tmp_path, monkeypatch) -> No
     shown = projection.load_points(state.path)
     assert "column.voice" not in shown and (shown["column.mood"] == "calm").any()
     assert compare_runs.finished(config, changed) is not None
+
+
+def test_a_table_of_a_folder_that_is_a_link_out_of_it_is_not_read(tmp_path) -> None:
+    path = Path(_folder(tmp_path))
+    (path / "metadata.csv").rename(tmp_path / "elsewhere.csv")
+    (path / "metadata.csv").symlink_to(tmp_path / "elsewhere.csv")
+    source = open_source(str(path), SourceOptions())
+    assert not columns.own(source.manifest.table)
+    assert any("metadata.csv" in problem.item for problem in source.problems)
+
+
+def test_a_column_that_a_person_adds_to_a_bank_changes_no_key(tmp_path) -> None:
+    write_npz(tmp_path / "z.npz", npz_arrays(photo_items()))
+    before = import_bank(tmp_path / "z.npz", tmp_path / "bank") and open_bank(tmp_path / "bank")
+    index = pd.read_parquet(tmp_path / "bank" / "index.parquet")
+    index.assign(age=np.arange(len(index))).to_parquet(tmp_path / "bank" / "index.parquet", index=False)
+    after = open_bank(tmp_path / "bank")
+    assert after.columns is not None and list(after.columns) == ["column.age"]
+    assert after.key == before.key and after.columns_key != before.columns_key

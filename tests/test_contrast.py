@@ -119,3 +119,11 @@ def test_the_main_method_is_what_a_run_is_about():
     assert contrast.main_method(MADE) == "gelda"
     assert contrast.main_method({"methods": {"ce": {}, "logit-adjustment": {}}}) == "logit-adjustment"
     assert contrast.main_method({"methods": {"smote": {}, "ce": {}}}) == "smote"
+
+
+def test_differences_that_only_rounding_tells_apart_are_one_number():
+    first = {0: 100 * 3 / 7, 1: 100 * 2 / 7, 2: 100 * 5 / 7}
+    second = {seed: value + 100 / 7 for seed, value in first.items()}
+    assert len({second[s] - first[s] for s in first}) > 1, "not one number to the last bit"
+    *_, low, high, seeds = contrast._beside(first, second, True)
+    assert np.isnan([low, high]).all() and seeds == 3

@@ -85,7 +85,6 @@ report_text
 verdicts
 contrast
 runs
-keeping
 card
 recording
 experiment_check
@@ -103,6 +102,7 @@ edit_figures
 edit_text
 refit
 confirm
+keeping
 run_kit
 terminal
 adapting

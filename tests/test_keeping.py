@@ -33,6 +33,31 @@ def test_a_run_that_has_ended_is_deleted_with_all_it_holds(workspace, status):
     assert runs._indexed() == []
 
 
+def test_edits_go_with_their_run_and_looks_at_its_test_half_stay_counted(workspace):
+    path = fixtures.make_unfinished("done", "old")
+    for file in ("edits.json", "made/z.safetensors", "jobs/edits.json", "confirmed/001.json"):
+        (workspace / "edits" / "old" / file).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / "edits" / "old" / file).write_text("{}")
+    keeping.delete("old")
+    left = [str(f.relative_to(workspace / "edits")) for f in (workspace / "edits").rglob("*") if f.is_file()]
+    assert not path.exists() and left == ["old/confirmed/001.json"]
+
+
+@pytest.mark.parametrize("state, gone", [("running", False), ("queued", False), ("done", True)])
+def test_a_run_whose_edits_are_measured_is_kept(workspace, state, gone):
+    fixtures.make_unfinished("done", "old")
+    job = workspace / "edits" / "old" / "jobs" / "edits.json"
+    job.parent.mkdir(parents=True)
+    job.write_text(json.dumps({"state": state}))
+    if not gone:
+        with pytest.raises(UserError, match="being made just now"):
+            keeping.delete("old")
+        long_ago = time.time() - 2 * runs.PATIENCE
+        os.utime(job, (long_ago, long_ago))
+    keeping.delete("old")
+    assert listed() == []
+
+
 def test_a_broken_run_is_deleted(workspace):
     path = fixtures.make_broken(workspace)
     keeping.delete("broken-run")
@@ -59,7 +84,7 @@ def test_a_run_that_is_going_is_neither_deleted_nor_renamed(status):
     assert path.is_dir()
 
 
-@pytest.mark.parametrize("folder", ["maps", "samples", "edits/jobs"])
+@pytest.mark.parametrize("folder", ["maps", "samples"])
 def test_a_run_of_which_something_is_being_made_is_kept(workspace, folder):
     path = fixtures.make_run(workspace)
     document = path / folder / "new.json"

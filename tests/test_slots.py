@@ -72,6 +72,17 @@ def test_a_run_moves_one_place_forward_and_the_first_stays():
         jobs.earlier("b")
 
 
+@pytest.mark.parametrize("move", [slots.earlier, slots.to_front])
+def test_a_run_whose_turn_came_meanwhile_is_a_sentence(move):
+    waiting("a")
+    seen = waiting("b")
+    now = runs.read_state(seen.path)
+    now.status = "running"
+    runs.save_state(now)
+    with pytest.raises(UserError, match="'b' does not wait: its status is running"):
+        move(seen)
+
+
 @pytest.mark.parametrize("count, expected", [("1", [True, False, False]), ("2", [True, True, False])])
 def test_so_many_go_at_a_time(monkeypatch, count, expected):
     monkeypatch.setenv("GELDA_SLOTS", count)
@@ -84,7 +95,7 @@ def test_so_many_go_at_a_time(monkeypatch, count, expected):
     assert taken(line[1])
 
 
-@pytest.mark.parametrize("text", ["0", "two", "-1"])
+@pytest.mark.parametrize("text", ["0", "two", "-1", "²"])
 def test_a_wrong_number_of_slots_is_a_sentence(monkeypatch, text):
     monkeypatch.setenv("GELDA_SLOTS", text)
     with pytest.raises(UserError, match=f"GELDA_SLOTS is '{text}'.*whole number"):

@@ -35,8 +35,10 @@ def read(path: str, options: SourceOptions) -> Raw:
     base = permitted(path)
     tree, problems = _walk(base)
     sidecar = tables.file_of(base)
-    if sidecar is not None:
+    if sidecar is not None and sidecar.name in tree.get((), ()):
         tree[()].remove(sidecar.name)
+    else:
+        sidecar = None  # a link that leads out of the folder, which is among the problems
     counts = Counter(_suffix(name) for names in tree.values() for name in names)
     media = max(("image", "audio"), key=lambda kind: sum(counts[s] for s in SUFFIXES[kind]))
     for suffix, count in sorted(counts.items()):
