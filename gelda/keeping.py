@@ -42,8 +42,9 @@ def rename(run_id: str, name: str) -> None:
 def delete(run_id: str) -> None:
     """Delete a run with everything made of it (maps, samples, edits), a broken one too.
 
-    Looks at its test half stay counted: they are of the items, which another run may hold out, too. Only a folder right inside the workspace's `runs`; never one that ships, is going, or is being written
-    to. It is moved out of sight first: what is killed half-way leaves no half run, and the next call ends it.
+    Looks at its test half stay counted: another run may hold out the same items. Only a folder right inside
+    the workspace's `runs`; never one that ships, is going, or is being written to. It is moved out of sight
+    first: what is killed half-way leaves no half run, and the next call ends it.
     """
     state = _own(run_id)
     if state.status in runs.ALIVE:
@@ -78,8 +79,8 @@ def busy(path: Path) -> bool:
             silent = time.time() - document.stat().st_mtime
             if silent < runs.PATIENCE:
                 value = json.loads(document.read_bytes())
-                state = value.get("state") if isinstance(value, dict) else ""
-                if state == "queued" or state == "running" and silent < runs.SILENCE:
+                stage = value.get("state") if isinstance(value, dict) else ""
+                if stage == "queued" or stage == "running" and silent < runs.SILENCE:
                     return True
     return False
 
