@@ -58,10 +58,11 @@ def _state(run: runs.RunState, mine: Edits) -> str:
 
 def _offer(run: runs.RunState, number: int, job: edit_jobs.Job, state: str) -> None:
     st.subheader("Is it real? Confirm on the test half")
+    fresh = "that nothing here has looked at" if number == 1 else "of the test half"
     widgets.note(
         "You have been choosing by dev, so dev figures flatter the choice. Confirming freezes these steps "
-        "and measures them on items that nothing here has looked at. Every look is counted and cannot be "
-        "taken back: the first one is a result."
+        f"and measures them on items {fresh}. Every look is counted and cannot be taken back: the first one "
+        "is a result."
     )
     if number > 1:
         st.warning(f"This would be look number {number}: it is no longer a result.")

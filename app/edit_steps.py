@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import editing, loading, state, widgets, words
 from app.explored import Explored
@@ -24,12 +25,12 @@ def actions(explored: Explored) -> None:
             f"Drop {'these ' if len(ids) != 1 else 'this '}{these}" if ids else "Drop the selection",
             type="primary", disabled=not ids, on_click=editing.attempt, args=(lambda: drop(run, ids),),
         )  # fmt: skip
-        with st.popover(f"Weight of {'these' if ids else 'all'}"):
+        with _popover(run, f"Weight of {'these' if ids else 'all'}", "weight"):
             _weight(run, ids, these)
         if makes(run):
-            with st.popover("Resample", disabled=not ids):
+            with _popover(run, "Resample", "resample", disabled=not ids):
                 _resample(explored, ids)
-            with st.popover("Generate more"):
+            with _popover(run, "Generate more", "more"):
                 widgets.note("New latents for one cell, whatever is selected.")
                 _add(explored, *_first_cell(explored))
     asked = _asked(explored)
@@ -45,6 +46,12 @@ def actions(explored: Explored) -> None:
         widgets.note(said)
 
 
+def _popover(run: runs.RunState, label: str, name: str, disabled: bool = False) -> DeltaGenerator:
+    """A popover that closes when the list of steps changes: under its new key it is another one."""
+    stamp = loading.stamp(edits.path_of(run.id, edits.DEFAULT))
+    return st.popover(label, disabled=disabled, key=f"edit_popover.{name}.{stamp}")
+
+
 def makes(run: runs.RunState) -> bool:
     """Whether the run keeps the generator that can make latents."""
     return all((run.path / name).is_file() for name in ("generator.json", "generator.safetensors"))
@@ -52,16 +59,20 @@ def makes(run: runs.RunState) -> bool:
 
 def rename(run: runs.RunState, mine: Edits) -> None:
     """A name of one's own for a step."""
-    with st.popover("Name", disabled=not mine.at):
+    with _popover(run, "Name", "name", disabled=not mine.at):
         titles = [f"{k + 1}. {edit_figures.title(step)}" for k, step in enumerate(mine.active)]
         chosen = st.selectbox("Step", range(len(titles)), index=len(titles) - 1 if titles else None,
                               format_func=lambda k: titles[k], key="edit_rename")  # fmt: skip
         if chosen is None:
             return
-        new = st.text_input("Its name", mine.steps[chosen].title, key=f"edit_title.{chosen}",
-                            placeholder="What it does", max_chars=200)  # fmt: skip
-        st.button("Keep", key="edit_keep_name", on_click=editing.attempt,
-                  args=(lambda: editing.rename(run, chosen, new),))  # fmt: skip
+        key = f"edit_title.{chosen}"
+        st.text_input(
+            "Its name", mine.steps[chosen].title, key=key, placeholder="What it does", max_chars=200
+        )
+        st.button(
+            "Keep", key="edit_keep_name", on_click=editing.attempt,
+            args=(lambda: editing.rename(run, chosen, st.session_state[key]),),  # typed, and clicked at once
+        )  # fmt: skip
 
 
 def drop(run: runs.RunState, ids: tuple[str, ...]) -> None:
@@ -134,15 +145,15 @@ def _add(explored: Explored, label: str, place: str, key: str = "edit_add") -> N
         place = st.selectbox(
             explored.axis.capitalize(), subdomains, subdomains.index(place), key="edit_add_place"
         )
-    count = st.number_input("How many", 1, edits.MOST_MADE, 20, key=f"{key}.count")
-    step = Add(cells=((label, place),), count=int(count), seed=_seed(run), **_guidance(run, key))
-    st.button("Generate", key=f"{key}.go", type="primary", on_click=editing.attempt,
-              args=(lambda: _push(run, step),))  # fmt: skip
+    st.number_input("How many", 1, edits.MOST_MADE, 20, key=f"{key}.count")
+    guidance = _guidance(run, key)
 
+    def push() -> None:
+        count = int(st.session_state[f"{key}.count"])  # typed, and clicked at once
+        editing.push(run, Add(cells=((label, place),), count=count, seed=_seed(run), **guidance))
+        state.put("edit_cell", "")
 
-def _push(run: runs.RunState, step: Add) -> None:
-    editing.push(run, step)
-    state.put("edit_cell", "")
+    st.button("Generate", key=f"{key}.go", type="primary", on_click=editing.attempt, args=(push,))
 
 
 def _seed(run: runs.RunState) -> int:

@@ -40,8 +40,7 @@ def view(explored: Explored) -> None:
         elif runs.readonly():
             widgets.note("Press Lasso or Box and draw around points. This server is for looking only.")
         else:
-            widgets.note("Lasso synthetic latents to drop them, or begin with:")
-            suggesting.buttons(explored, "loop_suggest")
+            suggesting.buttons(explored, "loop_suggest", "Lasso synthetic latents to drop them")
 
 
 def _selected(explored: Explored, mine: Edits | None, held: int) -> None:

@@ -123,7 +123,7 @@ def _form(explored: Explored) -> None:
         return
     own = loading.projection_config(explored.run.path)
     changed = form.settings(FIELDS, own, prefix=f"map.{explored.run.id}", across=2)
-    name = st.text_input("Name", key="map_name", placeholder="Optional", max_chars=60).strip()
+    st.text_input("Name", key="map_name", placeholder="Optional", max_chars=60)
     config = ProjectionConfig(**{**own.model_dump(), **changed})
     there = next(
         (m for m in explored.maps if m.scope == map_choice.scope() and m.settings == config.model_dump()),
@@ -140,12 +140,13 @@ def _form(explored: Explored) -> None:
         about = words.duration(map_choice.seconds(explored.maps, 1))
         st.button(
             f"Make this map, about {about}", key="make_map", on_click=_make,
-            args=(explored.run, config, name),
+            args=(explored.run, config),
             type="primary" if explored.info else "secondary",  # without one, the place of the map offers it
         )  # fmt: skip
 
 
-def _make(run: runs.RunState, config: ProjectionConfig, name: str) -> None:
+def _make(run: runs.RunState, config: ProjectionConfig) -> None:
+    name = st.session_state["map_name"].strip()  # typed, and clicked at once
     state.put("map", jobs.start_projection(run.id, *map_choice.scope(), config, name))
     state.put("map_name", "")
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import editing, loading, state, words
+from app import editing, loading, state, widgets, words
 from app.explored import Explored
 from gelda import edits, suspects
 
 
-def buttons(explored: Explored, key: str) -> None:
-    """Those in view by reason, found by their real training neighbours alone."""
+def buttons(explored: Explored, key: str, before: str = "") -> None:
+    """Those in view by reason, found by their real training neighbours alone; before: said in front of them."""
     run = explored.run
     steps = edits.state_key(editing.kit_of(run), editing.current(run).active)
     found = _found(run.path, loading.points_stamp(run.path), steps, explored.points)
@@ -31,11 +31,18 @@ def buttons(explored: Explored, key: str) -> None:
             "They lie at a training item, closer than half its distance to the next one.",
         ),
     )
+    if not len(lost) + len(near_copies):
+        none = "None in view lies among other classes or copies a training item."
+        widgets.note(f"{before}. {none}" if before else none)
+        return
+    if before:
+        widgets.note(f"{before}, or begin with:")
     for number, (said, rows, why) in enumerate(offers):
-        st.button(
-            f"Select {said}", on_click=state.select, args=(run.id, rows, "suggestion"), key=f"{key}.{number}",
-            disabled=not len(rows), help=f"{why} Found without looking at any dev or test item.",
-        )  # fmt: skip
+        if len(rows):
+            st.button(
+                f"Select {said}", on_click=state.select, args=(run.id, rows, "suggestion"),
+                key=f"{key}.{number}", help=f"{why} Found without looking at any dev or test item.",
+            )  # fmt: skip
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -78,7 +78,7 @@ def _print(result: Mapping[str, Any]) -> None:
             f"{half} {_change(looked[half]['measures'].get(looked['main']))}" for half in ("dev", "test")
         ]
         said = f"{looked['main']}: {', '.join(halves)}. {looked['standing']}"
-        console.print(f"Confirmed, {said}", style="bold")
+        console.print(f"Measured on both halves, {said}", style="bold")
         console.print(f"  {looked['sentence']}")
     console.print(f"  {result['note']}")
 

@@ -47,7 +47,8 @@ def test_select_drop_see_undo_redo_confirm(workspace):
     said = text(page)
     assert f"Drop {made.BAD} latents: rare classes" in said and "points on dev" in said
     assert "160 dev items" in said and edits.load(kit.load(path)).active
-    assert button(page, "Select 0 among").disabled, "what was dropped is not offered again"
+    assert not [b for b in page.button if "among other" in b.label], "what was dropped is not offered again"
+    assert "None in view lies among other classes" in text(page)
     button(page, "Undo").click().run()
     assert "Drop what does not help" in text(page) and "<s>Drop 20 latents</s>" in text(page)
     button(page, "Redo").click().run()
@@ -75,6 +76,15 @@ def test_the_line_over_the_map_leads_through_the_loop(workspace):
     page.button("loop_undo").click().run()
     assert "Seen on the test half" in text(page), "what was seen stays to be seen"
     assert not page.button("loop_suggest.0").disabled and not page.exception
+
+
+def test_what_is_typed_and_clicked_at_once_counts(workspace):
+    path = made.make_run()
+    page = opened()
+    button(page, "Apply").click().run()
+    page.text_input("edit_title.0").input("Half of all")
+    page.button("edit_keep_name").click().run()  # both in one run, as where the click comes at once
+    assert edits.load(kit.load(path)).steps[0].title == "Half of all" and "1. Half of all" in text(page)
 
 
 def test_latents_that_steps_made_are_selected_with_the_others(workspace):
