@@ -14,7 +14,7 @@ from gelda import edits, suspects
 
 
 def buttons(explored: Explored, key: str, before: str = "") -> None:
-    """Those in view by reason, found by their real training neighbours alone; before: said in front of them."""
+    """Those in view by reason, found by their real training neighbours alone; before: said first."""
     run = explored.run
     steps = edits.state_key(editing.kit_of(run), editing.current(run).active)
     found = _found(run.path, loading.points_stamp(run.path), steps, explored.points)
