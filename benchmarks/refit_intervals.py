@@ -7,8 +7,8 @@ One training set: four classes, of which one has 4 real latents and 40 synthetic
 class; the edit drops these. Every experiment draws 5 of 16 head seeds, with replacement, and fresh dev items
 (alone, or five to a group that share a displacement), and asks for the interval that a page shows. The truth
 is the mean change over all head seeds on a large population: what the interval speaks of, with this generator
-and these latents. Prints coverage, mean half-width (points) and how often the interval is a single point; dashes
-where items lie in too few groups for an interval to be shown.
+and these latents. Prints coverage, mean half-width (points) and how often the interval is a single point, of
+those experiments in which an interval is shown: dashes where items always lie in too few groups for one.
 """
 
 from __future__ import annotations
