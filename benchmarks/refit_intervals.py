@@ -7,7 +7,8 @@ One training set: four classes, of which one has 4 real latents and 40 synthetic
 class; the edit drops these. Every experiment draws 5 of 16 head seeds, with replacement, and fresh dev items
 (alone, or five to a group that share a displacement), and asks for the interval that a page shows. The truth
 is the mean change over all head seeds on a large population: what the interval speaks of, with this generator
-and these latents. Prints coverage, mean half-width (points) and how often the interval is a single point.
+and these latents. Prints coverage, mean half-width (points) and how often the interval is a single point, of
+those experiments in which an interval is shown: dashes where items always lie in too few groups for one.
 """
 
 from __future__ import annotations
@@ -154,8 +155,12 @@ def main(experiments: int, heads: int = 16) -> None:
         for case in CASES:
             true, found = truth(bench, both, case), coverage(bench, both, case, experiments)
             for name, rows in found.groupby("measure", sort=False):
-                share, half, point = rows["inside"].mean(), rows["half"].mean(), rows["point"].mean()
                 what = f"{bad} of {MADE} dropped | {case.name} | {name} | {true[str(name)]:+.2f}"
+                rows = rows[rows["half"].notna()]
+                if not len(rows):
+                    print(f"| {what} | – | – | – |", flush=True)
+                    continue
+                share, half, point = rows["inside"].mean(), rows["half"].mean(), rows["point"].mean()
                 print(f"| {what} | {100 * share:.1f} % | {half:.1f} | {100 * point:.1f} % |", flush=True)
 
 

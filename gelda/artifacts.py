@@ -89,10 +89,10 @@ def locked(path: Path) -> Iterator[None]:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")
+        fcntl.flock(file, fcntl.LOCK_EX)  # a disk of a network may have no locks
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): nothing was changed.") from error
+        raise UserError(f"{path} cannot be locked ({error.strerror}): nothing was changed.") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -1,9 +1,9 @@
 """Further columns of an index: what a person's data say of an item beside its class and subdomain.
 
 They are for looking (colour, filters, tables, exports) and enter neither training nor the key of anything
-trained. In manifests, banks and points they are called "column.<name>", so that none can pass for one of
-ours ("label", "kept"), and each is of one of three kinds: numbers (NaN where there is none), dates or
-texts ("" where there is none).
+trained (a single file of latents, though, is keyed by all of its bytes). In manifests, banks and points they
+are called "column.<name>", so that none can pass for one of ours ("label", "kept"), and each is of one of
+three kinds: numbers (NaN where there is none), dates or texts ("" where there is none).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gelda import edits as editing
-from gelda import jobs, runs
+from gelda import jobs, recording, runs
 from gelda import kit as kits
 from gelda.artifacts import FORMAT, read_json, write_json
 from gelda.edits import Edits
@@ -72,7 +72,7 @@ def status(run_id: str, name: str) -> Job:
 
 def work(run_id: str, name: str, what: What, state: str = "") -> None:
     """What the background process does; how it ended is left in its document."""
-    with jobs.beating([_document(run_id, name)]):  # one large head may take longer than silence is borne
+    with recording.beating([_document(run_id, name)]):  # one large head may take longer than silence is borne
         _work(run_id, name, what, state)
 
 

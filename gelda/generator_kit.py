@@ -68,24 +68,12 @@ class GeneratorKit:
     layer: int  # l
     scale: Standardizer  # of z^(l)
 
-    def sample(
-        self,
-        label: int,
-        subdomain: int,
-        count: int,
-        **drawing: Unpack[Drawing],
-    ) -> Synthetic:
+    def sample(self, label: int, subdomain: int, count: int, **drawing: Unpack[Drawing]) -> Synthetic:
         """`count` latents of one cell; for a run with a curriculum a set for each of its noise levels."""
         arm = self._arm(drawing)
         return arm.synthesise(self._task((label, subdomain), count, drawing.get("seed")))
 
-    def trajectory(
-        self,
-        label: int,
-        subdomain: int,
-        count: int,
-        **drawing: Unpack[Drawing],
-    ) -> Trajectory:
+    def trajectory(self, label: int, subdomain: int, count: int, **drawing: Unpack[Drawing]) -> Trajectory:
         """Every step on the way to the latents that `sample` gives (of a curriculum: from noise alone).
 
         Of the residual form, what is added back at the end stands in every step.
@@ -114,12 +102,7 @@ class GeneratorKit:
         )
 
     def interpolate(
-        self,
-        start: Cell,
-        end: Cell,
-        shares: Sequence[float],
-        count: int,
-        **drawing: Unpack[Drawing],
+        self, start: Cell, end: Cell, shares: Sequence[float], count: int, **drawing: Unpack[Drawing]
     ) -> torch.Tensor:
         """Latents [len(shares), count, D] between two cells by linearly mixed conditions; share 0 is `start`.
 

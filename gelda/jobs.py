@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,7 +218,7 @@ def make_projections(run_id: str, keys: Sequence[str]) -> int:
     workspace = map_workspace(path)
     waiting = [m for m in projection.list_maps(path, workspace) if m.key in keys and m.state == "running"]
     failed = 0
-    with beating([info.path for info in waiting]):
+    with recording.beating([info.path for info in waiting]):
         for info in sorted(waiting, key=lambda m: keys.index(m.key)):
             try:
                 config = ProjectionConfig(**info.settings)
@@ -230,24 +228,6 @@ def make_projections(run_id: str, keys: Sequence[str]) -> int:
                 projection.write_map_info(replace(info, state="failed", message=sentence(error)))
         layer_maps.write_change(path, workspace)
     return failed
-
-
-@contextmanager
-def beating(documents: Sequence[Path]) -> Iterator[None]:
-    """Touch the documents of what is being made, as a sign of life."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(recording.HEARTBEAT):
-            for document in documents:
-                with suppress(FileNotFoundError):
-                    os.utime(document)
-
-    threading.Thread(target=beat, daemon=True).start()
-    try:
-        yield
-    finally:
-        stop.set()
 
 
 def start_samples(run_id: str, request: samples.SampleRequest) -> str:
@@ -264,7 +244,7 @@ def make_samples(run_id: str, name: str) -> None:
     path = runs.find_run(run_id)
     request = samples.asked(path, name)
     try:
-        with beating([samples.folders(path)[-1] / f"{name}.json"]):
+        with recording.beating([samples.folders(path)[-1] / f"{name}.json"]):
             samples.make(path, request)
     except Exception as error:
         samples.note(path, request, "failed", sentence(error))

@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from gelda import confirm, runs
+from gelda import confirm, runs, samples
 from gelda import edits as editing
 from gelda.errors import UserError
 from gelda.paths import home
@@ -59,9 +59,10 @@ def delete(run_id: str) -> None:
     except OSError as error:
         raise UserError(f"The run '{run_id}' cannot be deleted: {error.strerror}.") from error
     runs.forget(run_id)
-    for part in editing.folder(run_id).glob("*"):
-        if part != confirm.folder(run_id):
-            shutil.move(part, gone / f"edits-{part.name}")
+    for where in _beside(state.path):
+        for part in where.glob("*"):
+            if part != confirm.folder(run_id):
+                shutil.move(part, gone / f"{where.parent.name}-{part.name}")
     for rest in state.path.parent.glob(".deleted-*"):
         shutil.rmtree(rest, ignore_errors=True)
 
@@ -74,7 +75,8 @@ def busy(path: Path) -> bool:
         state = runs.read_state(path)
         if state.status == "broken":
             return True
-    for document in (*path.glob("*/*.json"), *editing.folder(path.name).glob("jobs/*.json")):
+    edited, drawn = _beside(path)
+    for document in (*path.glob("*/*.json"), *edited.glob("jobs/*.json"), *drawn.glob("*.json")):
         with contextlib.suppress(OSError, ValueError):
             silent = time.time() - document.stat().st_mtime
             if silent < runs.PATIENCE:
@@ -83,6 +85,11 @@ def busy(path: Path) -> bool:
                 if stage == "queued" or stage == "running" and silent < runs.SILENCE:
                     return True
     return False
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """Where a run's edits and the latents that were drawn to look at lie: not in its own folder."""
+    return editing.folder(path.name), samples.folders(path)[-1]
 
 
 def _own(run_id: str) -> runs.RunState:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gelda import jobs
+from gelda import jobs, recording
 from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_json
 from gelda.errors import UserError, sentence
 from gelda.paths import home, permitted
-from gelda.recording import HEARTBEAT
 
-PATIENCE = 60 * HEARTBEAT  # seconds without a sign of life: it may still be importing torch
+PATIENCE = 60 * recording.HEARTBEAT  # seconds without a sign of life: it may still be importing torch
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def make_look(name: str) -> None:
     asked = [str(part) for part in read_json(_file(name))["asked"]]
     plan, data, encoder = asked
     try:
-        with jobs.beating([_file(name)]):
+        with recording.beating([_file(name)]):
             found = outlook(plan_jobs.job(plan, permitted(data), encoder))
     except Exception as error:
         _note(name, "failed", sentence(error), asked=asked)

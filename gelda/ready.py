@@ -29,17 +29,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
-INDEX = (
-    "id",
-    "uri",
-    "label",
-    "subdomain",
-    "group",
-    "split",
-    "origin",
-    "shard",
-    "row",
-)  # ours, of a bank's index
+# ours, of a bank's index
+INDEX = ("id", "uri", "label", "subdomain", "group", "split", "origin", "shard", "row")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,24 @@ class Recorder:
         while not self._stop.is_set():
             (self.state.path / "heartbeat").touch()
             self._stop.wait(HEARTBEAT)
+
+
+@contextmanager
+def beating(documents: Sequence[Path]) -> Iterator[None]:
+    """Touch the documents of what is being made, as a sign of life."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT):
+            for document in documents:
+                with suppress(FileNotFoundError):
+                    os.utime(document)
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 @contextmanager

@@ -188,10 +188,7 @@ class GeneratorConfig(Settings):
         description="Source of the class vectors γ: auto, a source's name, text:MODEL_FOLDER, file:PATH, "
         "vad:PATH or lang2vec:PATH.",
     )
-    subdomain_semantics: str = Field(
-        "mean",
-        description="Source of the subdomain vectors κ: as for γ.",
-    )
+    subdomain_semantics: str = Field("mean", description="Source of the subdomain vectors κ: as for γ.")
     text_template: str = Field(
         "{}",
         description='Texts around a name for text:MODEL_FOLDER, averaged: "a photo of a {} | a sketch '

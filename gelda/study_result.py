@@ -29,14 +29,16 @@ def result(
     measures = [m for m in PAIRED if any(np.isfinite(figures[c][m]["mean"]) for c in figures)]
     cells = []
     for cell in study.cells:
-        own = {"name": cell.name, "title": cell.title, "levels": dict(cell.levels), **rows[cell.name]}
-        own["changes"] = dict(cell.settings) | ({"method": cell.method} if cell.method != SETTING else {})
+        row = {"name": cell.name, "title": cell.title, "levels": dict(cell.levels), **rows[cell.name]}
+        row["changes"] = dict(cell.settings) | ({"method": cell.method} if cell.method != SETTING else {})
         if cell.name in figures:
-            own["figures"] = {m: figures[cell.name][m] for m in measures}
+            row["figures"] = {m: figures[cell.name][m] for m in measures}
             if cell.name != study.reference and study.reference in figures:
-                own["paired"] = _kept(contrast(together, {cell.name: 1.0, study.reference: -1.0}), measures)
-        cells.append(own)
-    what = f"--study {study.name}" if study.name in STUDIES else "GRID.json"
+                row["paired"] = _kept(contrast(together, {cell.name: 1.0, study.reference: -1.0}), measures)
+        cells.append(row)
+    ready = STUDIES.get(study.name)
+    own = ready is None or [c.name for c in ready.cells] != [c.name for c in study.cells]
+    what = "GRID.json" if own else f"--study {study.name}"
     value = {
         "format": FORMAT,
         "study": study.name,
@@ -126,7 +128,11 @@ def headline(value: Mapping[str, Any]) -> str:
     """What the study found on its decisive measure, as modest as its intervals and its number of seeds."""
     compared = [c for c in value["cells"] if "paired" in c]
     waiting = sum(c["state"] in ("waiting", "running") for c in value["cells"])
-    reference = next(c["title"] for c in value["cells"] if c["name"] == value["reference"])
+    reference, state = next(
+        (c["title"], c["state"]) for c in value["cells"] if c["name"] == value["reference"]
+    )
+    if not compared and state == "failed":
+        return f"Nothing to compare with: “{reference}” failed."
     if not compared:
         return "No two settings are finished yet."
     measure = main_measure(value["measures"])
@@ -167,7 +173,7 @@ def notes(value: Mapping[str, Any]) -> list[str]:
     ]
     if value["effects"]:
         said.append(
-            "Main effect: a level beside the factor's first one, averaged over the other factor. "
+            "Main effect: a level beside the factor's first one, averaged over all others. "
             "Interaction: what two levels do together beyond the sum of what each does alone."
         )
     return said

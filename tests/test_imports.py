@@ -102,7 +102,6 @@ edit_figures
 edit_text
 refit
 confirm
-keeping
 run_kit
 terminal
 adapting
@@ -132,6 +131,7 @@ study_result
 ablation
 study_text
 samples
+keeping
 slots
 jobs
 edit_jobs

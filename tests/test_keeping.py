@@ -7,7 +7,7 @@ import time
 import app_fixtures as fixtures
 import pytest
 
-from gelda import keeping, runs
+from gelda import keeping, runs, samples
 from gelda.errors import UserError
 
 
@@ -33,20 +33,25 @@ def test_a_run_that_has_ended_is_deleted_with_all_it_holds(workspace, status):
     assert runs._indexed() == []
 
 
-def test_edits_go_with_their_run_and_looks_at_its_test_half_stay_counted(workspace):
+def test_what_was_drawn_and_edits_go_with_their_run_and_looks_at_its_test_half_stay_counted(workspace):
     path = fixtures.make_unfinished("done", "old")
     for file in ("edits.json", "made/z.safetensors", "jobs/edits.json", "confirmed/001.json"):
         (workspace / "edits" / "old" / file).parent.mkdir(parents=True, exist_ok=True)
         (workspace / "edits" / "old" / file).write_text("{}")
+    drawn = samples.folders(path)[-1]
+    drawn.mkdir(parents=True)
+    (drawn / "k.json").write_text("{}")
     keeping.delete("old")
+    assert not list(drawn.iterdir())
     left = [str(f.relative_to(workspace / "edits")) for f in (workspace / "edits").rglob("*") if f.is_file()]
     assert not path.exists() and left == ["old/confirmed/001.json"]
 
 
 @pytest.mark.parametrize("state, gone", [("running", False), ("queued", False), ("done", True)])
-def test_a_run_whose_edits_are_measured_is_kept(workspace, state, gone):
+@pytest.mark.parametrize("job", ["edits/old/jobs/edits.json", "samples/old/k.json"])
+def test_a_run_that_a_job_beside_it_is_about_is_kept(workspace, state, gone, job):
     fixtures.make_unfinished("done", "old")
-    job = workspace / "edits" / "old" / "jobs" / "edits.json"
+    job = workspace / job
     job.parent.mkdir(parents=True)
     job.write_text(json.dumps({"state": state}))
     if not gone:

@@ -60,6 +60,23 @@ def of(count: int = 5, names=None) -> dict:
     return result(TWO, resolve_config({"seeds": count}), table, {n: all_found[n] for n in names})
 
 
+def test_a_reference_that_failed_is_named():
+    names = ["none", "offoff", "onoff"]
+    all_found = found()
+    table = {**rows(all_found, "waiting"), **rows(names), **rows(["onon"], "failed")}
+    value = result(TWO, resolve_config({"seeds": 5}), table, {n: all_found[n] for n in names})
+    assert value["headline"] == "Nothing to compare with: “on, on” failed."
+
+
+@pytest.mark.parametrize("title, command", [("Weight", "GRID.json"), (None, "--study weight")])
+def test_a_grid_of_ones_own_is_no_ready_made_study_whatever_its_title(title, command):
+    grid = {"title": title, "factors": {"sampling.weight": [0.1, 1]}}
+    study = studies.from_spec(grid, "grid.json")[0] if title else studies.get("weight")
+    assert study.name == "weight"
+    value = result(study, resolve_config({"seeds": 5}), rows([c.name for c in study.cells], "waiting"), {})
+    assert value["command"] == f"gelda ablate {command} --seeds 5"
+
+
 def test_main_effects_and_the_interaction_are_those_of_a_two_by_two_by_hand():
     value = of()
     mean = {c["name"]: c["figures"]["uar"]["mean"] for c in value["cells"]}
