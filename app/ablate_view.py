@@ -27,7 +27,7 @@ def view() -> None:
     shown = None
     if found:
         state.bind("study", next(iter(found)), list(found))
-        head, pick = st.columns([0.74, 0.26], gap="large")
+        head, pick = st.columns([0.68, 0.32], gap="large")
         pick.selectbox("Study", list(found), key=state.key("study"), format_func=lambda n: _title(found[n]))
         shown = found[state.value("study")]
         with head:
@@ -199,7 +199,7 @@ def _table(result: dict[str, Any], measures: list[str]) -> None:
 def _figure(cell: dict[str, Any], measure: str, reference: str) -> str:
     mean = words.number(cell["figures"][measure]["mean"])
     if cell["name"] == reference:
-        return f"<td>{mean}<br><small>compared to</small></td>"
+        return f"<td>{mean}<br><small>the reference</small></td>"
     pair = cell.get("paired", {}).get(measure)
     if pair is None or pair["mean"] is None:
         return f"<td>{mean}</td>"

@@ -34,7 +34,7 @@ def differences(
     at: list[int] = []
     for kind in heads:
         if kind:
-            labels.append(f"<b>{kind.capitalize()}</b>")
+            labels.append(f"<b>{kind[:1].upper()}{kind[1:]}</b>")
         for name in frame.loc[frame["kind"] == kind, "title"]:
             at.append(len(labels))
             labels.append(name)

@@ -106,7 +106,9 @@ def _picture(run: runs.RunState) -> None:
 
 
 def _nothing_yet() -> None:
-    with st.container(border=True, height=420, vertical_alignment="center", horizontal_alignment="center"):
+    with st.container(
+        key="vacant", border=True, height=420, vertical_alignment="center", horizontal_alignment="center"
+    ):
         st.markdown("**Nothing has been run in this workspace yet.**")
         widgets.note(
             "The demo reads 1 797 handwritten digits under five writing conditions, hides some of them, and "
@@ -115,7 +117,7 @@ def _nothing_yet() -> None:
 
 
 def _ways_on(run: runs.RunState | None) -> None:
-    first, second, third, fourth = st.columns(4, gap="large")
+    first, second, third, fourth = st.container(key="ways").columns(4, gap="large")
     query = {"run": run.id} if run else None
     with first:
         st.subheader("Look closer")

@@ -82,7 +82,9 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
     layer = next(entry for entry in layers if entry.name == state.value("layer"))
     here = [info for info in maps if info.scope == scope()]
     going = [info for info in here if info.state == "running"]
-    with st.container(border=True, height=540, vertical_alignment="center", horizontal_alignment="center"):
+    with st.container(
+        key="vacant", border=True, height=540, vertical_alignment="center", horizontal_alignment="center"
+    ):
         st.markdown(f"**{title}, {layer.title}: no map has been made yet.**")
         for failed in [info for info in here if info.state == "failed"]:
             st.warning(failed.message or "Making this map failed.")

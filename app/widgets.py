@@ -100,17 +100,19 @@ def table(corner: str, head: str, rows: Sequence[str], kind: str = "") -> None:
 
 
 def figure_block(what: str, value: str, unit: str, how: str) -> None:
-    """One large number, what it is, and how to read it."""
+    """One large number, what it is, and how to read it; an interval in `unit` takes a line of its own."""
+    unit, bracket, interval = unit.partition("(")
+    within = f'<span class="within">{words.safe(bracket + interval)}</span>' if bracket else ""
     st.html(
         f'<div class="figure"><p class="what">{words.safe(what)}</p>'
-        f'<p class="value">{words.safe(value)} <small>{words.safe(unit)}</small></p>'
+        f'<p class="value">{words.safe(value)} <small>{words.safe(unit)}</small>{within}</p>'
         f'<p class="how">{words.safe(how)}</p></div>'
     )
 
 
 def amount_block(what: str, amount: str, how: str) -> None:
     """A time or a size, "1 min 18 s", its units small."""
-    value = re.sub(r" ?([^\W\d]+)", "\u202f<small>\\1</small>", words.safe(amount))
+    value = re.sub(r"\s?([^\W\d]+)", "\u202f<small>\\1</small>", words.safe(amount))
     st.html(
         f'<div class="figure"><p class="what">{words.safe(what)}</p>'
         f'<p class="value">{value}</p><p class="how">{words.safe(how)}</p></div>'

@@ -169,7 +169,7 @@ def size(count: float) -> str:
     """Bytes for people."""
     for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= large:
-            return f"{count / large:.3g} {unit}"
+            return f"{count / large:.3g}\u00a0{unit}"
     return f"{count:.0f} bytes"
 
 

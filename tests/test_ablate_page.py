@@ -62,7 +62,7 @@ def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
     assert "“on, on” in cells never seen" in page.title[0].value or "in rare classes" in page.title[0].value
     assert len(page.get("plotly_chart")) == 2
     assert all(cell.title in text(page) for cell in TWO.cells)
-    assert "compared to" in text(page)
+    assert "the reference" in text(page)
     assert [b.proto.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
 
 

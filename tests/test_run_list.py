@@ -81,7 +81,7 @@ def test_disk_use_is_said(workspace: Path) -> None:
         path = fixtures.make_unfinished("failed", name)
         (path / "weights.bin").write_bytes(b"0" * 3_000_000)
     said = text(open_page("home"))
-    assert "2 runs that have ended, 6" in said and " MB on the disk" in said
+    assert "2 runs that have ended, 6" in said and "\u00a0MB on the disk" in said
 
 
 def test_fifty_runs_in_every_state_are_a_list(workspace: Path) -> None:

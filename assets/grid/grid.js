@@ -26,7 +26,7 @@ class Grid {
     head.append(element("th"));
     data.subdomains.forEach((name, s) => {
       const th = element("th");
-      th.append(this.button(-1, s, name, () => `Only ${name}`));
+      th.append(this.button(-1, s, name.replace(/([_\-./])(?=.)/g, "$1\u200b"), () => `Only ${name}`));
       head.append(th);
     });
     // A thousand classes are thousands of buttons: rows come as they are scrolled to.
