@@ -173,7 +173,7 @@ def notes(value: Mapping[str, Any]) -> list[str]:
     ]
     if value["effects"]:
         said.append(
-            "Main effect: a level beside the factor's first one, averaged over all others. "
+            "Main effect: a level beside the factor's first one, averaged over the other factor. "
             "Interaction: what two levels do together beyond the sum of what each does alone."
         )
     return said
