@@ -28,7 +28,8 @@ def view() -> None:
     if found:
         state.bind("study", next(iter(found)), list(found))
         head, pick = st.columns([0.68, 0.32], gap="large")
-        pick.selectbox("Study", list(found), key=state.key("study"), format_func=lambda n: _title(found[n]))
+        titles = words.distinct({name: _title(study) for name, study in found.items()})
+        pick.selectbox("Study", list(titles), key=state.key("study"), format_func=titles.get)
         shown = found[state.value("study")]
         with head:
             _finding(shown)

@@ -83,7 +83,8 @@ def offered(points: pd.DataFrame, axis: str) -> dict[str, str]:
     taken = {column for _, column in SCORES.values()}
     for name in points.columns.difference([*HIDDEN, *taken], sort=False):
         if name not in found and _tells(points[name]):
-            found[name] = NAMED.get(name) or columns.title(name)
+            title = NAMED.get(name) or columns.title(name)
+            found[name] = f"{title} (column)" if title in found.values() else title  # chosen by its title
     return found
 
 

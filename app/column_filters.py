@@ -71,18 +71,18 @@ def view(run: Path, points: pd.DataFrame, titles: Mapping[str, str]) -> None:
 
 
 def _one(name: str, title: str, column: pd.Series, groups: Sequence[str]) -> None:
-    key = state.key(f"is.{name}")
+    key, label = state.key(f"is.{name}"), words.escaped(title)
     if groups:
-        st.multiselect(title, groups, key=key, placeholder="All of them")
+        st.multiselect(label, groups, key=key, placeholder="All of them")
         return
     low, high = whole(column)
     if low == high:  # times of one day
         widgets.note(f"{words.safe(title)}: all on {low}.")
     elif isinstance(low, date | int):
-        st.slider(title, low, high, key=key)
+        st.slider(label, low, high, key=key)
     else:
         places = _places(low, high)
-        st.slider(title, low, high, step=10.0**-places, format=f"%.{max(0, places)}f", key=key)
+        st.slider(label, low, high, step=10.0**-places, format=f"%.{max(0, places)}f", key=key)
 
 
 def inside(points: pd.DataFrame) -> np.ndarray:

@@ -76,7 +76,9 @@ def _lead(explored: Explored, told: list[Told]) -> None:
         st.subheader(f"The {'one ' if number == 1 else ''}selected {what} like the rest")
         first = "As many points drawn at random would differ as much in every column. "
     else:
-        st.subheader(f"What sets {words.count(number, 'selected point')} apart: {apart[0].facet.title}")
+        st.subheader(
+            f"What sets {words.count(number, 'selected point')} apart: {words.escaped(apart[0].facet.title)}"
+        )
         first = (
             "The number at each name is how far the selection differs from the rest in view, from 0 (alike) "
             "to 1; it is grey where as many points drawn at random would differ as much. "

@@ -19,7 +19,7 @@ def show(report: dict[str, Any]) -> None:
     folds = report.get("folds")
     if not folds:
         return
-    st.subheader(f"Fold by fold in {folds[0]['subdomain']}")
+    st.subheader(f"Fold by fold in {words.escaped(folds[0]['subdomain'])}")
     widgets.note(words.safe(report_folds.said(report["independence"])))
     methods = [m for _, group in comparison.ordered(report, "uar", False) for m in group]
     left, right = st.columns([0.58, 0.42], gap="large")

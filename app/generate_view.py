@@ -85,9 +85,8 @@ def _bank() -> str:
     given = state.value("bank")
     offered = list(dict.fromkeys([*known, *([given] if given else []), ""]))
     if offered != [""]:
-        picked = st.selectbox(
-            "Latents", offered, key="bank", format_func=lambda path: Path(path).name or "Another path"
-        )
+        titles = words.distinct({path: Path(path).name or "Another path" for path in offered})
+        picked = st.selectbox("Latents", offered, key=state.key("bank"), format_func=titles.get)
         if picked:
             widgets.note(words.safe(picked))
             return picked

@@ -85,7 +85,7 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
     with st.container(
         key="vacant", border=True, height=540, vertical_alignment="center", horizontal_alignment="center"
     ):
-        st.markdown(f"**{title}, {layer.title}: no map has been made yet.**")
+        st.markdown(f"**{words.escaped(f'{title}, {layer.title}')}: no map has been made yet.**")
         for failed in [info for info in here if info.state == "failed"]:
             st.warning(failed.message or "Making this map failed.")
         if going:

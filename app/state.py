@@ -26,6 +26,7 @@ _ASKED = "_asked"  # names that a link has set in this drawing
 _SENT = "_sent"  # addresses written for this page, from the one that the browser was last seen at
 _TAKEN = "_taken"  # (address that came from outside, names that were taken from it)
 _TURNS = "_turns"  # how often a field that has a widget was set past it: {name: number}
+_WHOLE = "_whole"  # all of a range as it was bound last: {name: (low, high)}
 _FORMER = "_former"  # the widget before the last time: {name: (key, value that it had)}
 _PARTS = re.compile(
     r"(?:\\.|[^,])+"
@@ -76,9 +77,13 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
         value = st.session_state[former]  # a click on the widget that was about to be replaced
     elif _key(name) in st.session_state:
         value = st.session_state[_key(name)]
+        if isinstance(default, tuple) and value == st.session_state.get(_WHOLE, {}).get(name):
+            value = default  # all of another run's range is no filter of this one
     else:
         carried = st.session_state[_CARRIED].get(name)
         value = default if carried is None else _parse(carried, many)
+    if isinstance(default, tuple):
+        st.session_state.setdefault(_WHOLE, {})[name] = default
     put(name, _valid(value, default, options))
     return _key(name)
 

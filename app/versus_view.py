@@ -32,10 +32,8 @@ def picker(run: runs.RunState, place: Any) -> runs.RunState | None:
         except UserError as error:  # the run itself can be looked at all the same
             st.warning(str(error))
     state.bind("other", "", ["", *others])
-    place.selectbox(
-        "Beside", ["", *others], key="other",
-        format_func=lambda i: widgets.run_title(others[i]) if i else "no other run",
-    )  # fmt: skip
+    titles = {"": "no other run", **widgets.run_titles(list(others.values()))}
+    place.selectbox("Beside", list(titles), key="other", format_func=titles.get)
     return others.get(state.value("other"))
 
 

@@ -146,11 +146,16 @@ def run_picker(
         pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")
     else:
         (head, pick), places = st.columns([0.7, 0.3], gap="medium"), []
-    pick.selectbox("Run", list(by_id), key=state.key("run"), format_func=lambda i: run_title(by_id[i]))
+    pick.selectbox("Run", list(by_id), key=state.key("run"), format_func=run_titles(found).get)
     return by_id[state.value("run")], head, places
 
 
-def run_title(run: runs.RunState) -> str:
+def run_titles(found: Sequence[runs.RunState]) -> dict[str, str]:
+    """What runs are called in a list to choose from, by their ids."""
+    return words.distinct({run.id: _run_title(run) for run in found})
+
+
+def _run_title(run: runs.RunState) -> str:
     return f"{run.name} · {'ships with the product' if run.shipped else words.ago(run.created) or run.id}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -227,6 +228,15 @@ def minus(text: str) -> str:
 def plain(text: str) -> str:
     """A title without its markup, for readers of the screen."""
     return html.unescape(re.sub(r"<[^>]+>", "", text))
+
+
+def distinct(titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles of choices by their key, with the key beside those that are alike.
+
+    A list knows what was chosen by its title alone: of two that are alike, the second could never be.
+    """
+    number = Counter(titles.values())
+    return {key: f"{title} ({key})" if number[title] > 1 else title for key, title in titles.items()}
 
 
 def escaped(text: object) -> str:

@@ -107,6 +107,29 @@ def test_a_filter_that_a_link_has_wrong_filters_nothing(run: Path) -> None:
     assert page.slider(key="is.column.take").value == (0, 6)
 
 
+def test_all_of_one_runs_range_is_no_filter_of_another(run: Path, workspace: Path) -> None:
+    other = fixtures.make_run(workspace, "other-run")
+    about = runs.read_state(other)
+    about.name = "Another"
+    runs.save_state(about)
+    points = told(read_table(other / "points.parquet"))
+    write_table(other / "points.parquet", points.assign(**{"column.take": 10 * points["column.take"]}))
+    page = open_page("explore", run=RUN, where="column.take")
+    page.selectbox(key="run").set_value("other-run").run()
+    assert page.slider[0].value == (0, 60) and not warnings(page)
+    page.slider[0].set_value((10, 30)).run()
+    page.selectbox(key="run").set_value(RUN).run()  # what was chosen goes along, as far as it can
+    assert page.slider[0].value == (0, 6) and f"{len(points)} of {len(points)} points drawn" in text(page)
+
+
+def test_a_column_that_is_called_like_ours_can_be_chosen(run: Path) -> None:
+    points = projection.load_points(run).rename(columns={"column.voice, own": "column.Class"})
+    write_table(run / "points.parquet", points)
+    page = open_page("explore", run=RUN)
+    page.selectbox(key="colour").set_value("column.Class").run()
+    assert page.query_params["colour"] == "column.Class" and "Class (column)" in page.selectbox[2].options
+
+
 def test_filters_are_chosen_by_hand_and_colour_by_a_column(run: Path) -> None:
     page = open_page("explore", run=RUN)
     page.multiselect(key="where").select("column.voice, own").run()

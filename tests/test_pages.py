@@ -61,6 +61,14 @@ def test_finished_run_is_shown(name: str, workspace: Path) -> None:
     ] in page.title[0].value
 
 
+def test_runs_of_one_name_can_both_be_chosen(workspace: Path) -> None:
+    for name in ("first", "second"):
+        fixtures.make_run(workspace, name)
+    page = open_page("results", run="first")
+    page.selectbox(key="run").set_value("second").run()
+    assert page.query_params["run"] == "second" and len(set(page.selectbox(key="run").options)) > 1
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_broken_folder_is_a_sentence(name: str, workspace: Path) -> None:
     fixtures.make_broken(workspace)

@@ -62,6 +62,7 @@ function histogram(facet, some, send) {
     const to = at(event);
     send(Math.min(from, to), Math.max(from, to));
     from = -1;
+    show(1, 0);
   });
   hist.addEventListener("pointercancel", () => { from = -1; show(1, 0); });
   return hist;
@@ -108,23 +109,68 @@ function tile(facet, data, pick, colour) {
   return made;
 }
 
+const panels = new WeakMap();
+
+// The charts stay while the page is drawn anew with the same data, and while one is held down: a press that began
+// before still ends on the bar it began on. What had the focus keeps it.
+class Panel {
+  constructor(root) {
+    Object.assign(this, { root, drawn: "", held: false });
+    const ends = ["pointerup", "pointercancel"];
+    const end = () => {
+      for (const name of ends) window.removeEventListener(name, end);
+      setTimeout(() => this.release());  // after the click that it makes
+    };
+    root.addEventListener("pointerdown", () => {
+      this.held = true;
+      for (const name of ends) window.addEventListener(name, end);
+    });
+  }
+
+  release() {
+    if (!this.held) return;
+    this.held = false;
+    this.draw();
+  }
+
+  update(data, send) {
+    Object.assign(this, { data, send, wanted: JSON.stringify(data) });
+    if (!this.held) this.draw();
+  }
+
+  draw() {
+    if (this.wanted === this.drawn) return;
+    this.drawn = this.wanted;
+    const focused = this.root.getRootNode().activeElement?.dataset?.at;
+    const { facets } = this.data;
+    const all = this.root.dataset.all === "yes" || facets.length <= FIRST + 2;
+    const tiles = element("div", "facets");
+    const add = (some) => tiles.append(...some.map((facet) => this.tile(facet)));
+    add(facets.slice(0, all ? undefined : FIRST));
+    const parts = [tiles];
+    if (!all) {
+      const more = element("button", "more", `Show all ${facets.length} columns`);
+      more.type = "button";
+      more.addEventListener("click", () => {
+        this.root.dataset.all = "yes";
+        more.remove();
+        add(facets.slice(FIRST));
+      });
+      parts.push(more);
+    }
+    this.root.replaceChildren(...parts);
+    if (focused) this.root.querySelector(`[data-at="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  tile(facet) {
+    const made = tile(facet, this.data, (found) => this.send("pick", found), (name) => this.send("colour", name));
+    made.querySelectorAll("button").forEach((button, k) => { button.dataset.at = `${facet.name} ${k}`; });
+    return made;
+  }
+}
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".columns");
-  const pick = (found) => setTriggerValue("pick", found);
-  const colour = (name) => setTriggerValue("colour", name);
-  const facets = element("div", "facets");
-  const all = root.dataset.all === "yes" || data.facets.length <= FIRST + 2;
-  facets.append(...data.facets.slice(0, all ? undefined : FIRST).map((facet) => tile(facet, data, pick, colour)));
-  const parts = [facets];
-  if (!all) {
-    const more = element("button", "more", `Show all ${data.facets.length} columns`);
-    more.type = "button";
-    more.addEventListener("click", () => {
-      root.dataset.all = "yes";
-      more.remove();
-      facets.append(...data.facets.slice(FIRST).map((facet) => tile(facet, data, pick, colour)));
-    });
-    parts.push(more);
-  }
-  root.replaceChildren(...parts);
+  if (!panels.has(root)) panels.set(root, new Panel(root));
+  panels.get(root).update(data, setTriggerValue);
 }
