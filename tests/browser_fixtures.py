@@ -154,6 +154,21 @@ def wait_for_map(page) -> None:
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
 
 
+def choose(page, name: str, option: str) -> None:
+    """Pick an option of a list; a page drawn anew closes an open list, and a person opens it again."""
+    from playwright.sync_api import TimeoutError as Late
+
+    for last in (False, False, True):
+        page.get_by_role("combobox", name=name).click()
+        try:
+            page.get_by_role("option", name=option, exact=True).click(timeout=15_000)
+            return
+        except Late:
+            if last:
+                raise
+            page.keyboard.press("Escape")
+
+
 def wait_for_points(page, number: int) -> None:
     """Until the map draws so many: after a change of page the map of the page before stands for a while."""
     from playwright.sync_api import expect

@@ -17,6 +17,7 @@ from browser_fixtures import (
     ROOT,
     RUN_LIMIT,
     browser,
+    choose,
     gelda_home,
     lasso,
     page,
@@ -92,8 +93,7 @@ def test_selection_stays_and_the_url_holds_the_view(server, page) -> None:
     heading.wait_for()
     said = heading.inner_text()
     chosen = page.locator(".map").get_attribute("data-selected")
-    page.get_by_role("combobox", name="Colour by").click()
-    page.get_by_role("option", name="Source").click()
+    choose(page, "Colour by", "Source")
     page.wait_for_url("**colour=source**")
     assert heading.inner_text() == said
     assert page.locator(".map").get_attribute("data-selected") == chosen

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browser_fixtures import Server, browser, gelda_home, opened, page, server, wait_for_map
+from browser_fixtures import Server, browser, choose, gelda_home, opened, page, server, wait_for_map
 
 from app import learn_view, scrubber_view
 from gelda import projection, runs, samples, studies
@@ -76,8 +76,7 @@ def test_samples_come_out_of_noise(server, page) -> None:
     expect(step).to_have_text(end)
     page.locator(".map[data-pictures=true]").wait_for()  # the redraw for them closes an open list
     page.get_by_text("How they are drawn").click()
-    page.get_by_role("combobox", name="Noise they start from").click()
-    page.get_by_role("option", name="Another, number 1").click()
+    choose(page, "Noise they start from", "Another, number 1")
     page.get_by_role("button", name="Draw them").click()
     expect(step).to_have_text(end)
     fresh = traces(page)
@@ -93,8 +92,7 @@ def test_what_lies_between_two_cells(server, page) -> None:
     expect(title).to_contain_text("of this way" if "start" in title.text_content() else "of the way")
     followed = page.locator(".strip figure.made")
     assert followed.count() == 10  # two latents at five stops
-    page.get_by_role("combobox", name="to the class").click()
-    page.get_by_role("option", name="six", exact=True).click()
+    choose(page, "to the class", "six")
     page.get_by_role("button", name="Draw them").click()
     expect(title).to_contain_text("six")
     assert followed.count() == 10 and "end_class=six" in page.url
@@ -141,16 +139,18 @@ def test_the_lesson_follows_its_slider(server, page) -> None:
 def test_a_link_brings_colours_and_layer_to_a_fresh_browser(server, browser, page) -> None:
     page.goto(f"{server.url}/explore?run=digits")
     wait_for_map(page)
-    page.get_by_role("combobox", name="Colour by").click()
-    page.get_by_role("option", name="Right or wrong").click()
+    choose(page, "Colour by", "Right or wrong")
     page.wait_for_url("**colour=correctness**")
     layer = page.get_by_role("slider", name="Layer")
     layer.focus()
     layer.press("ArrowLeft")
     page.wait_for_url("**layer=**")
+    latents = page.locator(".map")
+    every = latents.get_attribute("data-points")
     page.locator("[aria-label='Only inverted']").click()
     page.wait_for_url("**conditions=inverted**")
-    count = page.locator(".map").get_attribute("data-points")
+    expect(latents).not_to_have_attribute("data-points", every)
+    count = latents.get_attribute("data-points")
     legend = page.locator(".legend").first.inner_text()
     assert "taken for another" in legend
     fresh = opened(browser)
