@@ -77,7 +77,7 @@ def view(run: runs.RunState, head: Any) -> None:
         else:
             said = _map(explored)
         selection_bar.view(explored)
-        layer_slider.view(run, layers, meta)
+        layer_slider.view(run, layers, meta, info is not None and info.aligned)
         if said:
             widgets.note(said)
     with below:
@@ -158,7 +158,8 @@ def _which(explored: Explored) -> str:
     apart = [name for name in map_choice.differing(info, own) if name in layer_maps.SAME]
     made = map_choice.said(info, apart)
     named = f"Map \u201c{words.safe(info.name)}\u201d" if info.name else "This map" if made else ""
-    return f"{named}{': ' if made else ''}{made}." if named else ""
+    said = f"{named}{': ' if made else ''}{made}." if named else ""
+    return f"{said} {words.safe(info.message)}".strip()
 
 
 def layout_of(

@@ -11,11 +11,15 @@ from app import loading, state, widgets, words
 from gelda.projection import LayerInfo
 
 TURNED = "The maps of all layers are turned and scaled to lie alike; nothing else about them is changed."
+ALIGNED = "The maps of all layers are laid out together: a point keeps its place where its neighbours stay."
 NAMED = 14  # steps whose figures still fit under the slider
 
 
-def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any]) -> None:
-    """The slider, the share of neighbours that changes at every step, and one sentence about this one."""
+def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any], aligned: bool) -> None:
+    """The slider, the share of neighbours that changes at every step, and one sentence about this one.
+
+    aligned: the map in view is laid out with the other layers'.
+    """
     if len(layers) < 2:
         return
     titles = {layer.name: layer.title for layer in layers}
@@ -23,7 +27,7 @@ def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any]) -> None:
     below = "; below it, how many neighbours change from one to the next" if change else ""
     st.select_slider(
         f"Layer{below}", list(titles), key=state.key("layer"), format_func=titles.get,
-        help=f"{words.escaped(meta.get('layer_reason', ''))} {TURNED}".strip(),
+        help=f"{words.escaped(meta.get('layer_reason', ''))} {ALIGNED if aligned else TURNED}".strip(),
     )  # fmt: skip
     if change:
         st.html(_strip(change["change"], state.value("layer")))

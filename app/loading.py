@@ -179,7 +179,7 @@ def neighbour_change(run: Path) -> dict[str, Any]:
 def coordinates(run: Path, info: projection.MapInfo) -> np.ndarray:
     """Positions ``[N, 2]`` of one map, turned to lie as the run's own one does; a row of NaN is not on it."""
     to = layer_maps.anchor(run, maps(run), projection_config(run))
-    if to is None or to.key == info.key:
+    if to is None or to.key == info.key or (info.aligned and to.aligned and info.settings == to.settings):
         return _coordinates(run, info.key, stamp(info.path), "", 0)
     return _coordinates(run, info.key, stamp(info.path), to.key, stamp(to.path))
 

@@ -15,6 +15,7 @@ from gelda.settings import ProjectionConfig
 
 USUAL = 5.0  # seconds a map takes where none of this run's was timed
 COMPILING = 12.0  # seconds until UMAP is ready, once a job
+TOGETHER = 1.5  # times as long as on its own takes a map that is laid out with the other layers'
 SHORT = {
     "n_neighbors": "{} neighbours",
     "min_dist": "least distance {:g}",
@@ -42,15 +43,26 @@ def wanted(run: runs.RunState, maps: Sequence[MapInfo]) -> dict[str, Any]:
     return named.settings if named else loading.projection_config(run.path).model_dump()
 
 
+def config(run: runs.RunState, maps: Sequence[MapInfo]) -> ProjectionConfig:
+    """What a new map is made with: those settings; maps of earlier releases kept all dimensions (pca 0)."""
+    asked = wanted(run, maps)
+    return ProjectionConfig(**{**asked, "pca": asked["pca"] or loading.projection_config(run.path).pca})
+
+
 def chosen(run: runs.RunState, maps: Sequence[MapInfo]) -> MapInfo | None:
     """The map of this layer and scope whose settings come nearest to those that are asked for."""
-    return nearest([m for m in maps if m.scope == scope()], wanted(run, maps))
+    here = [m for m in maps if m.scope == scope()]
+    named = next((m for m in here if m.key == state.value("map") and m.state == "done"), None)
+    return named or nearest(here, wanted(run, maps))
 
 
 def nearest(maps: Sequence[MapInfo], settings: dict[str, Any]) -> MapInfo | None:
-    """The finished map that differs in the fewest of the settings; the earliest of several."""
+    """The finished map that differs in the fewest of the settings; of several the one that is laid out with
+    the other layers, else the earliest."""
     done = [info for info in maps if info.state == "done"]
-    return min(done, key=lambda m: (len(differing(m, settings)), m.created, m.key), default=None)
+    return min(
+        done, key=lambda m: (len(differing(m, settings)), not m.aligned, m.created, m.key), default=None
+    )
 
 
 def differing(info: MapInfo, settings: dict[str, Any]) -> list[str]:
@@ -71,10 +83,19 @@ def show(info: MapInfo) -> None:
 
 
 def seconds(maps: Sequence[MapInfo], count: int) -> float:
-    """About how long it takes to make so many maps."""
-    known = sorted(info.seconds for info in maps if info.seconds)
+    """About how long it takes to make so many maps, each on its own."""
+    known = sorted(info.seconds for info in maps if info.seconds and not info.aligned)
     # the first map of a job waited for UMAP to compile: the quick ones are what one more takes
     return COMPILING + count * (known[len(known) // 4] if known else USUAL)
+
+
+def together(maps: Sequence[MapInfo], layers: Sequence[LayerInfo]) -> float:
+    """About how long it takes to lay out the maps of everything at all layers together."""
+    known = sorted(info.seconds for info in maps if info.seconds and info.aligned)
+    if known:
+        return len(layers) * known[0]
+    whole = [info for info in maps if info.scope_kind == "all"]
+    return COMPILING + len(layers) * TOGETHER * (seconds(whole, 1) - COMPILING)
 
 
 def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInfo], title: str) -> None:
@@ -93,15 +114,28 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
         elif runs.readonly():
             widgets.note("This server is for looking only: choose a layer and a scope that have a map.")
         else:
-            about = words.duration(seconds(maps, 1))
+            about, every = words.duration(seconds(maps, 1)), scope()[1] == "all" and len(layers) > 1
+            if every:
+                long = words.duration(together(maps, layers))
+                st.button(
+                    f"Make the maps of all {len(layers)} layers, about {long}", type="primary",
+                    help="They are laid out together: a point keeps its place from layer to layer.",
+                    on_click=start_together, args=(run, maps),
+                )  # fmt: skip
             st.button(
-                f"Make this map, about {about}", type="primary", on_click=start, args=(run, maps, [scope()])
-            )
+                f"Make this map{' alone' if every else ''}, about {about}",
+                type="secondary" if every else "primary", on_click=start, args=(run, maps, [scope()]),
+            )  # fmt: skip
+
+
+def start_together(run: runs.RunState, maps: Sequence[MapInfo]) -> None:
+    """Start laying out all layers with the settings that the view asks for; for a callback."""
+    jobs.start_aligned(run.id, config(run, maps))
 
 
 def start(run: runs.RunState, maps: Sequence[MapInfo], scopes: Sequence[tuple[str, str, str]]) -> None:
     """Start making maps with the settings that the view asks for; for a callback."""
-    jobs.start_projections(run.id, scopes, ProjectionConfig(**wanted(run, maps)))
+    jobs.start_projections(run.id, scopes, config(run, maps))
 
 
 @st.fragment(run_every=1)

@@ -10,7 +10,7 @@ import streamlit as st
 from app import colouring, loading, map_choice, multiples, state, widgets, words
 from app import explore_filters as filters
 from app.explored import Explored
-from gelda import jobs, layer_maps, projection, runs
+from gelda import aligned_maps, jobs, layer_maps, projection, runs
 from gelda.projection import MapInfo
 from gelda.settings import ProjectionConfig
 
@@ -67,7 +67,10 @@ def _beside(explored: Explored) -> None:
         widgets.note(
             f"{more} more: choose classes or {words.plural(explored.axis)} in the filters to see theirs."
         )
-    _missing(explored, [s for s, info in zip(scopes, found, strict=True) if info is None])
+    if state.value("beside") == "layers" and map_choice.scope()[1] == "all":
+        _together(explored, found)
+    else:
+        _missing(explored, [s for s, info in zip(scopes, found, strict=True) if info is None])
 
 
 def _scopes(explored: Explored) -> tuple[list[tuple[str, str, str]], list[str], int]:
@@ -113,6 +116,24 @@ def _missing(explored: Explored, scopes: Sequence[tuple[str, str, str]]) -> None
         )  # fmt: skip
 
 
+def _together(explored: Explored, found: Sequence[MapInfo | None]) -> None:
+    """The layers of everything are laid out together; where they cannot be, each alone."""
+    config = map_choice.config(explored.run, explored.maps)
+    why = aligned_maps.refusal(explored.run.path, config)
+    missing = [entry for entry, info in zip(explored.layers, found, strict=True) if info is None]
+    going = [m.key for m in explored.maps if m.scope_kind == "all" and m.state == "running"]
+    if why or going or runs.readonly() or all(info is not None and info.aligned for info in found):
+        _missing(explored, [(entry.name, "all", "") for entry in missing])
+        return
+    for message in sorted({m.message for m in explored.maps if m.scope_kind == "all" and m.message}):
+        st.warning(message)
+    about = words.duration(map_choice.together(explored.maps, explored.layers))
+    st.button(
+        f"Lay all {len(found)} layers out together, about {about}", on_click=map_choice.start_together,
+        args=(explored.run, explored.maps), help="A point then keeps its place from layer to layer.",
+    )  # fmt: skip
+
+
 def _form(explored: Explored) -> None:
     """A map of this layer and scope with other settings, under a name."""
     from app import form  # it imports torch, which no other part of this page needs
@@ -125,10 +146,8 @@ def _form(explored: Explored) -> None:
     changed = form.settings(FIELDS, own, prefix=f"map.{explored.run.id}", across=2)
     st.text_input("Name", key="map_name", placeholder="Optional", max_chars=60)
     config = ProjectionConfig(**{**own.model_dump(), **changed})
-    there = next(
-        (m for m in explored.maps if m.scope == map_choice.scope() and m.settings == config.model_dump()),
-        None,
-    )
+    here = [m for m in explored.maps if m.scope == map_choice.scope() and m.settings == config.model_dump()]
+    there = min(here, key=lambda m: m != explored.info, default=None)
     if there is not None and there.state == "running":
         map_choice.follow(explored.run, [there.key])
     elif there is not None and there.state == "done":
@@ -179,7 +198,8 @@ def _row(explored: Explored, info: MapInfo, own: bool) -> None:
     kind = f"{info.scope_kind}:{info.scope_name}" if info.scope_name else "all"
     scope = filters.scope_title(kind, explored.axis)
     title = f"<strong>{words.safe(info.name)}</strong>, " if info.name else ""
-    facts = [map_choice.said(info), _trust(info), words.ago(info.created) if info.created else ""]
+    how = "laid out with the other layers" if info.aligned else ""
+    facts = [how, map_choice.said(info), _trust(info), words.ago(info.created) if info.created else ""]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"kept-{info.key}"):
         st.html(
             f'<p class="kept">{title}{words.safe(scope)}, {words.safe(info.layer_title)}'

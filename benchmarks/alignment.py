@@ -1,4 +1,4 @@
-"""Maps of neighbouring layers: UMAP turned onto one anchor (ours) against umap-learn's AlignedUMAP.
+"""Maps of neighbouring layers: laid out together (ours), each alone and turned, umap-learn's AlignedUMAP.
 
     python benchmarks/alignment.py            # the shipped digits run: about five minutes on 1 core
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from gelda import layer_maps, projection, runs
+from gelda import aligned_maps, layer_maps, projection, runs
 from gelda.config import RunConfig
 from gelda.embedding import embed, reduce, trustworthiness
 from gelda.settings import ProjectionConfig
@@ -25,7 +25,14 @@ Maps = list[NDArray[np.float32]]
 REGULARISATION = (0.01, 0.1)  # AlignedUMAP's own, and a stronger tie
 
 
-def ours(latents: Maps, config: ProjectionConfig, anchor: int) -> Maps:
+def together(latents: Maps, config: ProjectionConfig, anchor: int) -> Maps:
+    """What a run's aligned maps are."""
+    rows = np.arange(len(latents[0]))
+    made = aligned_maps.lay_out(latents, [z[:0] for z in latents], config, rows, anchor)
+    return [one.real for one in made]
+
+
+def turned(latents: Maps, config: ProjectionConfig, anchor: int) -> Maps:
     """Each layer's own UMAP, turned onto that of the layer `anchor`."""
     none = [z[:0] for z in latents]
     places = [embed(z, no, config).real for z, no in zip(latents, none, strict=True)]
@@ -82,7 +89,8 @@ def main() -> None:
     latents = [projection.load_latents(run, layer.name)[real].astype(np.float32) for layer in layers]
     anchor = next(k for k, layer in enumerate(layers) if layer.generation_layer)
     ways: dict[str, Callable[[Maps], Maps]] = {
-        "Procrustes (ours)": lambda z: ours(z, config, anchor),
+        "together (ours)": lambda z: together(z, config, anchor),
+        "each alone, turned": lambda z: turned(z, config, anchor),
         "begun from the next layer": lambda z: begun(z, config, anchor),
     }
     for strength in REGULARISATION:

@@ -23,9 +23,12 @@ def project(
     fit_on: Annotated[int | None, typer.Option(help="Real latents the map is fitted on at most.")] = None,
     pca: Annotated[int | None, typer.Option(help="Principal components reduced to first.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed draws another picture.")] = None,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="All layers of everything laid out together.")
+    ] = False,
 ) -> None:
     """Make maps of a finished run; settings that are not given are the run's own."""
-    from gelda import jobs, layer_maps, projection, runs
+    from gelda import aligned_maps, jobs, layer_maps, projection, runs
     from gelda.artifacts import read_json
     from gelda.config import explain
     from gelda.settings import ProjectionConfig
@@ -38,14 +41,24 @@ def project(
     except ValidationError as error:
         raise UserError(explain(error, ProjectionConfig)) from error
     meta, workspace = read_json(path / "meta.json"), jobs.map_workspace(path)
+
+    def tell(made: projection.MapInfo) -> None:
+        said = f"{made.layer_title}, {made.scope_name or 'everything'}"
+        typer.echo(f"{said}: trustworthiness {made.trustworthiness:.3f} ({made.key})")
+
+    if aligned:
+        if layers or scope != "all":
+            raise UserError("--aligned lays out all layers of everything: leave out the layers and --scope.")
+        for made in aligned_maps.project(path, config, workspace, name):
+            tell(made)
+        layer_maps.write_change(path, workspace)
+        return
     names = {"each-class": meta["class_names"], "each-subdomain": meta["subdomain_names"]}
     kind, _, one = scope.partition(":")
     scopes = [(kind.removeprefix("each-"), each) for each in names.get(kind, ())] or [(kind, one)]
     for layer in layers or [info.name for info in projection.layers(path)]:
         for kind, one in scopes:
-            made = projection.project(path, layer, kind, one, config, workspace, name)
-            said = f"{made.layer_title}, {one or 'everything'}: trustworthiness {made.trustworthiness:.3f}"
-            typer.echo(f"{said} ({made.key})")
+            tell(projection.project(path, layer, kind, one, config, workspace, name))
     layer_maps.write_change(path, workspace)
 
 

@@ -48,12 +48,12 @@ def embed(
     if len(real) < 5:
         raise UserError(f"A map needs at least 5 real latents; this selection has {len(real)}.")
     if config.metric == "cosine":
-        real, others = _unit(real), _unit(others)
+        real, others = unit(real), unit(others)
     near, far = reduce(real, others, config.pca)
     rows = np.arange(len(real)) if rows is None else rows
     fit = near[rows]
     neighbours = min(config.n_neighbors, len(rows) - 1)
-    index = None if len(rows) > EXACT and device.resolve().type == "cpu" else _Exact(fit)
+    index = None if len(rows) > EXACT and device.resolve().type == "cpu" else Exact(fit)
     known = (None, None, None) if index is None else (*index.own(neighbours), index)
     rest = np.setdiff1d(np.arange(len(real)), rows)
     with warnings.catch_warnings():
@@ -69,22 +69,22 @@ def embed(
         place = np.zeros((len(real), 2), np.float32)
         place[rows] = reducer.embedding_
         if len(rest):
-            place[rest] = _among(near[rest], fit, reducer.embedding_, neighbours)
+            place[rest] = among(near[rest], fit, reducer.embedding_, neighbours)
         moved = reducer.transform(far) if len(far) else np.zeros((0, 2))
-    axes = _axes(place)
+    axes = level(place)
     place = np.asarray(place @ axes, np.float32)
     others = np.asarray(moved @ axes, np.float32)
     return Embedding(place, others, trustworthiness(real, place, config.seed), len(rows))
 
 
-def _axes(place: NDArray[np.float32]) -> NDArray[np.float32]:
+def level(place: NDArray[np.float32]) -> NDArray[np.float32]:
     """The turn [2, 2] that lays a map's longer side level: UMAP leaves it free, and frames are wide."""
     axes = np.linalg.svd(place - place.mean(0), full_matrices=False)[2]
     leading = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
     return np.asarray((axes * np.sign(leading)).T, np.float32)
 
 
-def _among(
+def among(
     queries: NDArray[np.float32], pool: NDArray[np.float32], place: NDArray[np.float32], k: int
 ) -> NDArray[np.float32]:
     """Places [N, 2]: the mean of the k nearest rows' places, weighted by UMAP's memberships.
@@ -145,7 +145,7 @@ def knn(
     return index, distance
 
 
-class _Exact:
+class Exact:
     """What UMAP asks of a search index, answered exactly."""
 
     _angular_trees = False
@@ -192,5 +192,5 @@ def trustworthiness(z: NDArray[np.float32], place: NDArray[np.float32], seed: in
     return 1 - 2 * penalty / (len(rows) * k * (2 * count - 3 * k - 1))
 
 
-def _unit(z: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(z: NDArray[np.float32]) -> NDArray[np.float32]:
     return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)

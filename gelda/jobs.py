@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gelda import layer_maps, processes, projection, recording, runs, samples, slots
+from gelda import aligned_maps, layer_maps, processes, projection, recording, runs, samples, slots
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError, sentence
@@ -212,17 +212,55 @@ def start_projections(
     return [info.key for info in maps]
 
 
+def start_aligned(run_id: str, config: ProjectionConfig | None = None) -> list[str]:
+    """Start making the maps of all layers together; returns their keys.
+
+    Where they cannot be (`aligned_maps.refusal`), each layer gets a map of its own.
+    """
+    _allowed()
+    path = runs.find_run(run_id)
+    config, workspace = config or projection_config(path), map_workspace(path)
+    if aligned_maps.refusal(path, config):
+        each = [(layer.name, "all", "") for layer in projection.layers(path)]
+        return start_projections(run_id, each, config)
+    maps = aligned_maps.planned(path, config, workspace)
+    if not {info.key for info in maps} <= set(projection.made_maps(path, workspace)):
+        for info in maps:
+            projection.write_map_info(info)
+    log = projection.maps_folders(path, workspace)[-1] / "log.txt"
+    _spawn(["project-stored", run_id, *(info.key for info in maps)], log)
+    return [info.key for info in maps]
+
+
 def make_projections(run_id: str, keys: Sequence[str]) -> int:
     """What the background process does; returns how many maps failed: their documents say why."""
     path = runs.find_run(run_id)
     workspace = map_workspace(path)
     waiting = [m for m in projection.list_maps(path, workspace) if m.key in keys and m.state == "running"]
+    waiting.sort(key=lambda m: keys.index(m.key))
     failed = 0
-    with recording.beating([info.path for info in waiting]):
-        for info in sorted(waiting, key=lambda m: keys.index(m.key)):
+    alive = [info.path for info in waiting]
+    with recording.beating(alive):
+        together = [info for info in waiting if info.aligned]
+        if together:
+            waiting = [info for info in waiting if not info.aligned]
+            config = ProjectionConfig(**together[0].settings)
+            try:
+                aligned_maps.project(path, config, workspace, together[0].name)
+            except Exception as error:  # each layer still gets a map of its own, which says why
+                why = f"Its layers could not be laid out together: {sentence(error)}"
+                for info in together:
+                    projection.delete_map(info)
+                    single = projection.planned(path, *info.scope, config, workspace, info.name)
+                    waiting.append(replace(single, message=why))
+                    projection.write_map_info(waiting[-1])
+                    alive.append(single.path)
+        for info in waiting:
             try:
                 config = ProjectionConfig(**info.settings)
-                projection.project(path, *info.scope, config, workspace, info.name)
+                made = projection.project(path, *info.scope, config, workspace, info.name)
+                if info.message:
+                    projection.write_map_info(replace(made, message=info.message))
             except Exception as error:
                 failed += 1
                 projection.write_map_info(replace(info, state="failed", message=sentence(error)))

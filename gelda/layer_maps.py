@@ -24,7 +24,8 @@ SAME = ("n_neighbors", "min_dist", "metric", "seed")  # what the map that others
 
 def anchor(run: Path, maps: Sequence[MapInfo], config: ProjectionConfig) -> MapInfo | None:
     """The map that all others of a run are turned to: everything at the generation layer, made with the
-    run's own settings. So a turn never depends on which maps were made first."""
+    run's own settings, the one laid out with the other layers where there is one. So a turn never depends
+    on which maps were made first."""
     here, wanted = projection.generation_layer(run), config.model_dump()
     known = [
         info
@@ -33,7 +34,7 @@ def anchor(run: Path, maps: Sequence[MapInfo], config: ProjectionConfig) -> MapI
         and info.scope == (here, "all", "")
         and all(getattr(info, name) == wanted[name] for name in SAME)
     ]
-    return min(known, key=lambda info: (info.pca != config.pca, info.created, info.key), default=None)
+    return min(known, key=lambda m: (not m.aligned, m.pca != config.pca, m.created, m.key), default=None)
 
 
 def turned(

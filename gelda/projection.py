@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ class MapInfo:
     created: str = ""  # UTC, ISO 8601: when it was asked for
     seconds: float | None = None  # that making it took
     name: str = ""  # what a person calls it
+    aligned: bool = False  # laid out together with the run's other layers (gelda/aligned_maps.py)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -105,13 +107,8 @@ def project(
         return finished[value.key]
     points, info = load_points(run), layer_info(run, layer)
     inside = in_scope(run, points, scope_kind, scope_name)
-    synthetic = (points["origin"] == "synthetic").to_numpy()
     latents = map_latents(run, layer)
-    own = ~synthetic & (points["split"] != "test").to_numpy()  # test items never shape a map
-    shaping = np.flatnonzero(inside & own)
-    placed = np.flatnonzero(inside & ~own & (info.has_synthetic | ~synthetic))
-    cell = pd.factorize(pd.MultiIndex.from_frame(points[["label", "subdomain"]].iloc[shaping]))[0]
-    rows = thinned(cell, config.fit_on, numpy_generator(config.seed, "map"))
+    shaping, placed, rows = parts(points, inside, info.has_synthetic, config)
     here, others = (latents[part].astype(np.float32) for part in (shaping, placed))
     made = embedding.embed(here, others, config, rows)
     place = np.full((len(points), 2), np.nan, np.float32)
@@ -129,6 +126,18 @@ def project(
     return value
 
 
+def parts(
+    points: pd.DataFrame, inside: NDArray[np.bool_], has_synthetic: bool, config: ProjectionConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that shape a map, rows that are only placed on it, and which of the first UMAP is fitted on."""
+    synthetic = (points["origin"] == "synthetic").to_numpy()
+    own = ~synthetic & (points["split"] != "test").to_numpy()  # test items never shape a map
+    shaping = np.flatnonzero(inside & own)
+    placed = np.flatnonzero(inside & ~own & (has_synthetic | ~synthetic))
+    cell = pd.factorize(pd.MultiIndex.from_frame(points[["label", "subdomain"]].iloc[shaping]))[0]
+    return shaping, placed, thinned(cell, config.fit_on, numpy_generator(config.seed, "map"))
+
+
 def planned(
     run: Path,
     layer: str,
@@ -137,10 +146,15 @@ def planned(
     config: ProjectionConfig,
     workspace: Path | None = None,
     name: str = "",
+    together: Sequence[str] = (),
 ) -> MapInfo:
-    """The document of a map that is to be made: running, nothing of it is known yet."""
+    """The document of a map that is to be made: running, nothing of it is known yet.
+
+    together: the layers it is laid out with, where it is not on its own.
+    """
     info, points = layer_info(run, layer), points_key(run)
-    key = content_key("map", points, layer, scope_kind, scope_name, config.model_dump())
+    setting = [config.model_dump(), *([list(together)] if together else [])]
+    key = content_key("map", points, layer, scope_kind, scope_name, *setting)
     return MapInfo(
         key=key,
         layer=layer,
@@ -157,6 +171,7 @@ def planned(
         points=points,
         created=now(),
         name=name,
+        aligned=bool(together),
         **config.model_dump(),
     )
 
@@ -270,7 +285,17 @@ def list_maps(run: Path, workspace: Path | None = None) -> list[MapInfo]:
                 continue  # a map is cheap: a broken one is offered again
             if info.points in ("", present):
                 found.append(info)
-    return sorted(found, key=lambda m: (*order.get(m.layer, (True, len(order))), m.scope_kind, m.scope_name))
+    place = {info.key: order.get(info.layer, (True, len(order))) for info in found}
+    found.sort(key=lambda m: (*place[m.key], m.scope_kind, m.scope_name, not m.aligned))
+    return [_whole(info, found) for info in found]
+
+
+def _whole(info: MapInfo, maps: Sequence[MapInfo]) -> MapInfo:
+    """A map that is made with other layers' is there when all of them are."""
+    if not info.aligned or info.state != "done":
+        return info
+    open_ = [m for m in maps if m.aligned and m.settings == info.settings and m.state != "done"]
+    return replace(info, state=open_[0].state, message=open_[0].message) if open_ else info
 
 
 def made_maps(run: Path, workspace: Path | None = None) -> dict[str, MapInfo]:

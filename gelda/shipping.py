@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gelda import generator_kit, kit, layer_maps, projection, runs
+from gelda import aligned_maps, generator_kit, kit, layer_maps, projection, runs
 from gelda.artifacts import read_json, write_json
 from gelda.config import RunConfig
 from gelda.encoders import assets
@@ -27,7 +27,8 @@ def ship(
 ) -> Path:
     """Copy a finished run to assets/runs/NAME with every map of `layers`; returns the folder.
 
-    Maps: each layer of everything, and the generation layer of each class and each subdomain.
+    Maps: each layer of everything, laid out together where they can be, and the generation layer of each
+    class and each subdomain.
     Weights and stage artifacts stay behind; latents of `layers` go along (fp16), so that a person
     can still make other maps. `remark` is what must stand beside
     the figures, such as another run's result.
@@ -42,11 +43,15 @@ def ship(
     if unknown:
         raise UserError(f"The run {run.name} has no layer {', '.join(sorted(unknown))}.")
     kept = [info for info in known if info.name in layers]
-    wanted = [(info.name, "all", "") for info in kept]
     generated = [info.name for info in kept if info.generation_layer]
+    together = not aligned_maps.refusal(run, config)
+    wanted = [] if together else [(info.name, "all", "") for info in kept]
     wanted += [(g, "class", c) for g in generated for c in meta["class_names"]]
     wanted += [(g, "subdomain", s) for g in generated for s in meta["subdomain_names"]]
     maps = []
+    if together:
+        say("maps of all layers together")
+        maps = [made for made in aligned_maps.project(run, config) if made.layer in layers]
     for number, (layer, kind, scope) in enumerate(wanted):
         say(f"map {number + 1} of {len(wanted)}: {layer} {scope or 'everything'}")
         maps.append(projection.project(run, layer, kind, scope, config))

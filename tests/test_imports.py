@@ -79,6 +79,7 @@ embedding
 projection
 nearby
 layer_maps
+aligned_maps
 report
 report_folds
 report_text

@@ -91,6 +91,24 @@ def test_layers_classes_and_subdomains_stand_side_by_side(workspace: Path, shown
     assert len(shown()) == 5 and page.query_params["beside"] == "subdomains"
 
 
+def test_layers_are_laid_out_together(workspace: Path, shown, monkeypatch) -> None:  # noqa: F811
+    path = make_run(workspace)
+    asked = []
+    monkeypatch.setattr(jobs, "start_aligned", lambda *a: asked.append(a))
+    page = open_page("explore", panel="maps", layer="stage2.1")
+    next(b for b in page.button if b.label.startswith("Make the maps of all 2 layers")).click().run()
+    next(b for b in page.button if b.label.startswith("Lay all 2 layers out together")).click().run()
+    assert [(run, config.n_neighbors) for run, config in asked] == [(RUN, 15)] * 2
+    for layer in ("stage2.1", "adapter.1"):
+        _another(path, f"with-{layer}", layer=layer, aligned=True)
+    page = open_page("explore", panel="maps", layer="adapter.1")
+    assert [t["key"] for t in shown()] == ["with-stage2.1", "with-adapter.1"]
+    assert not any("layers" in b.label for b in page.button) and "laid out with the other" in text(page)
+    own = next(m for m in projection.list_maps(path) if not m.aligned)
+    page.button(key=f"show.{own.key}").click().run()
+    assert page.query_params["map"] == own.key and page.button(key=f"show.{own.key}").disabled
+
+
 def test_a_map_with_other_settings_is_made_and_named(workspace: Path, monkeypatch) -> None:  # noqa: F811
     make_run(workspace)
     asked = []

