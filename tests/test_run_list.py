@@ -11,14 +11,7 @@ from test_pages import open_page, text, warnings
 
 from gelda import runs
 
-
-@pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GELDA_HOME", str(tmp_path))
-    monkeypatch.delenv("GELDA_READONLY", raising=False)
-    monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("workspace")
 
 
 def dialog(page: AppTest, run: str) -> AppTest:
