@@ -68,7 +68,7 @@ def draw(
 
     def picked() -> None:
         event = st.session_state[key].get("pick")
-        if event and on_pick and not state.along():
+        if event and on_pick and state.fresh(key, event):
             on_pick(event)
 
     _component(

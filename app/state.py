@@ -12,7 +12,7 @@ address is known by having been written here (`begin`); an older value comes und
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -28,6 +28,7 @@ _TAKEN = "_taken"  # (address that came from outside, names that were taken from
 _TURNS = "_turns"  # how often a field that has a widget was set past it: {name: number}
 _WHOLE = "_whole"  # all of a range as it was bound last: {name: (low, high)}
 _FORMER = "_former"  # the widget before the last time: {name: (key, value that it had)}
+_ACTED = "_acted"  # the last press of each component that was acted on: {component: press}
 _PARTS = re.compile(
     r"(?:\\.|[^,])+"
 )  # of a field of several values: a class may be called "tench, Tinca tinca"
@@ -159,6 +160,19 @@ def along() -> bool:
     """
     context = get_script_run_ctx()
     return context is not None and bool(context.fragment_ids_this_run)
+
+
+def fresh(component: str, event: Mapping[str, Any]) -> bool:
+    """Whether a component's event is to be acted on now: not where it came along with a tick, nor twice.
+
+    A tick that waits beside a drawing of the whole page is folded into it, and then looks like a click of its
+    own: `press`, when the person pressed, tells that both are one.
+    """
+    acted, press = st.session_state.setdefault(_ACTED, {}), event.get("press")
+    if along() or (press is not None and acted.get(component) == press):
+        return False
+    acted[component] = press
+    return True
 
 
 def carry(name: str, text: str) -> None:

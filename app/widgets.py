@@ -268,7 +268,7 @@ def cell_grid(
 
     def clicked() -> None:
         event = st.session_state[key].get("cell")
-        if event and not state.along():
+        if event and state.fresh(key, event):
             on_cell(int(event["label"]), int(event["subdomain"]))
 
     _grid(key=key, data=data, on_cell_change=clicked)

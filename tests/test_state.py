@@ -72,3 +72,16 @@ def test_a_link_counts_once_and_a_click_after_it_stays() -> None:
     at.query_params = link  # the page's own address has not come to the browser yet
     at.button[1].click().run()
     assert said(at) == "neighbours a []"
+
+
+def test_one_press_of_a_component_is_acted_on_once() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from app import state
+
+        events = [("grid", 1.5), ("grid", 1.5), ("map", 1.5), ("grid", 1.6), ("grid", None), ("grid", None)]
+        st.text(" ".join(str(state.fresh(name, {"press": press})) for name, press in events))
+
+    (told,) = AppTest.from_function(script).run().text
+    assert told.value == "True False True True True True"

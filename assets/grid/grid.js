@@ -40,7 +40,7 @@ class Grid {
   button(label, subdomain, text, says) {
     const made = element("button", "", text);
     made.type = "button";
-    made.addEventListener("click", () => this.send("cell", { label, subdomain }));
+    made.addEventListener("click", () => this.send("cell", { label, subdomain, press: performance.now() }));
     const on = (chosen, k) => (k < 0 ? !chosen.length : chosen.includes(k));
     const paint = () => {
       const active = on(this.data.classes_on, label) && on(this.data.subdomains_on, subdomain);

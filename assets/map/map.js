@@ -551,7 +551,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     }
     maps.set(root, map);
   }
-  map.update(data, (what) => setTriggerValue("pick", what));
+  map.update(data, (what) => setTriggerValue("pick", { ...what, press: performance.now() }));
   return () => {
     map.release();
     maps.delete(root);
