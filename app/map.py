@@ -71,6 +71,9 @@ def draw(
         if event and on_pick and state.fresh(key, event):
             on_pick(event)
 
+    def missing() -> None:
+        st.session_state[f"{key}-asked"] = st.session_state.get(f"{key}-asked", 0) + 1
+
     _component(
         key=key,
         data=pack(
@@ -79,11 +82,13 @@ def draw(
             addresses=addresses,
             atlas=atlas,
             interactive=on_pick is not None,
+            asked=st.session_state.get(f"{key}-asked", 0),
             height=f"clamp({height}px, {TALL}, {TALLEST}px)" if tall else f"{height}px",
         ),
         height=1 if fallback else "content" if tall else height,
         default={"fallback": False},
         on_pick_change=picked,
+        on_missing_change=missing,
         on_fallback_change=lambda: None,
     )
     if not sheet.done():

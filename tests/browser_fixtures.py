@@ -154,6 +154,21 @@ def wait_for_map(page) -> None:
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
 
 
+SETTLED = """() => {
+  const app = document.querySelector("[data-testid=stApp]");
+  const { testScriptState: script, testConnectionState: line } = app?.dataset ?? {};
+  const idle = script === "notRunning" && line === "CONNECTED";
+  if (!idle) window.idleSince = 0;
+  else window.idleSince ||= performance.now();
+  return idle && performance.now() - window.idleSince > 600;
+}"""
+
+
+def settle(page) -> None:
+    """Until the page has not been drawn for a while: the first heading may be there long before the rest."""
+    page.wait_for_function(SETTLED)
+
+
 def choose(page, name: str, option: str) -> None:
     """Pick an option of a list; a page drawn anew closes an open list, and a person opens it again."""
     from playwright.sync_api import TimeoutError as Late
@@ -176,8 +191,9 @@ def wait_for_points(page, number: int) -> None:
     expect(page.locator(".map")).to_have_attribute("data-points", str(number), timeout=60_000)
 
 
-def selected(page) -> int:
-    return int(page.locator(".map").get_attribute("data-selected"))
+def wait_for_selected(page, number: int) -> None:
+    """Until the map shows so many as selected: the text of the page may be a moment ahead of it."""
+    page.locator(f".map[data-selected='{number}']").wait_for()
 
 
 def drag_box(page, low: float, high: float) -> None:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browser_fixtures import Server, browser, choose, gelda_home, opened, page, server, wait_for_map
+from browser_fixtures import Server, browser, choose, gelda_home, opened, page, server, settle, wait_for_map
 
 from app import learn_view, scrubber_view
 from gelda import projection, runs, samples, studies
@@ -172,16 +172,14 @@ def test_a_server_for_looking_only_starts_nothing(browser, page, tmp_path: Path)
                       "explore?panel=scrubber&noise=3", "results"):  # fmt: skip
             page.goto(f"{server.url}/{where}")
             page.get_by_role("heading").first.wait_for()
-            expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+            settle(page)
             buttons = page.locator("[data-testid=stMain] [data-testid=stButton] button:enabled")
             for label in buttons.all_inner_texts():
                 found = buttons.filter(has_text=label)
                 if found.count():
                     found.first.click()
                     pressed += 1
-                    expect(page.get_by_test_id("stApp")).to_have_attribute(
-                        "data-test-script-state", "notRunning"
-                    )
+                    settle(page)
             assert not buttons.filter(has_text=re.compile("^(Drop|Draw|Make|Encode|Start|Run)")).count()
     finally:
         server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 
@@ -113,6 +114,24 @@ def test_a_filter_or_a_colour_sends_no_places_again() -> None:
     message = map_data.pack(other, map_data.drawn(other), addresses={}, atlas=None, height=1)
     arrays = unpacked(message)[0]["arrays"]
     assert set(arrays) == {"colour", "kind", "lines"}, "two bytes a point, and nothing else that grows"
+
+
+def test_large_blocks_that_differ_anywhere_have_other_ends() -> None:
+    """Streamlit names a file of over 1 MiB by its length and three parts of it."""
+    xy = np.zeros((200_000, 2), np.float32)
+    other = xy.copy()
+    other[60_000, 0] = 1
+    ends = []
+    for places in (xy, other):
+        layout = layout_of(xy=places[:400])
+        layout = dataclasses.replace(
+            layout, xy=places, points=pd.concat([layout.points] * 500, ignore_index=True),
+            near=np.tile(layout.near, (500, 1)), distance=np.tile(layout.distance, (500, 1)),
+        )  # fmt: skip
+        block = map_data.blocks(layout, np.arange(200_000), None)["places"]
+        assert len(block) > 2**20
+        ends.append(block[: 2**16])
+    assert ends[0] != ends[1]
 
 
 def test_above_the_limit_every_cell_keeps_points_of_each_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ const STRAY = 0.002;    // share of points at either end that may lie outside th
 const STRETCH = 1.5;    // where they would make it so many times as large
 const MOST_NEAR = 20;   // zoom at which a few points are shown
 const GLIDE = 450;      // ms in which points move to their places on another map of the same run
+const ASKS = 3;         // times that missing blocks are asked for
+const PATIENCE = 400;   // ms that a newer message may take, which makes asking needless
 const maps = new WeakMap();
 
 const rgb = (text) => {
@@ -48,7 +50,7 @@ class LatentMap {
 
   // ---- data -------------------------------------------------------------------------------------------------
 
-  async update(bytes, send) {
+  async update(bytes, send, ask) {
     const start = performance.now();
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const head = unpack(bytes);
@@ -57,11 +59,12 @@ class LatentMap {
     let parts;
     try {
       parts = await Promise.all(addresses.map(fetchBlock));
-    } catch (error) {  // a newer message has taken this one's place, and its blocks with it
-      if (turn === this.turn) console.warn("The map's points could not be fetched:", error.message);
+    } catch (error) {  // a newer message has taken its place, or the server forgot its blocks: it drops those of a
+      setTimeout(() => this.missed(turn, ask, error), PATIENCE);  // page that is being drawn when another page ends
       return;
     }
     if (turn !== this.turn || this.released) return;
+    this.asks = 0;
     const fresh = parts.reduce((sum, part, k) => sum + (known.has(addresses[k]) ? 0 : part.bytes), 0);
     const before = this.data;
     const data = Object.assign({}, ...parts, head);
@@ -136,6 +139,13 @@ class LatentMap {
     this.layer.setPlaces(this.data.xy);
     this.root.classList.remove("gliding");
     this.resize();
+  }
+
+  missed(turn, ask, error) {  // the server draws the page anew, and has the blocks again
+    if (turn !== this.turn || this.released) return;
+    this.asks = (this.asks ?? 0) + 1;
+    if (this.asks <= ASKS) ask();
+    else console.warn("The map's points could not be fetched:", error.message);
   }
 
   fetchAtlas() {  // after the first paint: the images are wanted on hover, not before
@@ -551,8 +561,14 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     }
     maps.set(root, map);
   }
-  map.update(data, (what) => setTriggerValue("pick", { ...what, press: performance.now() }));
+  const call = (map.calls = (map.calls ?? 0) + 1);
+  map.update(
+    data,
+    (what) => setTriggerValue("pick", { ...what, press: performance.now() }),
+    () => setTriggerValue("missing", performance.now()),
+  );
   return () => {
+    if (map.calls !== call) return;  // Streamlit ends a call at once that a newer one, on the same root, has overtaken
     map.release();
     maps.delete(root);
   };

@@ -104,6 +104,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".multiples");
   let multiples = shown.get(root);
   if (!multiples) shown.set(root, (multiples = new Multiples(root)));
+  const call = (multiples.calls = (multiples.calls ?? 0) + 1);
   multiples.update(data, (what) => setTriggerValue("pick", what));
-  return () => multiples.sizes.disconnect();
+  return () => {
+    if (multiples.calls !== call) return;  // a call that a newer one has overtaken is ended at once
+    multiples.sizes.disconnect();
+    shown.delete(root);
+  };
 }

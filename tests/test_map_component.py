@@ -1,0 +1,132 @@
+"""The map's script by itself, called in the orders that Streamlit's browser side calls it in."""
+
+# ruff: noqa: F401, F811 - fixtures are imported, and named again where they are used
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from browser_fixtures import browser, opened
+from test_map_data import layout_of
+
+from app import map as latent_map
+from app import map_data
+
+pytestmark = pytest.mark.browser
+URL = "http://map.test"
+SCRIPT = (latent_map.FOLDER / "points.js").read_text() + (latent_map.FOLDER / "map.js").read_text()
+HTML = f"""<html><body><div id="parent"><div class="map" style="width: 600px"></div></div>
+<script type="module">
+  import draw from "{URL}/map.js";
+  window.sent = [];
+  window.draw = (bytes) => draw({{
+    data: new Uint8Array(bytes),
+    parentElement: document.getElementById("parent"),
+    setTriggerValue: (name, value) => window.sent.push(name),
+    setStateValue: (name, value) => window.sent.push(name),
+  }});
+  document.body.dataset.ready = "1";
+</script></body></html>"""
+
+
+class Stage:
+    """A page with the component, and the blocks that its server has at the moment."""
+
+    def __init__(self, browser) -> None:
+        self.page = opened(browser)
+        self.page.set_default_timeout(30_000)
+        self.layout = layout_of()
+        some = map_data.drawn(self.layout)
+        parts = map_data.blocks(self.layout, some.rows, None)
+        self.every = {f"/{name}": part for name, part in parts.items()}
+        self.served = dict(self.every)
+        self.page.route(re.compile(f"^{URL}/"), self.answer)
+        self.page.goto(f"{URL}/")
+        self.page.locator("body[data-ready]").wait_for()
+
+    def answer(self, route) -> None:
+        path = route.request.url.removeprefix(URL)
+        if path == "/":
+            route.fulfill(body=HTML, content_type="text/html")
+        elif path == "/map.js":
+            route.fulfill(body=SCRIPT, content_type="text/javascript")
+        elif path in self.served:
+            route.fulfill(body=self.served[path], content_type="application/octet-stream")
+        else:
+            route.fulfill(status=404, body="")
+
+    def message(self, asked: int = 0) -> list[int]:
+        """What Python sends, as numbers that a script can be given."""
+        addresses = {name.strip("/"): URL + name for name in self.every}
+        return list(
+            map_data.pack(
+                self.layout, map_data.drawn(self.layout), addresses=addresses, atlas=None, height="400px",
+                asked=asked,
+            )
+        )  # fmt: skip
+
+    def lost(self) -> bool:
+        """Whether the map has given back its WebGL context."""
+        return self.page.evaluate(
+            "() => document.querySelector('canvas').getContext('webgl2').isContextLost()"
+        )
+
+
+@pytest.fixture
+def stage(browser) -> Iterator[Stage]:
+    made = Stage(browser)
+    yield made
+    problems = made.page.problems
+    made.page.context.close()
+    assert not problems
+
+
+def test_a_call_that_was_overtaken_does_not_end_the_map(stage) -> None:
+    """Two messages before the script is loaded: Streamlit calls it for both, then ends the first call."""
+    stage.page.evaluate(
+        "([one, two]) => { const first = draw(one); window.second = draw(two); first(); }",
+        [stage.message(0), stage.message(1)],
+    )
+    stage.page.locator(".map[data-drawn]").wait_for()
+    assert stage.page.locator(".map").get_attribute("data-turn") == "2"
+    assert not stage.lost()
+    stage.page.evaluate("() => second()")
+    assert stage.lost(), "the last call ends it"
+    stage.page.evaluate("(again) => { draw(again); }", stage.message(2))
+    stage.page.locator(".map[data-turn='1'][data-drawn]").wait_for()
+    assert not stage.lost(), "drawn anew in the same place"
+
+
+def test_a_missing_block_is_asked_for_and_drawn_once_it_is_there(stage) -> None:
+    del stage.served["/facts"]
+    stage.page.evaluate("(one) => { draw(one); }", stage.message(0))
+    stage.page.wait_for_function("() => sent.length")
+    assert stage.page.evaluate("() => sent") == ["missing"]
+    assert stage.page.locator(".map[data-drawn]").count() == 0
+    stage.served = dict(stage.every)
+    stage.page.evaluate("(again) => { draw(again); }", stage.message(1))
+    stage.page.locator(".map[data-drawn]").wait_for()
+    assert stage.page.locator(".map").get_attribute("data-points") == str(len(stage.layout.points))
+
+
+def test_a_block_that_never_comes_is_asked_for_three_times(stage) -> None:
+    warned = []
+    stage.page.on("console", lambda said: warned.append(said.text) if said.type == "warning" else None)
+    del stage.served["/places"]
+    for turn in range(5):
+        stage.page.evaluate("(one) => { draw(one); }", stage.message(turn))
+        stage.page.wait_for_timeout(700)
+    assert stage.page.evaluate("() => sent") == ["missing"] * 3
+    assert any("could not be fetched" in text for text in warned)
+
+
+def test_a_message_overtaken_by_one_whose_blocks_are_there_asks_for_nothing(stage) -> None:
+    gone = stage.message(0)
+    old = bytes(gone).replace(f"{URL}/facts".encode(), f"{URL}/factz".encode())
+    stage.page.evaluate(
+        "([one, two]) => { draw(one); setTimeout(() => draw(two), 100); }", [list(old), stage.message(1)]
+    )
+    stage.page.locator(".map[data-drawn]").wait_for()
+    stage.page.wait_for_timeout(800)
+    assert stage.page.evaluate("() => sent") == []
