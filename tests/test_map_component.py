@@ -66,6 +66,12 @@ class Stage:
             )
         )  # fmt: skip
 
+    def fail(self, asked: int) -> None:
+        """Draw a message without all of its blocks, and wait until the map knows."""
+        self.page.evaluate(
+            "async (one) => { draw(one); await fetch('/').then((page) => page.text()); }", self.message(asked)
+        )
+
     def lost(self) -> bool:
         """Whether the map has given back its WebGL context."""
         return self.page.evaluate(
@@ -110,15 +116,24 @@ def test_a_missing_block_is_asked_for_and_drawn_once_it_is_there(stage) -> None:
     assert stage.page.locator(".map").get_attribute("data-points") == str(len(stage.layout.points))
 
 
-def test_a_block_that_never_comes_is_asked_for_three_times(stage) -> None:
+def test_a_block_that_never_comes_is_asked_for_four_times(stage) -> None:
     warned = []
     stage.page.on("console", lambda said: warned.append(said.text) if said.type == "warning" else None)
+    stage.page.clock.install()
     del stage.served["/places"]
-    for turn in range(5):
-        stage.page.evaluate("(one) => { draw(one); }", stage.message(turn))
-        stage.page.wait_for_timeout(700)
-    assert stage.page.evaluate("() => sent") == ["missing"] * 3
+    for turn, asked in enumerate([1, 2, 3, 4, 4, 4]):
+        stage.fail(turn)
+        stage.page.clock.run_for(max([400, 4_000, 10_000, 20_000][:asked]))
+        assert stage.page.evaluate("() => sent") == ["missing"] * asked
     assert any("could not be fetched" in text for text in warned)
+
+
+def test_a_question_that_was_lost_is_asked_again(stage) -> None:
+    stage.page.clock.install()
+    del stage.served["/places"]
+    stage.fail(0)
+    stage.page.clock.run_for(60_000)
+    assert stage.page.evaluate("() => sent") == ["missing"] * 4
 
 
 def test_a_message_overtaken_by_one_whose_blocks_are_there_asks_for_nothing(stage) -> None:

@@ -8,8 +8,7 @@ const STRAY = 0.002;    // share of points at either end that may lie outside th
 const STRETCH = 1.5;    // where they would make it so many times as large
 const MOST_NEAR = 20;   // zoom at which a few points are shown
 const GLIDE = 450;      // ms in which points move to their places on another map of the same run
-const ASKS = 3;         // times that missing blocks are asked for
-const PATIENCE = 400;   // ms that a newer message may take, which makes asking needless
+const PATIENCE = [400, 4_000, 10_000, 20_000]; // ms after which missing blocks are asked for, if no message has come
 const maps = new WeakMap();
 
 const rgb = (text) => {
@@ -60,7 +59,7 @@ class LatentMap {
     try {
       parts = await Promise.all(addresses.map(fetchBlock));
     } catch (error) {  // a newer message has taken its place, or the server forgot its blocks: it drops those of a
-      setTimeout(() => this.missed(turn, ask, error), PATIENCE);  // page that is being drawn when another page ends
+      this.miss(turn, ask, error);  // page that is being drawn when another page ends
       return;
     }
     if (turn !== this.turn || this.released) return;
@@ -141,11 +140,18 @@ class LatentMap {
     this.resize();
   }
 
-  missed(turn, ask, error) {  // the server draws the page anew, and has the blocks again
-    if (turn !== this.turn || this.released) return;
-    this.asks = (this.asks ?? 0) + 1;
-    if (this.asks <= ASKS) ask();
-    else console.warn("The map's points could not be fetched:", error.message);
+  miss(turn, ask, error) {  // asked, the server draws the page anew, and has the blocks again
+    this.asks ??= 0;
+    if (this.asks === PATIENCE.length) {
+      console.warn("The map's points could not be fetched:", error.message);
+      return;
+    }
+    setTimeout(() => {
+      if (turn !== this.turn || this.released) return;
+      this.asks++;
+      ask();
+      this.miss(turn, ask, error);  // what is asked may be lost, where the tick of a timer overtakes it
+    }, PATIENCE[this.asks]);
   }
 
   fetchAtlas() {  // after the first paint: the images are wanted on hover, not before
