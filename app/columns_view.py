@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import facets, loading, selecting, state, widgets, words
+from app import components, facets, loading, selecting, state, widgets, words
 from app.explored import Explored
 from app.facets import Told
 
@@ -19,12 +19,7 @@ MEANS = (
     "Kolmogorov-Smirnov distance: the largest gap between the shares of selection and rest below any value.",
 )
 
-_component = st.components.v2.component(
-    "gelda_columns",
-    html='<div class="columns"></div>',
-    css=(widgets.ASSETS / "columns" / "columns.css").read_text(encoding="utf-8"),
-    js=(widgets.ASSETS / "columns" / "columns.js").read_text(encoding="utf-8"),
-)
+_component = components.declare("columns", "columns", "columns/columns.css", "columns/columns.js")
 
 
 def view(explored: Explored) -> None:
@@ -54,7 +49,9 @@ def view(explored: Explored) -> None:
         if name in {facet.name for facet in found}:
             state.put("colour", name)
 
-    _component(key=COMPONENT, data=data, on_pick_change=pick, on_colour_change=colour)
+    _component(
+        key=COMPONENT, data=components.numbered(COMPONENT, data), on_pick_change=pick, on_colour_change=colour
+    )
 
 
 def inside(facet: facets.Facet, first: int, last: int) -> np.ndarray:

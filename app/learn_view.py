@@ -10,19 +10,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import state, widgets, words
+from app import components, state, widgets, words
 from app.palette import theme
 from gelda.artifacts import read_arrays, read_json
 
 LESSON = widgets.ASSETS / "lessons"
 STEP = 2.0**-12  # what one unit of a stored coordinate is: a point may lie within ±8
 
-_component = st.components.v2.component(
-    "gelda_guidance",
-    html='<div class="lesson"></div>',
-    css=(LESSON / "guidance.css").read_text(encoding="utf-8"),
-    js=(LESSON / "guidance.js").read_text(encoding="utf-8"),
-)
+_component = components.declare("guidance", "lesson", "lessons/guidance.css", "lessons/guidance.js")
 
 
 @st.cache_resource(show_spinner=False)
@@ -60,7 +55,9 @@ def view() -> None:
 
     _component(
         key="guidance",
-        data={**_drawn(record, names), "points": points, "w": w, "cell": cell},
+        data=components.numbered(
+            "guidance", {**_drawn(record, names), "points": points, "w": w, "cell": cell}
+        ),
         on_view_change=moved,
     )
     _text(record, names)

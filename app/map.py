@@ -16,15 +16,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import charts, loading, state, words
+from app import charts, components, loading, state, words
 from app.map_data import Drawn, Layout, blocks, digest, drawn, inside, labels_at_modes, pack
 
-FOLDER = Path(__file__).resolve().parent.parent / "assets" / "map"
-_read = lambda name: (FOLDER / name).read_text(encoding="utf-8")  # noqa: E731
 TALL, TALLEST = "100vh - 25rem", 900  # beside the map, a window holds a headline, a legend and the search
-_component = st.components.v2.component(
-    "gelda_map", html='<div class="map"></div>', css=_read("map.css"), js=_read("points.js") + _read("map.js")
-)
+_component = components.declare("map", "map", "map/map.css", "map/points.js", "map/map.js")
 
 
 def draw(
@@ -74,17 +70,18 @@ def draw(
     def missing() -> None:
         st.session_state[f"{key}-asked"] = st.session_state.get(f"{key}-asked", 0) + 1
 
+    message = pack(
+        layout,
+        some,
+        addresses=addresses,
+        atlas=atlas,
+        interactive=on_pick is not None,
+        asked=st.session_state.get(f"{key}-asked", 0),
+        height=f"clamp({height}px, {TALL}, {TALLEST}px)" if tall else f"{height}px",
+    )
     _component(
         key=key,
-        data=pack(
-            layout,
-            some,
-            addresses=addresses,
-            atlas=atlas,
-            interactive=on_pick is not None,
-            asked=st.session_state.get(f"{key}-asked", 0),
-            height=f"clamp({height}px, {TALL}, {TALLEST}px)" if tall else f"{height}px",
-        ),
+        data=components.numbered(key, message),
         height=1 if fallback else "content" if tall else height,
         default={"fallback": False},
         on_pick_change=picked,

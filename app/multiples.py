@@ -10,19 +10,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, palette
-from app.map import FOLDER as MAP
+from app import charts, components, palette
 from app.map_data import SELECTED, SYNTHETIC, frame
 
-FOLDER = MAP.parent / "multiples"
 MOST = 2_500  # points of one small map: more would lie on one another
 
-_component = st.components.v2.component(
-    "gelda_multiples",
-    html='<div class="multiples"></div>',
-    css=(FOLDER / "multiples.css").read_text(encoding="utf-8"),
-    js=(MAP / "points.js").read_text(encoding="utf-8")
-    + (FOLDER / "multiples.js").read_text(encoding="utf-8"),
+_component = components.declare(
+    "multiples", "multiples", "multiples/multiples.css", "map/points.js", "multiples/multiples.js"
 )
 
 
@@ -91,4 +85,4 @@ def draw(data: bytes, key: str, on_pick: Callable[[str], None]) -> None:
         if event:
             on_pick(event["key"])
 
-    _component(key=key, data=data, on_pick_change=picked)
+    _component(key=key, data=components.numbered(key, data), on_pick_change=picked)

@@ -6,17 +6,16 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app import state, words
+from app import components, state, words
+from app.components import ASSETS
 from gelda import jobs, runs
 from gelda.errors import UserError
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
 GROUPS = {"head": "frequent", "medium": "medium", "tail": "rare"}
 ALIVE = ("queued", "running")
 LONG = 60  # classes of a grid that has to be scrolled far
@@ -35,12 +34,7 @@ ONE_STEP = """
 })();
 """
 
-_grid = st.components.v2.component(
-    "gelda_grid",
-    html='<div class="grid"></div>',
-    css=(ASSETS / "grid" / "grid.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "grid" / "grid.js").read_text(encoding="utf-8"),
-)
+_grid = components.declare("grid", "grid", "grid/grid.css", "grid/grid.js")
 
 
 def frame() -> None:
@@ -271,4 +265,4 @@ def cell_grid(
         if event and state.fresh(key, event):
             on_cell(int(event["label"]), int(event["subdomain"]))
 
-    _grid(key=key, data=data, on_cell_change=clicked)
+    _grid(key=key, data=components.numbered(key, data), on_cell_change=clicked)

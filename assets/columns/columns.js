@@ -171,6 +171,7 @@ class Panel {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".columns");
+  if (outdated(root, data)) return;
   if (!panels.has(root)) panels.set(root, new Panel(root));
   panels.get(root).update(data, setTriggerValue);
 }

@@ -105,6 +105,7 @@ class Grid {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".grid");
+  if (outdated(root, data)) return;
   const shape = JSON.stringify([data.classes, data.subdomains]);
   let grid = grids.get(root);
   if (grid?.shape !== shape) grids.set(root, (grid = new Grid(root, data, shape)));

@@ -395,6 +395,7 @@ function apart(heights, gap, low, high) {  // labels keep their order and a dist
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".lesson");
+  if (outdated(root, data)) return;
   if (!lessons.has(root)) lessons.set(root, new Lesson(root));
   lessons.get(root).update(data, setTriggerValue);
 }

@@ -556,6 +556,7 @@ class LatentMap {
 export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
   if (!data) return;
   const root = parentElement.querySelector(".map");
+  if (outdated(root, data)) return;
   let map = maps.get(root);
   if (!map) {
     try {
@@ -567,15 +568,13 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     }
     maps.set(root, map);
   }
-  const call = (map.calls = (map.calls ?? 0) + 1);
   map.update(
     data,
     (what) => setTriggerValue("pick", { ...what, press: performance.now() }),
     () => setTriggerValue("missing", performance.now()),
   );
-  return () => {
-    if (map.calls !== call) return;  // Streamlit ends a call at once that a newer one, on the same root, has overtaken
-    map.release();
+  return onceGone(root, () => {
     maps.delete(root);
-  };
+    map.release();
+  });
 }

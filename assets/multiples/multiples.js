@@ -102,13 +102,9 @@ const shown = new WeakMap();
 export default function ({ data, parentElement, setTriggerValue }) {
   if (!data) return;
   const root = parentElement.querySelector(".multiples");
+  if (outdated(root, data)) return;
   let multiples = shown.get(root);
   if (!multiples) shown.set(root, (multiples = new Multiples(root)));
-  const call = (multiples.calls = (multiples.calls ?? 0) + 1);
   multiples.update(data, (what) => setTriggerValue("pick", what));
-  return () => {
-    if (multiples.calls !== call) return;  // a call that a newer one has overtaken is ended at once
-    multiples.sizes.disconnect();
-    shown.delete(root);
-  };
+  return onceGone(root, () => multiples.sizes.disconnect());
 }
