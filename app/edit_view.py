@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import streamlit as st
 from app import charts as figures
 from app import confirm_view, edit_charts, edit_steps, editing, state, suggesting, widgets, words
 from app.explored import Explored
-from gelda import edit_figures, edit_jobs, kit, runs
+from gelda import edit_figures, edit_jobs, edits, kit, runs
 from gelda.edits import Edits
+from gelda.errors import UserError
 from gelda.statistics import MIN_GROUPS
 
 LEADING = ("tail", "unseen", "uar", "overall")
@@ -25,7 +27,11 @@ def view(explored: Explored) -> None:
     if not kit.exists(run.path):
         _without_kit(run)
         return
-    mine = editing.current(run)
+    try:
+        mine = editing.current(run)
+    except UserError as error:
+        _unusable(run, error)
+        return
     job = edit_jobs.status(run.id, mine.name)
     missing = bool(mine.active) and bool(edit_figures.pending(editing.kit_of(run), mine.active))
     ready = bool(mine.active) and not missing
@@ -62,6 +68,23 @@ def _without_kit(run: runs.RunState) -> None:
 
         if st.button("Finish it once more", type="primary"):
             attempt(jobs.resume, run.id)
+
+
+def _unusable(run: runs.RunState, problem: UserError) -> None:
+    """A list that was made on other latents, by an earlier version or before the run was made anew; or a
+    damaged one. It is kept, but must not stand in the way."""
+    st.subheader("The steps that were made here belong to other latents, or cannot be read")
+    st.warning(str(problem))
+    if not runs.readonly():
+        if st.button("Set them aside, and begin anew", type="primary"):
+            with suppress(UserError):  # another window has done it
+                edits.set_aside(run.id)
+            st.rerun()
+        place = words.safe(str(edits.folder(run.id)))
+        widgets.note(
+            f"The file stays in {place} under another name, and how often the test half was looked at is "
+            "still counted."
+        )
 
 
 def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool, confirmed: bool) -> None:

@@ -26,13 +26,17 @@ def view(explored: Explored) -> None:
     """One line that always has its place, so that the map never moves."""
     run = explored.run
     with st.container(horizontal=True, vertical_alignment="center", key="loop"):
+        mine, unusable = None, False
         try:
             mine = editing.current(run) if kit.exists(run.path) else None
         except UserError:
-            mine = None  # the edit panel says what is wrong with the list
+            unusable = True
         held = len(explored.selected) + len(state.selection(run.id).made)
         if held:
             _selected(explored, mine, held)
+        elif unusable:
+            widgets.note("The steps that were made here before do not fit this run any more.")
+            st.button("What to do", key="loop_unusable", on_click=explore_panels.show, args=("edit",))
         elif mine is None:
             widgets.note("Press Lasso or Box and draw around points to read, hear or keep them.")
         elif mine.active:

@@ -132,7 +132,7 @@ def _needs(plan: Plan) -> None:
 def _places(places: Any) -> None:
     for place in places:
         widgets.note(
-            f'{words.safe(place.what)}: <a href="{words.safe(place.url)}" target="_blank" rel="noopener">'
+            f'{words.safe(place.what[:1].upper() + place.what[1:])}: <a href="{words.safe(place.url)}" target="_blank" rel="noopener">'
             f"{words.safe(place.url)}</a> ({words.safe(place.terms)})"
         )
 

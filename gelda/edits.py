@@ -95,6 +95,18 @@ def change(kit: Kit, name: str, how: Callable[[Edits], Edits]) -> Edits:
     return mine
 
 
+def set_aside(run: str, name: str = DEFAULT) -> Path:
+    """Make room for a new list where a run's own cannot be used any more: the old one gets another name."""
+    file = path_of(run, name)
+    with locked(file.with_suffix(".lock")):
+        number = 1
+        while (aside := file.with_name(f"{name}-aside-{number}.json")).exists():
+            number += 1
+        if not file.is_file():
+            raise UserError(f"{file} is not there any more: begin a new list.")
+        return file.rename(aside)
+
+
 def load(kit: Kit, name: str = DEFAULT) -> Edits:
     """A run's list of edits; an empty one where there is none yet."""
     file = path_of(kit.run.name, name)
@@ -111,7 +123,7 @@ def read(file: Path, kit: Kit) -> Edits:
     if value.get("kit") != kit.key:
         raise UserError(
             f"{file} was made on other latents (run '{value.get('run')}') than the run '{kit.run.name}' has: "
-            "use it with its own run, or start a new list."
+            "use it with its own run, or begin a new list."
         )
     steps = parsed(value.get("steps", ()), file)
     for number, step in enumerate(steps):

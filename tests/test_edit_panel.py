@@ -11,6 +11,7 @@ from test_pages import open_page, text
 from app import edit_charts, edit_view
 from gelda import edit_jobs, edits, kit, projection, runs, suspects
 from gelda.edits import Drop, Edits
+from gelda.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -162,11 +163,29 @@ def test_looking_only_shows_figures_and_no_way_to_change_them(workspace, monkeyp
     assert not [label for label in labels if label.startswith(("Drop", "Undo", "Confirm", "Apply", "Keep "))]
 
 
-def test_a_list_of_other_latents_is_one_sentence(workspace):
+def test_a_list_of_other_latents_is_one_sentence_and_can_be_set_aside(workspace, monkeypatch):
     path = made.make_run()
     edits.save(Edits(path.name, "other", steps=(Drop(ids=("x",)),), at=1))
+    before = edits.path_of(path.name, "edits").read_bytes()
     page = opened()
     assert "made on other latents" in "\n".join(w.value for w in page.warning)
+    assert "do not fit this run any more" in text(page)
+    button(page, "Set them aside").click().run()
+    assert not page.warning and "Drop what does not help" in text(page)
+    assert edits.path_of(path.name, "edits-aside-1").read_bytes() == before
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    edits.path_of(path.name, "edits").write_text("{")  # as a full disk leaves it
+    page = opened()
+    assert page.warning and not [b for b in page.button if b.label.startswith("Set them aside")]
+
+
+def test_lists_that_are_set_aside_never_replace_one_another(workspace):
+    path = made.make_run()
+    for turn in (1, 2):
+        edits.save(Edits(path.name, f"key {turn}"))
+        assert edits.set_aside(path.name).name == f"edits-aside-{turn}.json"
+    with pytest.raises(UserError, match="not there any more"):
+        edits.set_aside(path.name)
 
 
 def test_suspects_are_found_by_training_neighbours_alone(workspace):
