@@ -131,8 +131,9 @@ def _needs(plan: Plan) -> None:
 
 def _places(places: Any) -> None:
     for place in places:
+        what = place.what[:1].upper() + place.what[1:]
         widgets.note(
-            f'{words.safe(place.what[:1].upper() + place.what[1:])}: <a href="{words.safe(place.url)}" target="_blank" rel="noopener">'
+            f'{words.safe(what)}: <a href="{words.safe(place.url)}" target="_blank" rel="noopener">'
             f"{words.safe(place.url)}</a> ({words.safe(place.terms)})"
         )
 
