@@ -13,6 +13,7 @@ from app import comparison_charts, figures, grid_form, loading, run_list, state,
 from gelda import jobs, runs, studies, study_text
 from gelda.config import resolve_config
 from gelda.errors import UserError
+from gelda.statistics import told_apart
 from gelda.study_result import ENOUGH, main_measure
 
 ACROSS = 3  # ready-made studies in a row
@@ -75,16 +76,18 @@ def _finding(shown: runs.RunState | Path) -> None:
 
 def finding(result: dict[str, Any], measure: str) -> str:
     """What can be told apart from the reference, and no more."""
-    pairs = [c["paired"][measure]["ci95"] for c in result["cells"] if "paired" in c]
+    pairs = [c["paired"][measure] for c in result["cells"] if "paired" in c]
     reference = next(c["title"] for c in result["cells"] if c["name"] == result["reference"])
-    where = {"unseen": "in cells never seen", "tail": "in rare classes"}.get(measure, "overall")
+    where = {"unseen": "in cells never seen", "tail": "in rare classes", "uar": "in UAR"}.get(
+        measure, "overall"
+    )
     if not pairs:
         return f"Nothing to compare with “{reference}” yet"
     if len(result["seeds"]) < ENOUGH:
         seeds = words.count(len(result["seeds"]), "seed")
         return f"{seeds} {'is' if len(result['seeds']) == 1 else 'are'} too few to tell settings apart"
-    ahead = sum(words.certain(p) and p[0] > 0 for p in pairs)
-    behind = sum(words.certain(p) and p[1] < 0 for p in pairs)
+    signs = told_apart(pairs, len(result["seeds"]))
+    ahead, behind = signs.count(1), signs.count(-1)
     if not ahead and not behind:
         return f"No setting can be told apart from “{reference}” {where}"
     some = f"{ahead or behind} of {len(pairs)} settings {'is' if (ahead or behind) == 1 else 'are'}"

@@ -238,16 +238,19 @@ def paired(results: Sequence[SeedResult], a: str, b: str) -> dict[str, Any]:
 
 
 def contrast(results: Sequence[SeedResult], coefficients: Mapping[str, float]) -> dict[str, Any]:
-    """Σ coefficient · hits of methods, paired by seed and item, in points with 95 % intervals."""
+    """Σ coefficient · hits of methods, paired by seed and item, in points with 95 % intervals and their p."""
     values = [
         np.sum([c * (r.predicted[m] == r.true) for m, c in coefficients.items()], axis=0, dtype=float)
         for r in results
     ]
-    return {measure: _interval(results, measure, values) for measure in PAIRED}
+    return {measure: _interval(results, measure, values, tested=True) for measure in PAIRED}
 
 
-def _interval(results: Sequence[SeedResult], measure: str, values: Sequence[NDArray]) -> dict[str, Any]:
-    """The two-way (seed, group of test items) interval of a measure over per-item values of every seed."""
+def _interval(
+    results: Sequence[SeedResult], measure: str, values: Sequence[NDArray], tested: bool = False
+) -> dict[str, Any]:
+    """The two-way (seed, group of test items) interval of a measure over per-item values of every seed;
+    `tested`: with the p that it is zero."""
     parts = [r.parts(measure, v) for r, v in zip(results, values, strict=True)]
     if any(len(p[0]) == 0 for p in parts):
         parts = [p for p in parts if len(p[0])]  # a seed's cut may leave no unseen cell
@@ -256,7 +259,8 @@ def _interval(results: Sequence[SeedResult], measure: str, values: Sequence[NDAr
     seeds = [grouped_mean_variance(*p)[0] for p in parts]
     if len(parts) < 2:
         return {"mean": seeds[0], "ci95": [float("nan"), float("nan")], "seeds": seeds}
-    return {**cluster_interval(*zip(*parts, strict=True)).as_json(), "seeds": seeds}
+    found = cluster_interval(*zip(*parts, strict=True))
+    return {**found.as_json(), **({"p": found.p} if tested else {}), "seeds": seeds}
 
 
 def _share(hits: NDArray[np.bool_]) -> float:

@@ -14,6 +14,7 @@ from gelda import report, rounding
 from gelda.artifacts import FORMAT
 from gelda.config import RunConfig
 from gelda.report import PAIRED, SeedResult, contrast, method_table
+from gelda.statistics import told_apart
 from gelda.studies import SETTING, STUDIES, Study
 
 ENOUGH = 5  # seeds below which no setting is called better than another
@@ -139,14 +140,11 @@ def headline(value: Mapping[str, Any]) -> str:
     where = {"unseen": "in cells never seen", "uar": "in UAR", "tail": "in rare classes"}.get(
         measure, "overall"
     )
-    ahead: list[str] = []
-    behind: list[str] = []
-    for cell in compared:
-        low, high = cell["paired"][measure]["ci95"]
-        gap = cell["paired"][measure]["mean"]
-        side = ahead if low > 0 else behind if high < 0 else None
-        if side is not None:
-            side.append(f"{cell['title']} ({rounding.number(gap, signed=True)})")
+    pairs = [cell["paired"][measure] for cell in compared]
+    signs = told_apart(pairs, len(value["seeds"]))
+    said = [f"{cell['title']} ({rounding.number(pair['mean'], signed=True)})"
+            for cell, pair in zip(compared, pairs, strict=True)]  # fmt: skip
+    ahead, behind = ([one for one, sign in zip(said, signs, strict=True) if sign == side] for side in (1, -1))
     if len(value["seeds"]) < ENOUGH:
         return f"{_seeds(len(value['seeds']))} too few to call one setting better than another."
     parts = [f"{said} {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names]
@@ -168,8 +166,9 @@ def notes(value: Mapping[str, Any]) -> list[str]:
         "Figures are of dev items, which no stage trains on; the test items of the same cuts are not read, "
         "so that a setting picked here can still be tested by a run of its own.",
         "Every setting has the same seeds and cuts, and whatever the study does not vary. Intervals: "
-        "two-way over seeds and groups of dev items (statistics.cluster_interval); they are not adjusted for "
-        "the number of settings, so among 20 settings without any effect one is expected to look like one.",
+        "two-way over seeds and groups of dev items (statistics.cluster_interval). Each interval stands for "
+        "itself: among 20 settings without any effect one is expected to exclude zero. What is called ahead "
+        "or behind stays so when all settings are tested at once (Holm, 5 %).",
     ]
     if value["effects"]:
         said.append(
@@ -184,7 +183,7 @@ def _seeds(count: int) -> str:
 
 
 def _kept(table: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
-    return {m: {"mean": table[m]["mean"], "ci95": table[m]["ci95"]} for m in measures}
+    return {m: {name: table[m].get(name) for name in ("mean", "ci95", "p")} for m in measures}
 
 
 def mean(values: Sequence[float | None]) -> float:

@@ -23,6 +23,7 @@ from gelda.statistics import (
     seed_interval,
     shared_share,
     sign_test,
+    told_apart,
     wilcoxon,
 )
 
@@ -410,3 +411,45 @@ def test_a_family_is_adjusted_over_its_members():
     got = family(rows)
     np.testing.assert_allclose([got[n]["wilcoxon"] for n in rows], holm([wilcoxon(v) for v in rows.values()]))
     np.testing.assert_allclose([got[n]["sign"] for n in rows], holm([sign_test(v) for v in rows.values()]))
+
+
+def test_the_p_of_an_interval_is_that_of_the_test_it_inverts() -> None:
+    """An interval of level 1 - p touches zero."""
+    rng = np.random.default_rng(0)
+    scores = [rng.normal(0.4, 1, 60) for _ in range(5)]
+    strata = [np.arange(60) % 3] * 5
+    groups = [np.arange(60) // 4] * 5
+    found = cluster_interval(scores, strata, groups)
+    assert 0 < found.p < 1
+    edge = cluster_interval(scores, strata, groups, level=1 - found.p)
+    assert min(abs(edge.low), abs(edge.high)) < 1e-9
+
+
+def test_of_many_differences_without_an_effect_one_is_rarely_told_apart() -> None:
+    """Twenty settings that do nothing: one interval in twenty excludes zero, and one family in twenty."""
+    rng = np.random.default_rng(1)
+    single, families, draws = 0, 0, 400
+    for _ in range(draws):
+        pairs = []
+        for values in rng.normal(size=(20, 5)):
+            mean, error = values.mean(), values.std(ddof=1) / np.sqrt(5)
+            half = float(stats.t.ppf(0.975, 4) * error)
+            p = float(stats.ttest_1samp(values, 0).pvalue)
+            pairs.append({"mean": mean, "ci95": [mean - half, mean + half], "p": p})
+        single += any(low > 0 or high < 0 for low, high in (pair["ci95"] for pair in pairs))
+        signs = told_apart(pairs, 5)
+        families += any(signs)
+        assert told_apart([{**pair, "p": None} for pair in pairs], 5) == signs, "t with the same freedom"
+    assert single / draws > 0.5 and families / draws < 0.09
+
+
+def test_what_is_told_apart_has_its_side_and_no_interval_claims_nothing() -> None:
+    pairs = [
+        {"mean": 3.0, "ci95": [2.0, 4.0], "p": 1e-4},
+        {"mean": -3.0, "ci95": [-4.0, -2.0], "p": 1e-4},
+        {"mean": 3.0, "ci95": [float("nan")] * 2, "p": float("nan")},
+        {"mean": 1.0, "ci95": [None, None]},
+        {"mean": 1.0, "ci95": [0.1, 1.9], "p": 0.04},
+    ]
+    assert told_apart(pairs, 5) == [1, -1, 0, 0, 0]
+    assert told_apart([], 5) == []
