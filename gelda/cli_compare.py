@@ -176,7 +176,7 @@ def import_(
     from gelda.ready import import_bank
 
     bank = import_bank(source, out)
-    typer.echo(f"{len(bank)} latents in {len(bank.layers)} layer(s) written to {out}.")
+    typer.echo(f"{len(bank)} latents of each of {', '.join(bank.layers)} written to {out}.")
 
 
 def one(config: Any, bank: Any, fresh: bool) -> dict[str, Any]:

@@ -14,7 +14,8 @@ MOST_POINTS = 300  # of a curve: more cannot be told apart on a screen
 def losses(run: Path) -> pd.DataFrame:
     """One row a point: stage ("generate/seed0"), step, loss; stages in the order they were trained.
 
-    A resumed run writes steps again: the last one counts. A half-written last line is left out.
+    A step that was there already begins the curve anew: a resumed run trains again from the start, and a
+    search for a setting trains one model after another. A half-written last line is left out.
     """
     file = Path(run) / "metrics.jsonl"
     if not file.is_file():
@@ -31,6 +32,8 @@ def losses(run: Path) -> pd.DataFrame:
         except (ValueError, KeyError, TypeError):
             continue
         steps = found[stage] = found.pop(stage, {})  # the stage that goes on now comes last
+        if step in steps:
+            steps.clear()
         steps[step] = loss
     rows = [(stage, step, loss) for stage, own in found.items() for step, loss in own.items()]
     frame = pd.DataFrame(rows, columns=["stage", "step", "loss"])

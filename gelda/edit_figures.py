@@ -125,7 +125,8 @@ def title(step: Any) -> str:
     if step.kind == "resample":
         return f"Resample {where}{_settings(step)}"
     if step.kind == "add":
-        return f"Make {step.count} more for {where}{_settings(step)}"
+        each = "each of " * (len(step.cells) > 1)
+        return f"Make {step.count} more for {each}{where}{_settings(step)}"
     return f"{'Drop' if step.kind == 'drop' else 'Keep'} {where}"
 
 

@@ -61,19 +61,23 @@ def _did(kit: Kit, steps: Sequence[Any]) -> str:
         ) if names]  # fmt: skip
         parts = [f"the synthetic latents of {' and '.join(where)}"] if where else []
         if ids:
-            count = f"{len(ids)} synthetic latent{'s' * (len(ids) != 1)}"
-            parts.insert(0, f"{count} of {_listed([kit.classes[c] for c in own], 'classes')}")
-        which = " and ".join(parts) or "all synthetic latents"
+            parts.insert(0, f"{len(ids)} {_latents(len(ids))} of {_listed([kit.classes[c] for c in own], 'classes')}")
+        which, more = " and ".join(parts) or "all synthetic latents", getattr(step, "count", 0)
+        each = "each of " * (len(getattr(step, "cells", ())) > 1)
         done.append(
             {
                 "drop": f"removed {which}",
                 "keep": f"took back {which}",
                 "weight": f"gave {getattr(step, 'factor', 1):g} times their weight to {which}",
                 "resample": f"made {which} anew",
-                "add": f"made {getattr(step, 'count', 0)} more synthetic latents for {' and '.join(where)}",
+                "add": f"made {more} more {_latents(more)} for {each}{' and '.join(where)}",
             }[step.kind]
         )
     return ", then ".join(done)
+
+
+def _latents(count: int) -> str:
+    return f"synthetic latent{'s' * (count != 1)}"
 
 
 def _listed(names: Sequence[str], noun: str) -> str:

@@ -159,7 +159,8 @@ def _said(config: ExtractConfig, bank: LatentBank | None) -> str:
         return f"Part {config.shard} is done; the part that ends last writes the bank {config.out}."
     left_out = len(bank.info["skipped"])
     skipped = f"; {left_out} could not be used" if left_out else ""
-    return f"{len(bank)} items in {len(bank.layers)} layers at {config.out}{skipped}."
+    layers = f"{len(bank.layers)} layer{'s' * (len(bank.layers) != 1)}"
+    return f"{len(bank)} items in {layers} at {config.out}{skipped}."
 
 
 class _Counted:

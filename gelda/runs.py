@@ -181,18 +181,20 @@ def silent_for(path: Path) -> float:
     return time.time() - max(times) if times else float("inf")
 
 
-def list_runs(root: Path | None = None, limit: int | None = None) -> list[RunState]:
-    """The runs of a workspace, newest first; with a `limit` the index says which folders to read."""
+def list_runs(root: Path | None = None, limit: int | None = None, always: str = "") -> list[RunState]:
+    """The runs of a workspace, newest first; with a `limit` the index says which folders to read: so many,
+    and whatever else has the status `always`."""
     folder = (root or home()) / "runs"
     if not folder.is_dir():
         return []
     names = {p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")}
     if limit is not None and len(names) > limit:
         indexed = _indexed()
-        if set(indexed) != names:
+        if indexed.keys() != names:
             rebuild_index()
             indexed = _indexed()
-        names = {name for name in indexed[:limit] if name in names} or names
+        wanted = [name for at, name in enumerate(indexed) if at < limit or indexed[name] == always]
+        names = names.intersection(wanted) or names
     states = [read_state(folder / name) for name in names]
     return sorted(states, key=lambda s: (s.created, s.id), reverse=True)
 
@@ -277,11 +279,11 @@ def process_is_gone(pid: int | None, host: str | None) -> bool:
     return False
 
 
-def _indexed() -> list[str]:
-    """Run ids in the index, newest first; none where it cannot be read."""
+def _indexed() -> dict[str, str]:
+    """Status by run id in the index, newest first; none where it cannot be read."""
     with contextlib.suppress(sqlite3.Error), _index() as index:
-        return [row[0] for row in index.execute("SELECT id FROM runs ORDER BY created DESC, id DESC")]
-    return []
+        return dict(index.execute("SELECT id, status FROM runs ORDER BY created DESC, id DESC").fetchall())
+    return {}
 
 
 def _is_shipped(path: Path) -> bool:

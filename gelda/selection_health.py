@@ -91,7 +91,9 @@ def _shape(
     else:
         reason = f"It needs {FEWEST} synthetic latents and as many {kind} ones of a class."
         _missing(found, reason, "variance_ratio")
-    order = numpy_generator(0, "selection-frechet").permutation(len(theirs))
+    rng = numpy_generator(0, "selection-frechet")
+    order = rng.permutation(len(theirs))
+    ours = ours[rng.permutation(len(ours))]  # `residuals` are cell after cell: the first would be of few cells
     first, second = theirs[order[::2]], theirs[order[1::2]]
     count = min(len(ours), len(first))
     if count < FEWEST:

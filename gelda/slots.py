@@ -22,7 +22,7 @@ from gelda.recording import Cancelled, tracked
 from gelda.runs import SILENCE, RunState, list_runs, read_state, save_state, silent_for
 
 POLL = 1.0  # seconds between two looks at the line
-RECENT = 200  # runs that are looked at for waiting ones
+RECENT = 200  # newest runs that are looked at for waiting ones, whatever the index says of them
 
 
 def slots() -> int:
@@ -35,7 +35,7 @@ def slots() -> int:
 
 def line() -> list[RunState]:
     """Runs that wait, the next one first."""
-    waiting = [state for state in list_runs(limit=RECENT) if state.status == "queued"]
+    waiting = [state for state in list_runs(limit=RECENT, always="queued") if state.status == "queued"]
     return sorted(waiting, key=lambda state: (place(state.path), state.created, state.id))
 
 

@@ -20,13 +20,14 @@ def test_nothing_yet_is_an_empty_frame(tmp_path):
     assert curves.losses(tmp_path).empty
 
 
-def test_a_resumed_run_s_steps_count_once_and_a_half_line_not_at_all(tmp_path):
-    rows = [("generate/seed0", 10, 0.9), ("generate/seed0", 20, 0.8), ("generate/seed1", 10, 0.95)]
-    write(tmp_path, [*rows, ("generate/seed0", 10, 0.7)], '{"stage": "generate/seed0", "st')
+def test_a_training_that_begins_again_has_a_curve_of_its_own_and_a_half_line_none(tmp_path):
+    rows = [("generate/seed0", 10, 0.9), ("generate/seed0", 20, 0.8), ("generate/seed0", 30, 0.6)]
+    rows += [("generate/seed1", 10, 0.95), ("generate/seed0", 10, 0.7), ("generate/seed0", 20, 0.65)]
+    write(tmp_path, rows, '{"stage": "generate/seed0", "st')
     frame = curves.losses(tmp_path)
     assert list(frame["stage"].unique()) == ["generate/seed1", "generate/seed0"], "what goes on now is last"
     last = frame[frame["stage"] == "generate/seed0"]
-    assert last["step"].tolist() == [10, 20] and last["loss"].tolist() == [0.7, 0.8]
+    assert last["step"].tolist() == [10, 20] and last["loss"].tolist() == [0.7, 0.65]
 
 
 def test_lines_that_are_no_losses_are_left_out(tmp_path):

@@ -62,6 +62,8 @@ def test_it_says_what_the_intervals_and_the_count_of_looks_allow(planted, dev, t
          "made the synthetic latents of dog day and dog night anew; "),
         ([Add(cells=(("dog", "day"),), count=20), Drop(classes=("dog",))],
          "made 20 more synthetic latents for dog day, then removed the synthetic latents of dog; "),
+        ([Add(cells=(("dog", "day"), ("dog", "night")), count=1)],
+         "made 1 more synthetic latent for each of dog day and dog night; "),
         ([Weight(factor=0.5)] * 4, "changed the synthetic latents in 4 steps; "),
     ],
 )  # fmt: skip

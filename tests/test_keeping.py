@@ -30,7 +30,7 @@ def test_a_run_that_has_ended_is_deleted_with_all_it_holds(workspace, status):
     assert keeping.size(path) > 10_000
     keeping.delete("old")
     assert listed() == [] and list((workspace / "runs").iterdir()) == []
-    assert runs._indexed() == []
+    assert runs._indexed() == {}
 
 
 def test_what_was_drawn_and_edits_go_with_their_run_and_looks_at_its_test_half_stay_counted(workspace):

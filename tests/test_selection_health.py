@@ -63,6 +63,16 @@ def test_each_fault_shows() -> None:
     assert health(fault="copies").figures["nearest_ratio"] < 0.05
 
 
+@pytest.mark.parametrize("cell", range(4))
+def test_the_frechet_distance_sees_every_cell(cell: int) -> None:
+    z, distance, table = made()
+    rows = np.arange(len(table))
+    own = (table["label"] * 2 + table["subdomain"] == cell) & (table["origin"] == "synthetic")
+    before = selection_health(z, distance, table, rows).figures["frechet"]
+    z[own] = z[own].mean(0) + 5 * (z[own] - z[own].mean(0))
+    assert selection_health(z, distance, table, rows).figures["frechet"] > 5 * before
+
+
 def test_without_a_dev_half_training_is_the_measure_and_test_never_enters() -> None:
     z, distance, table = made(held="test")
     test = (table["split"] == "test").to_numpy()

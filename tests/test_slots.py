@@ -144,6 +144,20 @@ def test_only_a_run_that_waits_can_go_to_the_front(monkeypatch):
         jobs.to_front("one")
 
 
+def test_an_old_run_that_is_resumed_waits_behind_however_many_newer_ones(monkeypatch):
+    monkeypatch.setattr(slots, "RECENT", 2)
+    old = runs.create_run({}, "old", "digits", "old")
+    old.created = "2020-01-01T00:00:00Z"
+    for name in ("a", "b", "c"):
+        state = runs.create_run({}, name, "digits", name)
+        state.status = "done"
+        runs.save_state(state)
+    jobs._queue(old)
+    assert ids() == ["old"] and taken(old)
+    jobs.to_front("old")
+    assert [s.id for s in runs.list_runs(limit=2)] == ["c", "b"]
+
+
 def test_a_silent_one_holds_nobody_up():
     dead, alive = waiting("dead"), waiting("alive")
     for file in dead.path.iterdir():
