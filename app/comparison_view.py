@@ -166,8 +166,8 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
         said += f"GeLDA − method: {name}, bold where the interval excludes zero. "
     if other:
         said += (
-            f"Other loss: {name} of the same arm trained with {comparison.other_loss(report)}; losses and heads "
-            "have their own."
+            f"Other loss: {name} of the same arm trained with {comparison.other_loss(report)}; losses and "
+            "heads have their own."
         )
     widgets.note(said)
 
