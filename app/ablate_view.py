@@ -68,7 +68,7 @@ def _finding(shown: runs.RunState | Path) -> None:
         st.title("This study has no finished setting yet")
         return
     measure = main_measure(result["measures"])
-    st.title(finding(result, measure))
+    st.title(words.escaped(finding(result, measure)))
     widgets.lead(words.safe(result["question"]))
     if isinstance(shown, runs.RunState) and shown.error:
         st.warning(shown.error)

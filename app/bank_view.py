@@ -28,7 +28,7 @@ def view(path: str) -> None:
     probed = file is not None and file.is_file() and probe.status not in widgets.ALIVE
     title, action = st.columns([0.66, 0.34], gap="large", vertical_alignment="center")
     with title:
-        st.title(f"{data_view.finding(look)}, {words.count(len(look.bank.layers), 'layer')}")
+        st.title(f"{words.escaped(data_view.finding(look))}, {words.count(len(look.bank.layers), 'layer')}")
         facts = [_encoder(info["encoder"]), f"pooling: {info['pooling']}", path] if info else [path]
         widgets.note(" · ".join(words.safe(fact) for fact in facts))
         if look.bank.note:

@@ -36,12 +36,6 @@ TRANSFER = (
     "harmonic",
     "geometric",
 )  # its scarce cells are all that is tested
-CELLS = {
-    "tail": "Rare cells (tail)",
-    "head": "Frequent cells",
-    "medium": "Medium cells",
-    "uar": "Mean of cells",
-}
 PLACES = {
     "tail": "the rare classes",
     "uar": "UAR",
@@ -83,7 +77,7 @@ def comparable(report: Mapping[str, Any]) -> list[str]:
 
 def measure_title(report: Mapping[str, Any], measure: str) -> str:
     by_cell = report["config"].get("cut") == "cell" and verdicts.main_measure(report) == "tail"
-    return (CELLS if by_cell else {}).get(measure) or words.METRICS.get(measure, measure)
+    return words.measure(measure, by_cell)
 
 
 def kind_of(method: str) -> str:

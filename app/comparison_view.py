@@ -137,8 +137,7 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
     measures = comparison.measures(report)
     best = {m: verdicts.clear_best(report, m) for m in measures}
     other = bool(report.get("under_other_loss"))
-    name = words.safe(comparison.measure_title(report, measure))
-    extra = [f"{name}:<br>GeLDA − method"] * paired + [f"{name}:<br>{comparison.other_loss(report)}"] * other
+    extra = ["GeLDA − method"] * paired + ["other loss"] * other
     heads = [*(words.safe(comparison.measure_title(report, m)) for m in measures), *extra]
     rows = []
     for kind, methods in comparison.ordered(report, measure, by_kind):
@@ -162,12 +161,15 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
         if marked
         else "No method is marked as the best of a column: the intervals do not allow it. "
     )
-    widgets.note(
-        said
-        + "Bold differences have an interval without zero. "
-        + f"The last column trains the same arm with {comparison.other_loss(report)}; losses and heads have "
-        "their own." * other
-    )
+    name = words.safe(comparison.measure_title(report, measure))
+    if paired:
+        said += f"GeLDA − method: {name}, bold where the interval excludes zero. "
+    if other:
+        said += (
+            f"Other loss: {name} of the same arm trained with {comparison.other_loss(report)}; losses and "
+            "heads have their own."
+        )
+    widgets.note(said)
 
 
 def _mean(report: dict[str, Any], method: str, measure: str, best: bool) -> str:

@@ -86,7 +86,7 @@ def _found(run: runs.RunState, mine: Edits, look: dict[str, Any]) -> None:
     else:  # the other way than on dev, or after somebody has looked
         said = f"On the test half, {change}"
     st.subheader(said)
-    shown = [(words.METRICS.get(main, main), dev, test)]
+    shown = [(words.measure(main, editing.kit_of(run).about["by_cell"]), dev, test)]
     of_class = [editing.one_class(run, mine, look[half]["classes"]) for half in ("dev", "test")]
     if all(of_class):
         shown.append((f"Recall of {of_class[0]['name']}", *of_class))

@@ -89,7 +89,7 @@ def _headline(head: st.delta_generator.DeltaGenerator, look: sources.Look, optio
     with head:
         title, action = st.columns([0.72, 0.28], gap="large", vertical_alignment="center")
         with title:
-            st.title(finding(look))
+            st.title(words.escaped(finding(look)))
             widgets.note(" · ".join(words.safe(part) for part in facts(look)))
         with action:
             _action(look, options)

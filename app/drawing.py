@@ -129,10 +129,10 @@ def drawn(explored: Explored, wanted: SampleRequest, what: str) -> Drawn | None:
         return found
     with st.container(border=True, height=300, vertical_alignment="center", horizontal_alignment="center"):
         if found is not None and found.state == "running":
-            st.markdown(f"**{what}: being drawn.**", width="content")
+            st.markdown(f"**{words.escaped(what)}: being drawn.**", width="content")
             _follow(explored, wanted)
             return None
-        st.markdown(f"**{what}: not drawn yet.**", width="content")
+        st.markdown(f"**{words.escaped(what)}: not drawn yet.**", width="content")
         if found is not None:
             st.warning(found.message or "Drawing failed.")
         if runs.readonly():

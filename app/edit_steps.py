@@ -36,7 +36,7 @@ def actions(explored: Explored) -> None:
     asked = _asked(explored)
     if asked and makes(run):
         with st.container(border=True):
-            st.markdown(f"**Generate into {words.safe(asked[0])}, {words.safe(asked[1])}**")
+            st.markdown(f"**Generate into {words.escaped(asked[0])}, {words.escaped(asked[1])}**")
             _add(explored, *asked, key="edit_cell_add")
             st.button("Not now", on_click=state.put, args=("edit_cell", ""))
     if not ids:

@@ -107,11 +107,11 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool,
     own = editing.kit_of(run)
     found = editing.history(run, mine)
     total = found["steps"][-1]["to_start"]
-    main = own.about["main"]
+    main, by_cell = found["main"], own.about["by_cell"]
     few = total["measures"][main]["groups"] < MIN_GROUPS
-    st.subheader(headline(mine, total["measures"], main, few))
+    st.subheader(words.escaped(headline(mine, total["measures"], main, few, by_cell)))
     names = [main, *[m for m in LEADING if m != main and m in total["measures"]]]
-    shown = [(words.METRICS.get(m, m), total["measures"][m]) for m in names]
+    shown = [(words.measure(m, by_cell), total["measures"][m]) for m in names]
     own_class = editing.one_class(run, mine, total["classes"])
     if own_class:
         shown.insert(1, (f"Recall of {own_class['name']}", own_class))
@@ -130,10 +130,13 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool,
     widgets.note(f"On {words.thousands(dev['items'])} dev items{groups}. {found['note']}")
 
 
-def headline(mine: Edits, measures: dict[str, Any], main: str, few: bool = False) -> str:
+def headline(
+    mine: Edits, measures: dict[str, Any], main: str, few: bool = False, by_cell: bool = False
+) -> str:
     """The finding in one sentence, never more than interval and number of groups (`few`) allow."""
     change = measures[main]
-    what = {"tail": "rare classes", "uar": "mean recall"}.get(main, main)
+    rare = "rare cells" if by_cell else "rare classes"
+    what = {"tail": rare, "uar": "mean recall"}.get(main, main)
     does = edit_figures.title(mine.active[0]) if len(mine.active) == 1 else f"{len(mine.active)} steps"
     noise = "" if words.certain(change["ci95"]) else ", inside the noise"
     noise = ", on too few groups to tell" if few else noise
@@ -171,7 +174,7 @@ def _history(run: runs.RunState, mine: Edits) -> None:
     if not mine.steps:
         return
     found = editing.history(run, mine)
-    main = editing.kit_of(run).about["main"]
+    main = found["main"]
     rows = ['<tr><td class="faint">Start</td><td></td><td></td></tr>']
     for number, step in enumerate(mine.steps):
         title = words.safe(edit_figures.title(step))
@@ -184,7 +187,7 @@ def _history(run: runs.RunState, mine: Edits) -> None:
             f"<td>{_change((entry.get('to_previous') or {}).get(main))}</td>"
             f"<td>{_change((entry.get('to_start') or {'measures': {}})['measures'].get(main))}</td></tr>"
         )
-    measure = words.METRICS.get(main, main)
+    measure = words.measure(main, editing.kit_of(run).about["by_cell"])
     st.markdown(f"**Steps** ({measure}, points on dev)")
     widgets.table("", "<th>by this step</th><th>since the start</th>", rows)
     with st.container(horizontal=True):

@@ -66,7 +66,7 @@ def _encode(look: sources.Look, options: SourceOptions) -> None:
         bank_view.view(look.path)
         return
     _follow(look.path)
-    st.title(f"Encode {data_view.finding(look)}")
+    st.title(f"Encode {words.escaped(data_view.finding(look))}")
     widgets.note(" · ".join(words.safe(fact) for fact in data_view.facts(look)))
     st.page_link(
         run_list.PAGES / "data.py", label="Back to the data",

@@ -38,13 +38,21 @@ def view(explored: Explored) -> None:
             widgets.note("The steps that were made here before do not fit this run any more.")
             st.button("What to do", key="loop_unusable", on_click=explore_panels.show, args=("edit",))
         elif mine is None:
-            widgets.note("Press Lasso or Box and draw around points to read, hear or keep them.")
+            widgets.note(f"{_how(explored)} to read, hear or keep them.")
         elif mine.active:
             _edited(explored, mine)
         elif runs.readonly():
-            widgets.note("Press Lasso or Box and draw around points. This server is for looking only.")
+            widgets.note(f"{_how(explored)}. This server is for looking only.")
         else:
-            suggesting.buttons(explored, "loop_suggest", "Lasso synthetic latents to drop them")
+            begin = "Lasso" if explored.info is not None else "Search for"
+            suggesting.buttons(explored, "loop_suggest", f"{begin} synthetic latents to drop them")
+
+
+def _how(explored: Explored) -> str:
+    """How points are selected now: without a map there is nothing to draw around."""
+    if explored.info is None:
+        return "No map has been made here yet. Search for points, or click a cell of the grid and select it,"
+    return "Press Lasso or Box and draw around points"
 
 
 def _selected(explored: Explored, mine: Edits | None, held: int) -> None:
@@ -96,8 +104,9 @@ def _edited(explored: Explored, mine: Edits) -> None:
                       args=(lambda: editing.train(run),))  # fmt: skip
         return
     found = editing.history(run, mine)
-    measures, main = found["steps"][-1]["to_start"]["measures"], own.about["main"]
-    said = edit_view.headline(mine, measures, main, measures[main]["groups"] < MIN_GROUPS)
+    measures, main = found["steps"][-1]["to_start"]["measures"], found["main"]
+    few = measures[main]["groups"] < MIN_GROUPS
+    said = edit_view.headline(mine, measures, main, few, own.about["by_cell"])
     st.html(f'<p class="said"><b>{words.safe(said)}</b></p>')
     label = "All figures" if runs.readonly() or confirm_view.seen(run, mine) else "See and confirm"
     st.button(label, key="loop_figures", type="primary", on_click=explore_panels.show, args=("edit",))

@@ -168,6 +168,8 @@ def changes(rows: pd.DataFrame, first: str, second: str, key: str) -> None:
 
 def change_title(rows: pd.DataFrame) -> str:
     """How many classes gain and lose, where that is more than looking at so many of them explains."""
+    if len(rows) and (rows["difference"].abs() < contrast.ROUNDING).all():
+        return "No class changed"
     if rows["low"].isna().all():
         return "The largest changes, class by class"
     up, down = contrast.standing_out(rows)

@@ -153,7 +153,7 @@ def _kept_row(explored: Explored, kept: selections.Kept, number: int) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center", key=f"kept-{number}"):
         if runs.readonly():
-            st.markdown(words.safe(kept.name))
+            st.markdown(words.escaped(kept.name))
         else:
             st.text_input(
                 "Name", kept.name, key=f"rename.{number}", label_visibility="collapsed", width=200,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app import words
+from app import fields, words
 from app.results_classes import in_words
-from gelda import contrast, layer_maps
+from gelda import contrast, layer_maps, studies
 from gelda.report import method_title
 
 Report = dict[str, Any]
@@ -56,6 +56,17 @@ def pairing(a: Report, b: Report) -> str:
 def methods(a: Report, b: Report, first: str, second: str) -> str:
     """ "GeLDA" where both show the same method, "GeLDA and SMOTE" else."""
     return method_title(first) if first == second else f"{method_title(first)} and {in_words(second)}"
+
+
+def setting(name: str) -> str:
+    """A dotted setting as forms call it."""
+    title = studies.setting_title(name)
+    return title[0].upper() + title[1:]
+
+
+def choice(name: str, value: str) -> str:
+    """A setting's value as forms call it; "–" where a run has no such setting."""
+    return fields.TITLES.get(name.removeprefix("paper_"), {}).get(value, value) or "–"
 
 
 def shared_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -113,12 +113,15 @@ def _settings(a: dict[str, Any], b: dict[str, Any]) -> None:
         else "No setting differs"
     )  # fmt: skip
     body = [
-        f"<tr><td>{words.safe(name)}</td><td class=wrap>{words.safe(one) or '–'}</td>"
-        f"<td class=wrap>{words.safe(two) or '–'}</td></tr>"
+        f'<tr><td class=wrap title="{words.safe(name)}">{words.safe(versus.setting(name))}</td>'
+        f"<td class=wrap>{words.safe(versus.choice(name, one))}</td>"
+        f"<td class=wrap>{words.safe(versus.choice(name, two))}</td></tr>"
         for name, one, two in found[:MOST_SETTINGS]
     ]
     if body:
         widgets.table("setting", "<th>first</th><th>second</th>", body)
+        if any("" in (one, two) for _, one, two in found[:MOST_SETTINGS]):
+            widgets.note("A dash: that kind of run has no such setting.")
     if len(found) > MOST_SETTINGS:
         widgets.note(f"The first {MOST_SETTINGS} of them; the cards of the runs have all.")
 

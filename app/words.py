@@ -25,6 +25,12 @@ METRICS = {
     "harmonic": "Harmonic mean",
     "geometric": "Geometric mean",
 }
+CELLS = {  # where rare is said of cells (class, subdomain)
+    "tail": "Rare cells (tail)",
+    "head": "Frequent cells",
+    "medium": "Medium cells",
+    "uar": "Mean of cells",
+}
 MEANINGS = {
     "tail": "accuracy on the classes with the fewest training samples",
     "uar": "unweighted average recall: every class counts the same",
@@ -41,6 +47,11 @@ STATUS = {
     "interrupted": "interrupted",
     "broken": "cannot be read",
 }
+
+
+def measure(name: str, by_cell: bool = False) -> str:
+    """A measure's title."""
+    return (CELLS if by_cell else {}).get(name) or METRICS.get(name, name)
 
 
 def number(value: float | None, digits: int = 1, signed: bool = False) -> str:

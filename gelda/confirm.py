@@ -131,7 +131,7 @@ def _look(kit: Kit, edits: Edits, state: str) -> tuple[Path, dict[str, Any]]:
             "elsewhere": sorted({e["run"] for _, e in looks if e.get("run", kit.run.name) != kit.run.name}),
             "edits": edits.name,
             "state": state,
-            "main": kit.about["main"],
+            "main": kit.main,
             "time": now(),
             "titles": [title(step) for step in edits.active],
             "list": {**edits.as_json(), "steps": edits.as_json()["steps"][: edits.at]},

@@ -152,5 +152,5 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
+        return {True: "on", False: "off", None: "none"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -95,7 +95,7 @@ def history(kit: Kit, edits: Edits) -> dict[str, Any]:
         "run": kit.run.name,
         "edits": edits.name,
         "state": editing.state_key(kit, edits.active),
-        "main": kit.about["main"],
+        "main": kit.main,
         "heads": HEADS,
         "dev": {"items": len(items), "groups": int(items["group"].nunique())},
         "steps": steps,

@@ -20,7 +20,8 @@ def sentence(kit: Kit, look: Mapping[str, Any], steps: Sequence[Any]) -> str:
     """ "I removed 9 synthetic latents of eight; on dev its recall rose by 2.1 ± 1.0 points; confirmed on
     test: +1.8 ± 1.1." look: an entry of `confirm`; steps: those that it looked at."""
     about = touched(kit, steps)
-    pairs, what = [look[half]["measures"][look["main"]] for half in ("dev", "test")], _measure(look["main"])
+    pairs = [look[half]["measures"][look["main"]] for half in ("dev", "test")]
+    what = _measure(kit, look["main"])
     if len(about) == 1:
         own = [next((c for c in look[half]["classes"] if c["class"] == about[0]), None)
                for half in ("dev", "test")]  # fmt: skip
@@ -43,8 +44,9 @@ def sentence(kit: Kit, look: Mapping[str, Any], steps: Sequence[Any]) -> str:
     )
 
 
-def _measure(name: str) -> str:
-    return MEASURES.get(name, f"the measure {name}")
+def _measure(kit: Kit, name: str) -> str:
+    said = MEASURES.get(name, f"the measure {name}")
+    return said.replace("classes", "cells") if kit.about["by_cell"] else said
 
 
 def _did(kit: Kit, steps: Sequence[Any]) -> str:

@@ -74,6 +74,13 @@ class Kit:
         return list(self.about["subdomain_names"])
 
     @property
+    def main(self) -> str:
+        """The measure that edits are judged by: the run's own, UAR where no dev item counts for that one."""
+        own = self.about["main"]
+        dev = self.result(0, {}, self.table.iloc[self.rows("dev")])
+        return own if dev.mask(own).any() else "uar"
+
+    @property
     def synthetic(self) -> NDArray[np.bool_]:
         return (self.table["origin"] == "synthetic").to_numpy()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gelda.artifacts import check_format, read_json
+from gelda.compare_config import CompareConfig
 from gelda.config import RunConfig, merged, resolve_config
 from gelda.encoders import assets
 from gelda.errors import UserError, unknown
@@ -87,16 +88,28 @@ def _level(value: Any) -> str:
 
 
 def setting_title(path: str) -> str:
-    """A dotted setting in words, as "weight of a synthetic latent"; the path where it is not known."""
-    owner: Any = RunConfig
-    field = None
-    for part in path.split("."):
-        field = getattr(owner, "model_fields", {}).get(part)
-        owner = getattr(field, "annotation", None)
-    if field is None:
-        return path
-    title = field.title or path.rsplit(".", 1)[-1].replace("_", " ")
-    return title[0].lower() + title[1:]
+    """A dotted setting in words, as "weight of a synthetic latent"; the path where it is not known.
+
+    Where several parts have a setting of that title, the part stands behind it: "dropout (generator)".
+    """
+    title = _own_title(path)
+    section, dot, name = path.rpartition(".")
+    others = [s for s in RunConfig.model_fields if s not in ("paper_sampling", section)]
+    if dot and title in [_own_title(f"{s}.{name}") for s in others]:
+        return f"{title} ({section.replace('_', ' ')})"
+    return title
+
+
+def _own_title(path: str) -> str:
+    for owner in (RunConfig, CompareConfig):
+        field = None
+        for part in path.split("."):
+            field = getattr(owner, "model_fields", {}).get(part)
+            owner = getattr(field, "annotation", None)
+        if field is not None:
+            title = field.title or path.rsplit(".", 1)[-1].replace("_", " ")
+            return title[0].lower() + title[1:]
+    return path
 
 
 def slug(text: str) -> str:
@@ -256,13 +269,11 @@ def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
     if not isinstance(value.get("config", {}), dict):
         raise UserError(f'{where}: "config" must hold settings that all cells share.')
     factors = {}
-    titles = [setting_title(path) for path in value["factors"]]
     for path, values in value["factors"].items():
-        title = setting_title(path)
         levels = along(path, values) if isinstance(values, list) else {}
         if len(levels) < max(2, len(values) if isinstance(values, list) else 0):
             raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
-        factors[path if titles.count(title) > 1 else title] = levels
+        factors[setting_title(path)] = levels
     settings = math.prod(map(len, factors.values()))
     if settings > MOST_SETTINGS:
         raise UserError(

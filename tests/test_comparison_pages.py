@@ -252,6 +252,9 @@ def test_choices_scores_controls_and_the_other_loss_are_there(workspace: Path) -
     other = report.load_report(path)["under_other_loss"]["smote"]["tail"]["mean"]
     smote = re.search(r"<td>SMOTE</td>.*?</tr>", table(page)).group()
     assert smote.endswith(f"<td>{other:.1f}</td></tr>")
+    head = re.search(r"<thead>.*?</thead>", table(page)).group()
+    assert head.endswith("<th>GeLDA − method</th><th>other loss</th></tr></thead>")
+    assert "Other loss: Rare classes (tail) of the same arm trained with cross-entropy" in said
     page.selectbox(key="tuned").set_value("layer").run()
     assert "<td>pool, τ 1.5</td>" in text(page) and not warnings(page)
 

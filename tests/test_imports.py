@@ -53,8 +53,8 @@ schedulers
 strict
 settings
 config
-studies
 compare_config
+studies
 extract_config
 allocation
 adapter

@@ -81,10 +81,21 @@ def test_a_layer_has_an_adapter_and_a_generator_of_its_own():
 
 @pytest.mark.parametrize("path, title", [
     ("sampling.weight", "weight of a synthetic latent"), ("generator.ema_decay", "ema decay"),
+    ("adapter.dropout", "dropout (adapter)"), ("projection.pca", "principal components"),
+    ("shots", "items a class in it"), ("adapter.fm_layer", "encoder layer"),
     ("sampling.nothing", "sampling.nothing"), ("sampling.weight.deep", "sampling.weight.deep"),
 ])  # fmt: skip
 def test_a_setting_in_words(path, title):
     assert studies.setting_title(path) == title
+
+
+def test_no_two_settings_of_a_grid_have_one_title():
+    names = [
+        f"{section}.{name}"
+        for section in ("sampling", "generator", "adapter")
+        for name in getattr(BASE, section).model_dump()
+    ]
+    assert len({studies.setting_title(name) for name in names}) == len(names)
 
 
 def test_levels_in_words():

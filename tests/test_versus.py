@@ -14,6 +14,7 @@ from test_report import MADE, SEEDS, build
 
 from app import versus
 from gelda import contrast, runs
+from gelda.recipes import RECIPES
 
 OTHER = "20261121-090000-digits-0002"
 
@@ -83,7 +84,7 @@ def test_two_runs_stand_side_by_side(workspace: Path) -> None:
     assert not warnings(page)
     assert page.title[0].value == "The two runs are the same on the rare classes in each of 3 seeds"
     said = text(page)
-    assert "1 setting differs" in said and "generator.steps" in said and ">99<" in said
+    assert "1 setting differs" in said and ">Diffusion training steps<" in said and ">99<" in said
     assert "The same points, twice" in said and "real latents are on both" in said
     assert page.query_params["other"] == OTHER
     page.selectbox(key="second").set_value("logit-adjustment").run()
@@ -95,6 +96,19 @@ def test_two_runs_stand_side_by_side(workspace: Path) -> None:
     assert f"{gap:+.1f}".replace("-", "−") in text(page)
 
 
+def test_settings_are_called_what_forms_call_them() -> None:
+    assert versus.setting("projection.pca") == "Principal components"
+    assert versus.choice("paper_sampling.recipe", "joint") == RECIPES["joint"].title
+    assert versus.choice("projection.pca", "50") == "50" and versus.choice("loss", "") == "–"
+
+
+def test_two_runs_alike_change_no_class(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    fixtures.make_run(workspace, OTHER)
+    said = text(open_page("results", run=fixtures.RUN, other=OTHER))
+    assert "No class changed" in said and "The largest changes" not in said
+
+
 def test_another_cut_has_no_differences_with_intervals(workspace: Path) -> None:
     fixtures.make_run(workspace)
     path = fixtures.make_run(workspace, OTHER)
@@ -102,7 +116,7 @@ def test_another_cut_has_no_differences_with_intervals(workspace: Path) -> None:
     change(path, config={**config, "data": {"dataset": "digits", "imbalance": 3}})
     page = open_page("results", run=fixtures.RUN, other=OTHER)
     assert "no differences with intervals" in text(page) and not warnings(page)
-    assert "The largest changes, class by class" in text(page)
+    assert "No class changed" in text(page)
 
 
 def test_nothing_in_common_is_a_sentence(workspace: Path) -> None:
