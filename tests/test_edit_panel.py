@@ -11,6 +11,7 @@ from test_pages import open_page, text
 from app import edit_charts, edit_view
 from gelda import edit_jobs, edits, kit, projection, runs, suspects
 from gelda.edits import Drop, Edits
+from gelda.neighbours import load_neighbours
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -172,7 +173,7 @@ def test_a_list_of_other_latents_is_one_sentence(workspace):
 def test_suspects_are_found_by_training_neighbours_alone(workspace):
     path = made.make_run()
     points = projection.load_points(path)
-    near, distance = projection.load_neighbours(path)
+    near, distance = load_neighbours(path)
     found = suspects.foreign(points, near)
     assert list(points["id"].iloc[found]) == list(made.bad_ids())
     other = points.assign(label=np.where(points["split"] == "dev", 0, points["label"]))
