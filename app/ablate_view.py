@@ -243,16 +243,16 @@ def _offers() -> None:
         if not readonly:
             for column, study in zip(st.columns(ACROSS, gap="large"), row, strict=False):
                 column.button("Run", key=f"study-{study.name}", on_click=_start,
-                              args=(study.name, int(seeds), preset))  # fmt: skip
+                              args=(study.name, preset))  # fmt: skip
     if not readonly:
-        grid_form.view(base, lambda grid: _start(grid, int(seeds), preset))
+        grid_form.view(base, lambda grid: _start(grid, preset))
         run_list.waits()
 
 
-def _start(asked: str | dict[str, Any], seeds: int, preset: str) -> None:
+def _start(asked: str | dict[str, Any], preset: str) -> None:
     if state.along():
         return
     try:
-        state.put("study", jobs.start_study(asked, seeds, preset))
+        state.put("study", jobs.start_study(asked, int(st.session_state["study_seeds"]), preset))
     except UserError as error:
         st.session_state[SAID] = str(error)

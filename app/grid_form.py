@@ -49,7 +49,7 @@ def view(base: RunConfig, start: Callable[[dict[str, Any]], None]) -> None:
         return
     widgets.note(outlook([len(values) for values in factors.values()], takes))
     with st.container(horizontal=True):
-        st.button("Run the grid", key="grid_run", on_click=start, args=(grid,))
+        st.button("Run the grid", key="grid_run", on_click=lambda: start({**grid, "factors": _typed(chosen)}))
         text = json.dumps({**grid, "config": {"seeds": base.seeds}}, indent=1) + "\n"
         st.download_button("Save it", text, "grid.json", "application/json", on_click="ignore",
                            help="For gelda ablate grid.json, on this machine or another one.")  # fmt: skip
@@ -97,6 +97,12 @@ def _title(name: str) -> str:
 def _named(name: str) -> str:
     """A setting's title where a sentence or a label begins."""
     return _title(name)[0].upper() + _title(name)[1:]
+
+
+def _typed(names: list[str]) -> dict[str, list[Any]]:
+    """Values of the fields at a click: typed, and clicked at once, they are ahead of the page."""
+    typed = {name: st.session_state[f"grid.{name}"] for name in names}
+    return {name: parsed(value) if isinstance(value, str) else value for name, value in typed.items()}
 
 
 def _values(base: RunConfig, name: str) -> list[Any]:

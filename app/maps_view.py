@@ -143,7 +143,7 @@ def _form(explored: Explored) -> None:
         widgets.note("This server is for looking only: no maps are made here.")
         return
     own = loading.projection_config(explored.run.path)
-    changed = form.settings(FIELDS, own, prefix=f"map.{explored.run.id}", across=2)
+    changed = form.settings(FIELDS, own, prefix=_prefix(explored.run), across=2)
     st.text_input("Name", key="map_name", placeholder="Optional", max_chars=60)
     config = ProjectionConfig(**{**own.model_dump(), **changed})
     here = [m for m in explored.maps if m.scope == map_choice.scope() and m.settings == config.model_dump()]
@@ -159,15 +159,22 @@ def _form(explored: Explored) -> None:
         about = words.duration(map_choice.seconds(explored.maps, 1))
         st.button(
             f"Make this map, about {about}", key="make_map", on_click=_make,
-            args=(explored.run, config),
+            args=(explored.run, own),
             type="primary" if explored.info else "secondary",  # without one, the place of the map offers it
         )  # fmt: skip
 
 
-def _make(run: runs.RunState, config: ProjectionConfig) -> None:
-    name = st.session_state["map_name"].strip()  # typed, and clicked at once
+def _make(run: runs.RunState, own: ProjectionConfig) -> None:
+    """Start the map that the fields ask for now: typed, and clicked at once, they are ahead of the page."""
+    asked = {field: st.session_state[f"{_prefix(run)}.{field}"] for field in FIELDS}
+    config = ProjectionConfig(**{**own.model_dump(), **asked})
+    name = st.session_state["map_name"].strip()
     state.put("map", jobs.start_projection(run.id, *map_choice.scope(), config, name))
     state.put("map_name", "")
+
+
+def _prefix(run: runs.RunState) -> str:
+    return f"map.{run.id}"
 
 
 def _kept(explored: Explored) -> None:

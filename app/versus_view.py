@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import explore_view, figures, loading, results_classes, run_list, state, versus, widgets, words
+from app import (
+    explore_view,
+    figures,
+    loading,
+    results_classes,
+    run_list,
+    run_names,
+    state,
+    versus,
+    widgets,
+    words,
+)
 from app import map as latent_map
 from gelda import contrast, runs
 from gelda.errors import UserError
@@ -32,7 +43,7 @@ def picker(run: runs.RunState, place: Any) -> runs.RunState | None:
         except UserError as error:  # the run itself can be looked at all the same
             st.warning(str(error))
     state.bind("other", "", ["", *others])
-    titles = {"": "no other run", **widgets.run_titles(list(others.values()))}
+    titles = {"": "no other run", **run_names.titles(list(others.values()))}
     place.selectbox("Beside", list(titles), key="other", format_func=titles.get)
     return others.get(state.value("other"))
 

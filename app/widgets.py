@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import components, state, words
+from app import components, run_names, state, words
 from app.components import ASSETS
 from gelda import jobs, runs
 from gelda.errors import UserError
@@ -140,17 +140,8 @@ def run_picker(
         pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")
     else:
         (head, pick), places = st.columns([0.7, 0.3], gap="medium"), []
-    pick.selectbox("Run", list(by_id), key=state.key("run"), format_func=run_titles(found).get)
+    pick.selectbox("Run", list(by_id), key=state.key("run"), format_func=run_names.titles(found).get)
     return by_id[state.value("run")], head, places
-
-
-def run_titles(found: Sequence[runs.RunState]) -> dict[str, str]:
-    """What runs are called in a list to choose from, by their ids."""
-    return words.distinct({run.id: _run_title(run) for run in found})
-
-
-def _run_title(run: runs.RunState) -> str:
-    return f"{run.name} · {'ships with the product' if run.shipped else words.ago(run.created) or run.id}"
 
 
 def no_run() -> None:

@@ -95,9 +95,9 @@ def main_method(report: Report) -> str:
 
 def settings(a: Report, b: Report) -> list[tuple[str, str, str]]:
     """Dotted settings in which two runs differ, with both values as text; "" where there is none."""
-    first, second = (_flat({k: v for k, v in r["config"].items() if k not in UNTOLD}) for r in (a, b))
+    first, second = (flat({k: v for k, v in r["config"].items() if k not in UNTOLD}) for r in (a, b))
     names = [*first, *(name for name in second if name not in first)]
-    found = [(n, _text(first.get(n, "")), _text(second.get(n, ""))) for n in names]
+    found = [(n, told(first.get(n, "")), told(second.get(n, ""))) for n in names]
     return [row for row in found if row[1] != row[2]]
 
 
@@ -141,14 +141,16 @@ def _mean(values: Mapping[int, float]) -> float:
     return float(np.mean(list(values.values()))) if values else float("nan")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
 
 
-def _text(value: Any) -> str:
+def told(value: Any) -> str:
+    """A setting's value as text."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool) or value is None:

@@ -107,8 +107,8 @@ def test_a_study_without_a_finished_setting_says_so():
 def test_run_starts_the_study_as_a_job_and_shows_it(spawned, monkeypatch):
     monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
     page = opened()
-    page.number_input(key="study_seeds").set_value(2).run()
-    page.button(key="study-weight").click().run()
+    page.number_input(key="study_seeds").set_value(2)
+    page.button(key="study-weight").click().run()  # both in one run, as where the click comes at once
     assert not page.exception and len(spawned) == 1
     (state,) = runs.list_runs()
     assert state.study and [arguments[-2:] for arguments in spawned] == [["run-stored", state.id]]
@@ -126,10 +126,11 @@ def test_a_grid_of_ones_own_says_what_it_takes_and_starts(spawned, monkeypatch):
     page.multiselect(key="grid.sampling.recipe").set_value(["joint", "curriculum"]).run()
     assert "2 × 2 settings and one without synthetic latents, 5 seeds each: 25 runs, 5 gen" in text(page)
     assert not spawned
-    page.button(key="grid_run").click().run()
+    page.text_input(key="grid.sampling.weight").set_value("0.1, 0.3, 1")
+    page.button(key="grid_run").click().run()  # both in one run, as where the click comes at once
     (state,) = runs.list_runs()
     study, base = ablation.stored(state)
-    assert [c.method for c in study.cells].count("gelda") == 4 and base.seeds == 5
+    assert [c.method for c in study.cells].count("gelda") == 6 and base.seeds == 5
     assert study.cells[1].title == "weight of a synthetic latent 0.1, when heads see synthetic latents joint"
     assert study.question.endswith("alone and together?") and len(spawned) == 1
 

@@ -121,6 +121,9 @@ def test_a_map_with_other_settings_is_made_and_named(workspace: Path, monkeypatc
     assert (run, layer, kind, scope, name) == (RUN, "adapter.1", "all", "", "the whole")
     assert config.n_neighbors == 40 and config.min_dist == 0.5
     assert page.text_input(key="map_name").value == ""
+    page.number_input(key=f"map.{RUN}.n_neighbors").set_value(23)
+    page.button(key="make_map").click().run()  # both in one run, as where the click comes at once
+    assert asked[1][4].n_neighbors == 23
 
 
 def test_kept_maps_are_shown_renamed_and_deleted(workspace: Path) -> None:  # noqa: F811

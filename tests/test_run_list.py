@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import app_fixtures as fixtures
@@ -9,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
+from app import run_names
 from gelda import runs
 
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -84,3 +86,17 @@ def test_fifty_runs_in_every_state_are_a_list(workspace: Path) -> None:
     page = open_page("home")
     assert not warnings(page)
     assert sum(b.label == "Resume" for b in page.button) == 38 and page.expander
+
+
+def test_runs_of_one_name_are_told_apart_by_what_differs(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    path = fixtures.make_run(workspace, "20261121-080000-digits-0002")
+    spec = json.loads((path / "spec.json").read_text())
+    spec["config"]["sampling"]["weight"] = 0.7
+    (path / "spec.json").write_text(json.dumps(spec))
+    first, second = sorted(run_names.titles(runs.list_runs()).values())
+    assert second.startswith("weight of a synthetic latent 0.7 · Handwritten digits · ")
+    assert first.startswith("weight of a synthetic latent ") and "0.7" not in first
+    fixtures.make_run(workspace, "20261121-080000-digits-0002")
+    (alone,) = run_names.titles(runs.list_runs()[:1]).values()
+    assert alone.startswith("Handwritten digits · ")
