@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from gelda.errors import UserError, unknown
 
 RESULT = "study.json"
 MOST_SETTINGS = 100  # of a grid: more need a search, and nobody reads so many intervals
+# what all settings of a study have in common, or none of them reads
+SHARED = ("methods", "seeds", "first_seed", "name", "projection", "paper_sampling", "data.dataset")
 BASELINE = "logit-adjustment"
 SETTING = "gelda"
 
@@ -270,6 +272,7 @@ def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
         raise UserError(f'{where}: "config" must hold settings that all cells share.')
     factors = {}
     for path, values in value["factors"].items():
+        _check_factor(path, value["factors"], where)
         levels = along(path, values) if isinstance(values, list) else {}
         if len(levels) < max(2, len(values) if isinstance(values, list) else 0):
             raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
@@ -284,6 +287,15 @@ def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
     return Study(slug(title)[:40], title, question, (NO_SYNTHETIC, *cells), cells[0].name), value.get(
         "config", {}
     )
+
+
+def _check_factor(path: str, others: Iterable[str], where: str) -> None:
+    """Refuse a factor that no setting would differ in, or that another one would overwrite."""
+    if any(f"{path}.".startswith(f"{shared}.") for shared in SHARED):
+        raise UserError(f"{where}: '{path}' cannot be a factor: it is the same in all settings of a study.")
+    outer = next((other for other in others if path.startswith(f"{other}.")), None)
+    if outer is not None:
+        raise UserError(f"{where}: the factor '{path}' is a part of the factor '{outer}': leave one out.")
 
 
 def configs(study: Study, base: RunConfig) -> dict[str, RunConfig]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gelda import report, rounding
 from gelda.artifacts import FORMAT
 from gelda.config import RunConfig
+from gelda.errors import UserError
 from gelda.report import PAIRED, SeedResult, contrast, method_table
 from gelda.statistics import told_apart
 from gelda.studies import SETTING, STUDIES, Study
@@ -67,7 +68,10 @@ def joined(found: Mapping[str, list[SeedResult]]) -> list[SeedResult]:
         predicted: dict[str, NDArray] = {}
         for name, one in zip(found, same_seed, strict=True):
             if not np.array_equal(one.true, first.true) or not np.array_equal(one.group, first.group):
-                raise ValueError(f"cell {name} was scored on other items")
+                raise UserError(
+                    f"The setting '{name}' is tested on other items than the first one: settings that change "
+                    "which items are tested cannot be compared."
+                )
             (predicted[name],) = one.predicted.values()
         together.append(
             SeedResult(

@@ -139,6 +139,14 @@ def test_every_value_of_a_grid_is_a_setting_of_its_own(values):
         ({"factors": {"sampling.weight": 1}}, "at least two different values"),
         ({"factors": {"sampling.weight": [0.1, 1]}, "confg": {}}, "no part of a study called 'confg'"),
         ({"factors": {"sampling.weight": [0.1, 1]}, "config": 3}, "must hold settings"),
+        (
+            {"factors": {"sampling": [{"weight": 0.1}, {"weight": 1}], "sampling.weight": [0.1, 1]}},
+            "'sampling.weight' is a part of the factor 'sampling'",
+        ),
+        *(
+            ({"factors": {path: [1, 2]}}, f"'{path}' cannot be a factor")
+            for path in [*studies.SHARED, "projection.seed"]
+        ),
     ],
 )
 def test_what_is_wrong_with_a_grid_is_a_sentence(value, says):

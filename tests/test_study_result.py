@@ -137,7 +137,7 @@ def test_cells_that_were_scored_on_other_items_are_refused():
         other.groups,
         (),
     )
-    with pytest.raises(ValueError, match="other items"):
+    with pytest.raises(UserError, match="other items"):
         joined(all_found)
 
 
