@@ -22,6 +22,7 @@ from app.facets import of as facets_of
 from app.map_data import STAND_INS
 from gelda import jobs, layer_maps, projection, report, runs, studies
 from gelda.artifacts import read_json
+from gelda.neighbours import load_neighbours
 from gelda.settings import ProjectionConfig
 
 # pictures in one sheet, by what they are decoded from: some 10 s in the background at most
@@ -136,7 +137,7 @@ def neighbours(run: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _neighbours(run: Path, stamp: int) -> tuple[np.ndarray, np.ndarray]:
-    return projection.load_neighbours(run)
+    return load_neighbours(run)
 
 
 def latents(run: Path, layer: str) -> np.ndarray:

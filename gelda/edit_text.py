@@ -63,7 +63,9 @@ def _did(kit: Kit, steps: Sequence[Any]) -> str:
         ) if names]  # fmt: skip
         parts = [f"the synthetic latents of {' and '.join(where)}"] if where else []
         if ids:
-            parts.insert(0, f"{len(ids)} {_latents(len(ids))} of {_listed([kit.classes[c] for c in own], 'classes')}")
+            parts.insert(
+                0, f"{len(ids)} {_latents(len(ids))} of {_listed([kit.classes[c] for c in own], 'classes')}"
+            )
         which, more = " and ".join(parts) or "all synthetic latents", getattr(step, "count", 0)
         each = "each of " * (len(getattr(step, "cells", ())) > 1)
         done.append(

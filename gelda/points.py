@@ -16,7 +16,8 @@ from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.augmenters.base import Synthetic
 from gelda.experiment import Adapted, Experiment
 from gelda.latents import Standardizer
-from gelda.projection import LayerInfo, find_neighbours
+from gelda.neighbours import find_neighbours
+from gelda.projection import LayerInfo
 from gelda.spaces import Space
 
 Layer = tuple[str, str, torch.Tensor, bool]  # name, title, latents [n, D], is it the generation layer?

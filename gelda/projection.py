@@ -1,4 +1,4 @@
-"""The maps of a run: made of its points, kept under their settings, named, listed; neighbours."""
+"""The maps of a run: made of its points, kept under their settings, named, listed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ from gelda.artifacts import (
     write_tensors,
 )
 from gelda.errors import UserError
-from gelda.metrics import nearest
 from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
 
 SCOPES = ("all", "class", "subdomain")
-NEIGHBOURS = 8
 WAIT = "UMAP is compiled first, about 10 s"
 LOST = 120.0  # seconds without a sign of life after which a map is no longer being made
 SETTINGS = ("n_neighbors", "min_dist", "metric", "seed", "pca", "fit_on")
@@ -222,26 +220,6 @@ def load_latents(run: Path, layer: str) -> NDArray[np.float32]:
 def map_latents(run: Path, layer: str) -> NDArray[np.float16]:
     """The same on disk, fp16 and read-only: for a page that asks for few rows of a large run."""
     return map_array(Path(run) / "points" / f"{layer}.safetensors", "z")
-
-
-def load_neighbours(run: Path) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Rows [N, 8] of the nearest real training points at the generation layer, and distances."""
-    value = read_arrays(Path(run) / "neighbours.safetensors")
-    return value["index"], value["distance"]
-
-
-def find_neighbours(latents: NDArray[np.float32], points: pd.DataFrame) -> dict[str, Any]:
-    """The table behind `load_neighbours`: a training point's own row is left out."""
-    train = np.flatnonzero((points["split"] == "train").to_numpy())
-    index = np.full((len(points), NEIGHBOURS), -1, np.int32)
-    distance = np.full((len(points), NEIGHBOURS), np.nan, np.float32)
-    others = np.setdiff1d(np.arange(len(points)), train)
-    for rows, own in ((train, True), (others, False)):
-        if len(rows) and len(train) > own:
-            found, far = nearest(latents[rows], latents[train], NEIGHBOURS, skip_self=own)
-            index[rows, : found.shape[1]] = train[found]
-            distance[rows, : found.shape[1]] = far
-    return {"index": index, "distance": distance}
 
 
 def thinned(cell: NDArray[np.integer], most: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from gelda.edits import Applied, Edits, Made
 from gelda.finetune import predict, tune
 from gelda.kit import Kit
 from gelda.metrics import nearest
+from gelda.neighbours import NEIGHBOURS
 from gelda.settings import AdapterConfig
 
 Tick = Callable[[int, int], None]
@@ -126,8 +127,8 @@ def _neighbours(kit: Kit, z: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     split = points["split"].to_numpy()
     train = np.flatnonzero(split == "train")
     real = np.flatnonzero((points["origin"] == "real").to_numpy() & (split != "test"))
-    near, distance = nearest(z, drawn[train].astype(np.float32), projection.NEIGHBOURS)
-    around, _ = nearest(z, drawn[real].astype(np.float32), projection.NEIGHBOURS)
+    near, distance = nearest(z, drawn[train].astype(np.float32), NEIGHBOURS)
+    around, _ = nearest(z, drawn[real].astype(np.float32), NEIGHBOURS)
     return {
         "near": train[near].astype(np.int32),
         "distance": distance.astype(np.float32),

@@ -41,7 +41,7 @@ def selection_health(
 ) -> SelectionHealth:
     """Figures of the synthetic latents among `rows`, in standardised z^(l) [N, D]; test items never enter.
 
-    distance [N]: from each point to its nearest training latent (`projection.load_neighbours`).
+    distance [N]: from each point to its nearest training latent (`neighbours.load_neighbours`).
     The real ones are the dev half's where the run has one, else training samples, of the same cells; where
     those are under FEWEST, of the same classes, and then only figures of shape are given.
     """
@@ -93,7 +93,7 @@ def _shape(
         _missing(found, reason, "variance_ratio")
     rng = numpy_generator(0, "selection-frechet")
     order = rng.permutation(len(theirs))
-    ours = ours[rng.permutation(len(ours))]  # `residuals` are cell after cell: the first would be of few cells
+    ours = ours[rng.permutation(len(ours))]  # residuals come cell after cell
     first, second = theirs[order[::2]], theirs[order[1::2]]
     count = min(len(ours), len(first))
     if count < FEWEST:

@@ -15,6 +15,7 @@ from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.datasets import digits
+from gelda.neighbours import find_neighbours
 from gelda.points import head_scores, memorisation
 from gelda.runs import STAGES
 
@@ -163,7 +164,7 @@ def _write_mapped(
             "scored_by": "gelda" if "loss" in points else "",
         },
     )
-    near = projection.find_neighbours(xy, points)
+    near = find_neighbours(xy, points)
     write_tensors(path / "neighbours.safetensors", near)
     memorised = memorisation(points, near["distance"][:, 0])
     write_table(path / "points.parquet", points.assign(memorisation=memorised))

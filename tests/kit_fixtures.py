@@ -12,6 +12,7 @@ from gelda import kit, projection, runs
 from gelda.adapter import HeadPlan
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.config import resolve_config
+from gelda.neighbours import find_neighbours
 
 CLASSES, PLACES, DIM = ("ant", "bee", "cat", "dog"), ("day", "night"), 8
 TRAIN = {"ant": 40, "bee": 30, "cat": 20, "dog": 4}  # dog is the tail
@@ -30,7 +31,7 @@ def make_run(run_id: str = RUN, map_too: bool = True) -> Path:
     path = state.path
     layer = projection.LayerInfo("deep", "Encoder deep", DIM, True, True)
     write_tensors(path / "points" / "deep.safetensors", {"z": torch.from_numpy(z).half()})
-    write_tensors(path / "neighbours.safetensors", projection.find_neighbours(z, points))
+    write_tensors(path / "neighbours.safetensors", find_neighbours(z, points))
     write_table(path / "points.parquet", points)
     write_json(path / "points.json", {"format": FORMAT, "key": "planted", "layers": [layer.__dict__]})
     train = points[points["split"] == "train"]

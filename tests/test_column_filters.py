@@ -16,6 +16,7 @@ from app import colouring, column_filters, search, selection_view
 from app.palette import GREY, LIMIT, RAMP
 from gelda import projection, runs
 from gelda.artifacts import read_json, read_table, write_table
+from gelda.neighbours import load_neighbours
 
 RUN = fixtures.RUN
 
@@ -142,7 +143,7 @@ def test_filters_are_chosen_by_hand_and_colour_by_a_column(run: Path) -> None:
 
 def test_table_and_files_of_a_selection_hold_the_columns(run: Path) -> None:
     points = projection.load_points(run).rename(columns={"column.label": "column.class"})
-    near, distance = projection.load_neighbours(run)
+    near, distance = load_neighbours(run)
     rows = np.asarray([3, 0, len(points) - 1])
     names = fixtures.CLASSES, fixtures.CONDITIONS
     found = selection_view.table_of(points, rows, near, distance, names, "condition")

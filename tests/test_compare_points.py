@@ -13,6 +13,7 @@ from gelda import compare, compare_kit, compare_points, generator_kit, projectio
 from gelda.artifacts import read_json
 from gelda.compare_check import compare_key
 from gelda.compare_config import resolve_compare
+from gelda.neighbours import load_neighbours
 from gelda.projection import thinned
 
 METHODS = ["logit-adjustment", "gelda-paper", "gelda"]
@@ -95,7 +96,7 @@ def test_points_carry_the_labels_and_latents_of_their_items(case):
     made = points[points["method"] == "gelda"]
     assert len(made) == np.sum(meta["synthetic"])
     assert bool(len(made)) == ("gelda" in config.methods) and not made["split"].any()
-    near, _ = projection.load_neighbours(run)
+    near, _ = load_neighbours(run)
     assert set(points["split"].iloc[np.unique(near[near >= 0])]) == {"train"}, "never a test item"
 
     test = points["split"] == "test"

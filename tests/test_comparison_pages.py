@@ -20,6 +20,7 @@ from gelda import jobs, projection, report, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
+from gelda.neighbours import load_neighbours
 
 RUN = fixtures.COMPARISON
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -151,7 +152,7 @@ def test_selected_images_are_shown_and_nearest_ones_stand_in(workspace: Path) ->
     assert text(page).count('src="data:image/webp') == 3 and text(page).count('<figure class="made">') == 1
     assert "near a latent for bee, night" in text(page) and "ant, day" in text(page)
     page = selecting([made])
-    near = projection.load_neighbours(path)[0][made]
+    near = load_neighbours(path)[0][made]
     assert text(page).count('<figure class="made">') == (near >= 0).sum()
     said = "Synthetic latent for <em>bee</em> in <em>night</em>, made by GeLDA; its nearest real images"
     assert said in text(page)

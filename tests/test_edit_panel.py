@@ -13,6 +13,7 @@ from app import edit_charts, edit_view
 from gelda import edit_jobs, edits, kit, projection, runs, suspects
 from gelda.edits import Drop, Edits
 from gelda.errors import UserError
+from gelda.neighbours import load_neighbours
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -193,7 +194,7 @@ def test_lists_that_are_set_aside_never_replace_one_another(workspace):
 def test_suspects_are_found_by_training_neighbours_alone(workspace):
     path = made.make_run()
     points = projection.load_points(path)
-    near, distance = projection.load_neighbours(path)
+    near, distance = load_neighbours(path)
     found = suspects.foreign(points, near)
     assert list(points["id"].iloc[found]) == list(made.bad_ids())
     other = points.assign(label=np.where(points["split"] == "dev", 0, points["label"]))

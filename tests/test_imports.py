@@ -76,6 +76,7 @@ episodes
 transfer
 protocols
 embedding
+neighbours
 projection
 nearby
 layer_maps

@@ -12,6 +12,7 @@ from test_pages import open_page, text, warnings
 
 from app import neighbours_view, words
 from gelda import nearby, projection, runs
+from gelda.neighbours import load_neighbours
 
 LINE = np.arange(8, dtype=np.float32)[:, None] * [1.0, 0.0]
 
@@ -185,7 +186,7 @@ def test_a_latent_that_a_step_made_has_its_nearest_training_samples(run: runs.Ru
     from app import map as latent_map
 
     points = projection.load_points(run.path)
-    near, distance = projection.load_neighbours(run.path)
+    near, distance = load_neighbours(run.path)
     rows = np.flatnonzero(points["origin"] == "synthetic")[:2]
     table = points.iloc[rows].assign(id=["made-a", "made-b"]).reset_index(drop=True)
     more = editing.MadePoints(table, near[rows], distance[rows], near[rows])

@@ -17,6 +17,7 @@ from gelda.config import resolve_config
 from gelda.datasets import DATASETS
 from gelda.encoders import ENCODERS
 from gelda.errors import UserError
+from gelda.neighbours import load_neighbours
 from gelda.pipeline import Pipeline, execute
 from gelda.recording import Cancelled, Recorder
 from gelda.runs import STAGES
@@ -238,7 +239,7 @@ def test_points_are_scored_by_the_head_that_the_report_judges(finished):
     np.testing.assert_allclose(dev["loss"], -np.log(own[np.arange(len(dev)), dev["label"]]), atol=1e-3)
     fitted = points[points["split"] == "train"]
     assert (fitted["predicted"] == fitted["label"]).mean() > 0.8
-    near = projection.load_neighbours(path)[1][:, 0]
+    near = load_neighbours(path)[1][:, 0]
     train = points["split"] == "train"
     for label, part in points.groupby("label"):
         unit = np.median(near[train & (points["label"] == label)])
@@ -297,7 +298,7 @@ def test_the_first_map_and_the_neighbours(finished):
     assert list(layers) == ["blind", "deep", "adapter.1"]
     assert [layer.has_synthetic for layer in layers.values()] == [False, True, True]
     assert [layer.generation_layer for layer in layers.values()] == [False, True, False]
-    index, distance = projection.load_neighbours(path)
+    index, distance = load_neighbours(path)
     assert (points["split"].to_numpy()[index] == "train").all() and (np.diff(distance, axis=1) >= 0).all()
     nearest = points["label"].to_numpy()[index[:, 0]]
     assert (nearest == points["label"].to_numpy()).mean() > 0.6

@@ -10,6 +10,7 @@ import torch
 from gelda import embedding, projection
 from gelda.artifacts import FORMAT, read_json, write_json, write_table, write_tensors
 from gelda.errors import UserError
+from gelda.neighbours import find_neighbours
 from gelda.settings import ProjectionConfig
 
 CONFIG = ProjectionConfig(n_neighbors=8, fit_on=70)
@@ -124,7 +125,7 @@ def test_every_setting_has_its_own_key_and_a_new_run_state_too(run):
 
 def test_neighbours_are_training_points_and_never_oneself(planted):
     points, z = planted
-    found = projection.find_neighbours(z, points)
+    found = find_neighbours(z, points)
     index, distance = found["index"], found["distance"]
     assert index.shape == distance.shape == (114, 8) and index.dtype == np.int32
     full = np.linalg.norm(z[:, None] - z[None, :60], axis=-1)
@@ -137,7 +138,7 @@ def test_neighbours_are_training_points_and_never_oneself(planted):
 def test_fewer_training_points_than_neighbours_leave_gaps(planted, train):
     points, z = planted
     points = points.assign(split=np.where(np.arange(114) < train, "train", "dev"))
-    found = projection.find_neighbours(z, points)
+    found = find_neighbours(z, points)
     assert (found["index"][:, train:] == -1).all() and np.isnan(found["distance"][:, train:]).all()
     assert (found["index"][train:, :train] >= 0).all()
     assert (found["index"][:train, : max(0, train - 1)] >= 0).all()

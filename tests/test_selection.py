@@ -12,6 +12,7 @@ from test_pages import open_page, text, warnings
 from app import search, selecting, words
 from gelda import projection, runs, selections
 from gelda.errors import UserError
+from gelda.neighbours import load_neighbours
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def test_the_table_has_pictures_and_its_rows_lead_on(run: runs.RunState, points)
     page = open_page("explore", sel=selecting.code(run, [3, 4, *made]))
     table = page.dataframe[0].value
     assert table["item"].str.startswith("data:image/webp;base64,").all()
-    nearest = projection.load_neighbours(run.path)[0][made, 0]
+    nearest = load_neighbours(run.path)[0][made, 0]
     assert table["item"].iloc[2] == loading.thumbnails(run.path, nearest[:1])[0], (
         "its nearest real item stands in"
     )
