@@ -103,6 +103,7 @@ def setting_title(path: str) -> str:
 
 
 def _own_title(path: str) -> str:
+    owner: Any
     for owner in (RunConfig, CompareConfig):
         field = None
         for part in path.split("."):
