@@ -103,8 +103,8 @@ def setting_title(path: str) -> str:
 
 
 def _own_title(path: str) -> str:
-    owner: Any
-    for owner in (RunConfig, CompareConfig):
+    for config in (RunConfig, CompareConfig):
+        owner: Any = config
         field = None
         for part in path.split("."):
             field = getattr(owner, "model_fields", {}).get(part)
