@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import widgets, words
 from app.fields import CHOICES, TITLES, field_of, read
-from gelda import studies
+from gelda import grids, studies
 from gelda.config import RunConfig
 from gelda.errors import UserError
 
@@ -20,7 +20,7 @@ NOTED = "At least 5 seeds for a claim: with fewer, nothing is told apart."
 
 
 def view(base: RunConfig, start: Callable[[dict[str, Any]], None]) -> None:
-    """The form; `start` is called with the grid (`studies.from_spec`) when it is to be run."""
+    """The form; `start` is called with the grid (`grids.from_spec`) when it is to be run."""
     st.subheader("A grid of your own")
     chosen = st.multiselect(
         "Settings to vary", varied(base), key="grid_factors", max_selections=FACTORS,
@@ -42,7 +42,7 @@ def view(base: RunConfig, start: Callable[[dict[str, Any]], None]) -> None:
         return
     grid = {"title": "A grid of your own", "question": question(list(factors)), "factors": factors}
     try:
-        study, _ = studies.from_spec(grid, "The grid")
+        study, _ = grids.from_spec(grid, "The grid")
         takes = studies.shape(study, base)
     except UserError as error:
         st.warning(str(error))
@@ -91,7 +91,7 @@ def parsed(text: str) -> list[Any]:
 
 
 def _title(name: str) -> str:
-    return studies.setting_title(name)
+    return grids.setting_title(name)
 
 
 def _named(name: str) -> str:

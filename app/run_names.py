@@ -30,7 +30,7 @@ def _title(run: runs.RunState, differs: str) -> str:
 
 def _differences(alike: Sequence[runs.RunState]) -> dict[str, str]:
     """{run: "imbalance 50, seeds 3"}: the first settings in which runs of one name are not all the same."""
-    from gelda import contrast, studies  # only where names are alike
+    from gelda import contrast, grids  # only where names are alike
 
     flat = {}
     for run in alike:
@@ -46,7 +46,7 @@ def _differences(alike: Sequence[runs.RunState]) -> dict[str, str]:
     ][:MOST]
     return {
         run: ", ".join(
-            f"{studies.setting_title(name)} {words.cut(one[name], 24)}" for name in names if one.get(name)
+            f"{grids.setting_title(name)} {words.cut(one[name], 24)}" for name in names if one.get(name)
         )
         for run, one in flat.items()
     }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from app import fields, words
 from app.results_classes import in_words
-from gelda import contrast, layer_maps, studies
+from gelda import contrast, grids, layer_maps
 from gelda.report import method_title
 
 Report = dict[str, Any]
@@ -60,7 +60,7 @@ def methods(a: Report, b: Report, first: str, second: str) -> str:
 
 def setting(name: str) -> str:
     """A dotted setting as forms call it."""
-    title = studies.setting_title(name)
+    title = grids.setting_title(name)
     return title[0].upper() + title[1:]
 
 

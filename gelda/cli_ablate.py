@@ -33,7 +33,7 @@ def ablate(
     json_file: JsonFile = None,
 ) -> None:
     """Compare settings on dev items, one after another; the same command goes on where it was."""
-    from gelda import ablation, recording, runs, studies, study_text, terminal
+    from gelda import ablation, grids, recording, runs, studies, study_text, terminal
     from gelda.artifacts import read_json, write_json
     from gelda.config import merged, resolve_config
 
@@ -43,7 +43,7 @@ def ablate(
         raise UserError(f"Name one study: --study {', '.join(studies.STUDIES)}, or a JSON file with a grid.")
     shared: dict[str, Any] = {}
     if spec is not None:
-        chosen, shared = studies.from_spec(read_json(spec), str(spec))
+        chosen, shared = grids.from_spec(read_json(spec), str(spec))
     else:
         chosen = studies.get(str(study))
     flags: dict[str, Any] = {"device": device, "precision": precision}

@@ -104,16 +104,14 @@ def start_probe(path: str) -> str:
 
 
 def start_study(asked: str | dict[str, Any], seeds: int, preset: str = "digits") -> str:
-    """Start a ready-made study or a person's own grid (`studies.from_spec`) in the background, or go on.
+    """Start a ready-made study or a person's own grid (`grids.from_spec`) in the background, or go on.
 
     Returns the run's id. A setting that cannot be is a UserError before anything starts.
     """
-    from gelda import ablation, studies
+    from gelda import ablation, grids, studies
 
     _allowed()
-    study, shared = (
-        (studies.get(asked), {}) if isinstance(asked, str) else studies.from_spec(asked, "The grid")
-    )
+    study, shared = (studies.get(asked), {}) if isinstance(asked, str) else grids.from_spec(asked, "The grid")
     base = resolve_config({**shared, "seeds": seeds}, preset)
     ablation.check(study, base)
     state, done = ablation.prepared(study, base)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gelda.artifacts import check_format, read_json
-from gelda.compare_config import CompareConfig
 from gelda.config import RunConfig, merged, resolve_config
 from gelda.encoders import assets
-from gelda.errors import UserError, unknown
+from gelda.errors import unknown
 
 RESULT = "study.json"
-MOST_SETTINGS = 100  # of a grid: more need a search, and nobody reads so many intervals
-# what all settings of a study have in common, or none of them reads
-SHARED = ("methods", "seeds", "first_seed", "name", "projection", "paper_sampling", "data.dataset")
 BASELINE = "logit-adjustment"
 SETTING = "gelda"
 
@@ -87,32 +82,6 @@ def _level(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "none" if value is None else "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
-
-
-def setting_title(path: str) -> str:
-    """A dotted setting in words, as "weight of a synthetic latent"; the path where it is not known.
-
-    Where several parts have a setting of that title, the part stands behind it: "dropout (generator)".
-    """
-    title = _own_title(path)
-    section, dot, name = path.rpartition(".")
-    others = [s for s in RunConfig.model_fields if s not in ("paper_sampling", section)]
-    if dot and title in [_own_title(f"{s}.{name}") for s in others]:
-        return f"{title} ({section.replace('_', ' ')})"
-    return title
-
-
-def _own_title(path: str) -> str:
-    for config in (RunConfig, CompareConfig):
-        owner: Any = config
-        field = None
-        for part in path.split("."):
-            field = getattr(owner, "model_fields", {}).get(part)
-            owner = getattr(field, "annotation", None)
-        if field is not None:
-            title = field.title or path.rsplit(".", 1)[-1].replace("_", " ")
-            return title[0].lower() + title[1:]
-    return path
 
 
 def slug(text: str) -> str:
@@ -254,49 +223,6 @@ def get(name: str) -> Study:
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
     return STUDIES[name]
-
-
-def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
-    """A person's own grid, {"title", "factors": {"sampling.weight": [0.1, 0.3]}, "config": {…}}, checked.
-
-    Returns the study and the settings that all of its cells share. Each cell is compared to the first one.
-    """
-    known = ("title", "question", "factors", "config", "format")
-    if not isinstance(value, dict) or not isinstance(value.get("factors"), dict) or not value["factors"]:
-        raise UserError(
-            f'{where} is not a study: it needs "factors", such as {{"sampling.weight": [0.1, 0.3]}}.'
-        )
-    for key in value:
-        if key not in known:
-            raise unknown("part of a study", key, known)
-    if not isinstance(value.get("config", {}), dict):
-        raise UserError(f'{where}: "config" must hold settings that all cells share.')
-    factors = {}
-    for path, values in value["factors"].items():
-        _check_factor(path, value["factors"], where)
-        levels = along(path, values) if isinstance(values, list) else {}
-        if len(levels) < max(2, len(values) if isinstance(values, list) else 0):
-            raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
-        factors[setting_title(path)] = levels
-    settings = math.prod(map(len, factors.values()))
-    if settings > MOST_SETTINGS:
-        raise UserError(
-            f"{where}: {settings} settings are too many for a grid, at most {MOST_SETTINGS}: vary fewer."
-        )
-    cells = grid(factors)
-    title, question = str(value.get("title", "Your own grid")), str(value.get("question", ""))
-    return Study(slug(title)[:40], title, question, (NO_SYNTHETIC, *cells), cells[0].name), value.get(
-        "config", {}
-    )
-
-
-def _check_factor(path: str, others: Iterable[str], where: str) -> None:
-    """Refuse a factor that no setting would differ in, or that another one would overwrite."""
-    if any(f"{path}.".startswith(f"{shared}.") for shared in SHARED):
-        raise UserError(f"{where}: '{path}' cannot be a factor: it is the same in all settings of a study.")
-    outer = next((other for other in others if path.startswith(f"{other}.")), None)
-    if outer is not None:
-        raise UserError(f"{where}: the factor '{path}' is a part of the factor '{outer}': leave one out.")
 
 
 def configs(study: Study, base: RunConfig) -> dict[str, RunConfig]:

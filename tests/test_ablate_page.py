@@ -9,7 +9,7 @@ from test_pages import open_page, text
 from test_study_result import TWO, found, of, rows
 
 from app import ablate_view, grid_form, study_charts
-from gelda import ablation, jobs, runs, studies
+from gelda import ablation, grids, jobs, runs, studies
 from gelda.artifacts import write_json
 from gelda.config import resolve_config
 from gelda.runs import StageState
@@ -152,7 +152,7 @@ def test_values_that_cannot_be_are_a_sentence_and_start_nothing(values, says):
 
 @pytest.mark.parametrize("name", grid_form.varied(resolve_config()))
 def test_every_setting_of_a_grid_can_be_told(name):
-    title = studies.setting_title(name)
+    title = grids.setting_title(name)
     assert title and title != name and title[0].islower() or title[:1].isupper()
     assert grid_form.field_of(resolve_config(), name)[0].description
 

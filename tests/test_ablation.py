@@ -8,7 +8,7 @@ from conftest import PLANTED_DATASET, PLANTED_ENCODER
 from test_kill import SPEC, let_time_pass, only_run, whole
 from test_kill import gelda as process
 
-from gelda import ablation, datasets, encoders, recording, runs, studies
+from gelda import ablation, datasets, encoders, grids, recording, runs, studies
 from gelda.artifacts import write_json
 from gelda.config import resolve_config
 from gelda.errors import RunFailed, UserError
@@ -31,7 +31,7 @@ def planted(tmp_path, monkeypatch):
     monkeypatch.setenv("GELDA_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(datasets.DATASETS, "planted", PLANTED_DATASET)
     monkeypatch.setitem(encoders.ENCODERS, "planted", PLANTED_ENCODER)
-    study, shared = studies.from_spec(GRID, "grid.json")
+    study, shared = grids.from_spec(GRID, "grid.json")
     return study, resolve_config(shared)
 
 

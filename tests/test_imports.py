@@ -55,6 +55,7 @@ settings
 config
 compare_config
 studies
+grids
 extract_config
 allocation
 adapter

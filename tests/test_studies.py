@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gelda import ablation, augmenters, studies
+from gelda import ablation, augmenters, grids, studies
 from gelda.cli_ablate import outlook
 from gelda.config import RunConfig, resolve_config
 from gelda.errors import UserError
@@ -86,7 +86,7 @@ def test_a_layer_has_an_adapter_and_a_generator_of_its_own():
     ("sampling.nothing", "sampling.nothing"), ("sampling.weight.deep", "sampling.weight.deep"),
 ])  # fmt: skip
 def test_a_setting_in_words(path, title):
-    assert studies.setting_title(path) == title
+    assert grids.setting_title(path) == title
 
 
 def test_no_two_settings_of_a_grid_have_one_title():
@@ -95,7 +95,7 @@ def test_no_two_settings_of_a_grid_have_one_title():
         for section in ("sampling", "generator", "adapter")
         for name in getattr(BASE, section).model_dump()
     ]
-    assert len({studies.setting_title(name) for name in names}) == len(names)
+    assert len({grids.setting_title(name) for name in names}) == len(names)
 
 
 def test_levels_in_words():
@@ -112,7 +112,7 @@ def test_levels_in_words():
 def test_a_grid_of_ones_own():
     value = {"title": "Steps", "factors": {"generator.steps": [10, 20], "sampling.weight": [0.1, 0.3, 1]},
              "config": {"seeds": 2}}  # fmt: skip
-    study, shared = studies.from_spec(value, "grid.json")
+    study, shared = grids.from_spec(value, "grid.json")
     assert len(study.cells) == 7 and shared == {"seeds": 2} and study.reference == study.cells[1].name
     made = ablation.check(study, resolve_config(shared))
     assert sorted({(c.generator.steps, c.sampling.weight) for c in list(made.values())[1:]}) == [
@@ -122,7 +122,7 @@ def test_a_grid_of_ones_own():
 
 @pytest.mark.parametrize("values", [[-1, 1], ["a", "A"], [0.3, 0.30000001], [1, True]])
 def test_every_value_of_a_grid_is_a_setting_of_its_own(values):
-    study, _ = studies.from_spec({"factors": {"sampling.weight": values}}, "grid.json")
+    study, _ = grids.from_spec({"factors": {"sampling.weight": values}}, "grid.json")
     cells = study.cells[1:]
     assert [c.settings["sampling"]["weight"] for c in cells] == values
     assert len({c.name for c in cells}) == len({c.title for c in cells}) == len(values)
@@ -145,13 +145,13 @@ def test_every_value_of_a_grid_is_a_setting_of_its_own(values):
         ),
         *(
             ({"factors": {path: [1, 2]}}, f"'{path}' cannot be a factor")
-            for path in [*studies.SHARED, "projection.seed"]
+            for path in [*grids.SHARED, "projection.seed"]
         ),
     ],
 )
 def test_what_is_wrong_with_a_grid_is_a_sentence(value, says):
     with pytest.raises(UserError, match=says):
-        studies.from_spec(value, "grid.json")
+        grids.from_spec(value, "grid.json")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_is_wrong_with_a_grid_is_a_sentence(value, says):
     ],
 )
 def test_a_setting_that_cannot_be_is_said_before_anything_starts(path, values, says):
-    study, _ = studies.from_spec({"factors": {path: values}}, "grid.json")
+    study, _ = grids.from_spec({"factors": {path: values}}, "grid.json")
     with pytest.raises(UserError, match=says):
         ablation.check(study, BASE)
 

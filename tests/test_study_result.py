@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from gelda import studies, study_text
+from gelda import grids, studies, study_text
 from gelda.config import resolve_config
 from gelda.errors import UserError
 from gelda.report import SeedResult
@@ -71,7 +71,7 @@ def test_a_reference_that_failed_is_named():
 @pytest.mark.parametrize("title, command", [("Weight", "GRID.json"), (None, "--study weight")])
 def test_a_grid_of_ones_own_is_no_ready_made_study_whatever_its_title(title, command):
     grid = {"title": title, "factors": {"sampling.weight": [0.1, 1]}}
-    study = studies.from_spec(grid, "grid.json")[0] if title else studies.get("weight")
+    study = grids.from_spec(grid, "grid.json")[0] if title else studies.get("weight")
     assert study.name == "weight"
     value = result(study, resolve_config({"seeds": 5}), rows([c.name for c in study.cells], "waiting"), {})
     assert value["command"] == f"gelda ablate {command} --seeds 5"
