@@ -12,7 +12,7 @@ from gelda.edit_figures import touched
 from gelda.kit import Kit
 from gelda.statistics import MIN_GROUPS
 
-MEASURES = {"tail": "accuracy in the rare classes", "uar": "the mean recall", "overall": "the accuracy"}
+MEASURES = {"tail": "the accuracy in the rare classes", "uar": "the mean recall", "overall": "the accuracy"}
 SPELT = 3  # steps, classes or cells that are named one by one
 
 

@@ -1,4 +1,4 @@
-"""A person's own grid of settings: read, checked and named, as a study like a ready-made one; no torch here."""
+"""A person's own grid of settings: read, checked and named, as a study like the ready-made ones."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_it_says_what_the_intervals_and_the_count_of_looks_allow(planted, dev, t
     [
         ([Drop(ids=made.bad_ids())], f"removed {len(made.bad_ids())} synthetic latents of dog; on dev the "),
         ([Drop(ids=made.bad_ids()[:1])], "removed 1 synthetic latent of dog; "),
-        ([Weight(factor=0.5)], "gave 0.5 times their weight to all synthetic latents; on dev accuracy "),
+        ([Weight(factor=0.5)], "gave 0.5 times their weight to all synthetic latents; on dev the accuracy "),
         ([Keep(cells=(("dog", "day"),))], "took back the synthetic latents of dog day; "),
         ([Resample(cells=(("dog", "day"), ("dog", "night")))],
          "made the synthetic latents of dog day and dog night anew; "),
