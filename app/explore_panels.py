@@ -57,7 +57,7 @@ class Panel:
 
 
 PANELS: dict[str, Panel] = {
-    "selection": Panel("Selection", selection_view.view),
+    "selection": Panel("Selection", selection_view.view, without_map=True),
     "columns": Panel("Columns", columns_view.view, without_map=True),
     "neighbours": Panel("Nearest neighbours", neighbours_view.view, True, neighbours_view.lines),
     "edit": Panel("Edit and refit", edit_view.view, without_map=True),

@@ -274,3 +274,12 @@ def test_without_a_map_nothing_is_to_be_drawn_around(workspace):
     (workspace / "runs" / made.RUN / "kit.json").unlink()
     page = opened()
     assert "No map has been made here yet" in text(page) and "Lasso" not in text(page)
+
+
+def test_what_is_selected_without_a_map_can_be_looked_at_and_taken_away(workspace):
+    made.make_run(map_too=False)
+    page = opened()
+    button(page, f"Select {made.BAD} among other classes").click().run()
+    button(page, "Look at them").click().run()
+    assert f"{made.BAD} points selected" in text(page) and not page.exception
+    assert len(page.get("download_button")) >= 3, "CSV, Parquet and ids"
