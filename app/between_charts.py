@@ -46,7 +46,7 @@ def finding(between: Between, names: Sequence[str]) -> str:
     if after[0] == 0:
         return f"The head prefers {second} to {first} from the start of this way"
     at, ahead = 100 * between.shares[after[0]], between.probability[after[0]].max()
-    sure = "" if ahead >= 0.5 else ", sure of neither"
+    sure = "" if ahead >= 0.5 else ", at first sure of neither"
     return f"From {at:.0f} % of the way on, the head prefers {second} to {first}{sure}"
 
 

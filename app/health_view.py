@@ -17,7 +17,7 @@ from gelda.selection_health import SelectionHealth, selection_health
 Figures = Mapping[str, float | None]
 
 
-def _spread(f: Figures) -> tuple[str, str, str]:
+def _spread(f: Figures, within: str) -> tuple[str, str, str]:
     ratio = f["variance_ratio"]
     said = "too narrow" if ratio < 0.8 else "too wide" if ratio > 1.25 else "about right"
     return (
@@ -27,7 +27,7 @@ def _spread(f: Figures) -> tuple[str, str, str]:
     )
 
 
-def _shape(f: Figures) -> tuple[str, str, str]:
+def _shape(f: Figures, within: str) -> tuple[str, str, str]:
     times = f["frechet"] / max(f["frechet_real"], 1e-9)
     said = (
         "as near as real ones are to each other" if times < 1.15
@@ -42,21 +42,23 @@ def _share(value: float, real: float, less: str, alike: str) -> tuple[str, str, 
     return words.number(100 * value, 0) + " %", f"of real ones {words.number(100 * real, 0)} %", said
 
 
-def _precision(f: Figures) -> tuple[str, str, str]:
+def _precision(f: Figures, within: str) -> tuple[str, str, str]:
     return _share(
         f["precision"], f["precision_real"],
-        "{} % lie where no real latent of their cell is.", "They lie where real latents of their cell do.",
+        f"{{}} % lie where no real latent of their {within} is.",
+        f"They lie where real latents of their {within} do.",
     )  # fmt: skip
 
 
-def _coverage(f: Figures) -> tuple[str, str, str]:
+def _coverage(f: Figures, within: str) -> tuple[str, str, str]:
     return _share(
         f["coverage"], f["coverage_real"],
-        "{} % of real latents have none of them near.", "They reach what is real as widely as real ones do.",
+        f"{{}} % of real latents have none of their {within} near.",
+        f"They reach what is real in their {within} as widely as real ones do.",
     )  # fmt: skip
 
 
-def _copies(f: Figures) -> tuple[str, str, str]:
+def _copies(f: Figures, within: str) -> tuple[str, str, str]:
     ratio = f["nearest_ratio"]
     said = (
         "so near that they may be copies" if ratio < 0.5 else "nearer than real ones are" if ratio < 0.85
@@ -65,7 +67,7 @@ def _copies(f: Figures) -> tuple[str, str, str]:
     return words.number(ratio, 2), "real is 1", f"Distance to the nearest training sample: {said}."
 
 
-SHOWN: dict[str, tuple[str, Callable[[Figures], tuple[str, str, str]]]] = {
+SHOWN: dict[str, tuple[str, Callable[[Figures, str], tuple[str, str, str]]]] = {
     "variance_ratio": ("Spread", _spread),
     "frechet": ("Shape", _shape),
     "precision": ("Inside the real", _precision),
@@ -99,7 +101,9 @@ def view(explored: Explored) -> None:
         st.columns(len(SHOWN), gap="medium"), SHOWN.items(), strict=True
     ):
         value, beside, how = (
-            ("–", "", health.why[name]) if health.figures[name] is None else said(health.figures)
+            ("–", "", health.why[name])
+            if health.figures[name] is None
+            else said(health.figures, health.within)
         )
         column.html(
             f'<div class="figure"><p class="what">{title}</p><p class="value">{value}</p>'

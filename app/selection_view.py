@@ -73,7 +73,8 @@ def view(explored: Explored) -> None:
         return
     near, distance = loading.neighbours(run.path)
     made = int(explored.synthetic[rows].sum())
-    st.subheader(f"{words.count(len(rows), 'point')} selected: {len(rows) - made} real, {made} synthetic")
+    kinds = f"{words.thousands(len(rows) - made)} real, {words.thousands(made)} synthetic"
+    st.subheader(f"{words.count(len(rows), 'point')} selected: {kinds}")
     if made_too:
         widgets.note(f"And {made_too}.")
     hidden = len(rows) - len(explored.rows)
@@ -88,7 +89,9 @@ def view(explored: Explored) -> None:
     def table(some: np.ndarray) -> pd.DataFrame:
         return table_of(points, some, near, distance, names, explored.axis)
 
-    _table(explored, table(rows[:TABLE]), near[:, 0])
+    # what was made is what one looks for: it stands first, where the table ends before the selection does
+    first = explored.selected[np.argsort(~explored.synthetic[explored.selected], kind="stable")][:TABLE]
+    _table(explored, table(first), first, near[:, 0])
     _exports(run, lambda: table(rows))
 
 
@@ -134,11 +137,11 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
     items.draw(shown, meta, ACROSS)
 
 
-def _table(explored: Explored, table: pd.DataFrame, first: np.ndarray) -> None:
-    """The points with their pictures; ticked rows can become the selection, leave it, or be gone on from."""
-    shown, rows, every = table, explored.selected[:TABLE], len(explored.selected)
+def _table(explored: Explored, table: pd.DataFrame, rows: np.ndarray, near: np.ndarray) -> None:
+    """The points `rows` with their pictures; ticked ones can become the selection, or leave it."""
+    shown, every = table, len(explored.selected)
     synthetic = explored.synthetic[rows]
-    real = np.where(synthetic, first[rows], rows)[:PICTURED]
+    real = np.where(synthetic, near[rows], rows)[:PICTURED]
     pictures = loading.thumbnails(explored.run.path, real)
     config, width = {}, ROW
     if any(pictures):
@@ -159,7 +162,7 @@ def _table(explored: Explored, table: pd.DataFrame, first: np.ndarray) -> None:
     with actions:
         _ticked(explored, ticked)
     if every > TABLE:
-        widgets.note(f"The first {TABLE} rows; the files hold all {every}.")
+        widgets.note(f"{words.thousands(TABLE)} rows; the files hold all {words.thousands(every)}.")
 
 
 def _ticked(explored: Explored, rows: np.ndarray) -> None:

@@ -208,7 +208,10 @@ def main() -> None:
         typer.echo(f"gelda: {error}", err=True)
         sys.exit(2)
     except Cancelled:
-        typer.echo("gelda: cancelled; what was finished is kept. Resume with `gelda run RUN_ID`.", err=True)
+        typer.echo(
+            "gelda: cancelled; what was finished is kept. `gelda run` with the id of the run goes on.",
+            err=True,
+        )
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)

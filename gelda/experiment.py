@@ -212,13 +212,13 @@ class Experiment:
 
     def setting(self, adapted: Sequence[Adapted]) -> str:
         """One sentence on the data that the figures are of."""
-        cut = adapted[0].cut
+        cut, counts = adapted[0].cut, [a.cut.counts.sum(1) for a in adapted]
         unseen = " and ".join(self.config.data.empty_subdomains)
         classes, subdomains = len(self.manifest.class_names), len(self.manifest.subdomain_names)
         return (
             f"{classes} classes under {subdomains} conditions; "
-            f"about {np.mean([a.cut.counts.sum() for a in adapted]):.0f} training items, from "
-            f"{cut.counts.sum(1).max()} to {cut.counts.sum(1).min()} a class"
+            f"about {np.mean([own.sum() for own in counts]):.0f} training items, from "
+            f"{np.max(counts)} to {np.min(counts)} a class"
             + (f"; the {len(cut.groups['tail'])} scarcest never {unseen} in training" if unseen else "")
             + f"; {len(adapted)} seed{'s' if len(adapted) > 1 else ''}."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ Rows = NDArray[np.int64]
 
 MOST = 500  # latents of a kind that enter: the Fréchet distance of more would take seconds
 FEWEST = 10  # below, a two-sample figure says nothing
+SMALLEST = 6  # latents of a kind in a cell, or a class, whose neighbourhoods are looked at: five and oneself
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SelectionHealth:
     variance_ratio, nearest_ratio: 1 is right. frechet, precision, coverage: with `_real`, what real latents
     reach against real ones at the same numbers. held: whether real means held-out (dev), else training.
     same_cells: whether the real latents are of the selection's own cells, else of its classes.
+    within: what precision and coverage were computed within, "cell" or "class"; "" where they were not.
     """
 
     real: int
@@ -32,6 +34,7 @@ class SelectionHealth:
     used: int  # synthetic latents that entered
     held: bool
     same_cells: bool
+    within: str = ""
     figures: dict[str, float | None] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
 
@@ -61,14 +64,18 @@ def selection_health(
     if not len(made):
         return found
     _memorisation(found, distance, made, real)
-    made, real = (rng.permutation(some)[:MOST] for some in (made, real))
+    made, real = rng.permutation(made), rng.permutation(real)
     kind = "held-out real" if held else "real training"
-    _shape(found, latents, cell, label, made, real, kind)
-    if same:
-        _support(found, latents, cell, made, real, kind)
-    else:
+    _shape(found, latents, cell, label, made[:MOST], real[:MOST], kind)
+    if not same:
         reason = f"There are no {FEWEST} {kind} latents of these cells to compare places with."
         _missing(found, reason, "precision", "coverage")
+        return found
+    for within, group in (("cell", cell), ("class", label)):
+        if _support(found, latents, cell, group, made, real):
+            return replace(found, within=within)
+    reason = f"It needs {FEWEST} synthetic latents and twice as many {kind} ones of their cells."
+    _missing(found, reason, "precision", "coverage")
     return found
 
 
@@ -105,24 +112,42 @@ def _shape(
     found.figures["frechet_real"] = metrics.frechet(first[:count], second)
 
 
-def _support(found: SelectionHealth, z: Array, cell: Rows, made: Rows, real: Rows, kind: str) -> None:
-    """Precision and coverage at equal numbers in every cell; beside them those of the other real half."""
-    fixed, other, ours = [], [], []
+def _support(found: SelectionHealth, z: Array, cell: Rows, group: Rows, made: Rows, real: Rows) -> bool:
+    """Precision and coverage within each group (its cells, or its classes), so that what else is selected
+    changes nothing, and their mean over latents; beside them those of the other real half, at the same
+    numbers in every cell. False where no group has enough."""
+    sums: dict[str, float] = {}
+    total = 0
+    mine, real_too = np.bincount(group[made]), np.bincount(group[real], minlength=int(group[made].max()) + 1)
+    enough = np.minimum(mine, real_too[: len(mine)] // 2) >= SMALLEST
+    for one in dict.fromkeys(group[made[enough[group[made]]]].tolist()):  # in the order of shuffled rows
+        parts = _balanced(cell, made[group[made] == one], real[group[real] == one])
+        if len(parts[0]) < SMALLEST:
+            continue
+        fixed, other, ours = (z[rows].astype(np.float32) for rows in parts)
+        for suffix, some in (("", ours), ("_real", other)):
+            support = metrics.support(fixed, some)
+            for name, value in (("precision", support.precision), ("coverage", support.coverage)):
+                sums[name + suffix] = sums.get(name + suffix, 0.0) + value * len(fixed)
+        total += len(fixed)
+        if total >= MOST:
+            break
+    if total < FEWEST:
+        return False
+    found.figures.update({name: value / total for name, value in sums.items()})
+    return True
+
+
+def _balanced(cell: Rows, made: Rows, real: Rows) -> tuple[Rows, Rows, Rows]:
+    """Two halves of the real rows and the synthetic ones, as many of each in every cell; MOST at most."""
+    halves: tuple[list[Rows], ...] = ([], [], [])
     for one in np.unique(cell[made]):
         there, here = real[cell[real] == one], made[cell[made] == one]
-        count = min(len(there) // 2, len(here))
-        fixed.append(there[:count])
-        other.append(there[count : 2 * count])
-        ours.append(here[:count])
-    rows = [np.concatenate(part) for part in (fixed, other, ours)]
-    if len(rows[0]) < FEWEST:
-        reason = f"It needs {FEWEST} synthetic latents and twice as many {kind} ones of their cells."
-        _missing(found, reason, "precision", "coverage")
-        return
-    for suffix, some in (("", rows[2]), ("_real", rows[1])):
-        support = metrics.support(z[rows[0]].astype(np.float32), z[some].astype(np.float32))
-        found.figures["precision" + suffix] = support.precision
-        found.figures["coverage" + suffix] = support.coverage
+        count = min(len(there) // 2, len(here), MOST)
+        for half, rows in zip(halves, (there[:count], there[count : 2 * count], here[:count]), strict=True):
+            half.append(rows)
+    fixed, other, ours = (np.concatenate(half)[:MOST] for half in halves)
+    return fixed, other, ours
 
 
 def _memorisation(found: SelectionHealth, distance: Array, made: Rows, real: Rows) -> None:

@@ -62,7 +62,7 @@ def test_select_drop_see_undo_redo_confirm(workspace):
     assert not [b for b in page.button if b.label.startswith("Confirm")], "these steps were looked at"
     button(page, "Apply").click().run()
     assert "look number 2: it is no longer a result" in "\n".join(w.value for w in page.warning)
-    button(page, "Confirm, once").click().run()
+    button(page, "Look again").click().run()
     assert "2nd look" in text(page) and not page.exception
 
 

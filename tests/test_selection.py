@@ -218,7 +218,10 @@ def test_the_table_has_pictures_and_its_rows_lead_on(run: runs.RunState, points)
     table = page.dataframe[0].value
     assert table["item"].str.startswith("data:image/webp;base64,").all()
     nearest = load_neighbours(run.path)[0][made, 0]
-    assert table["item"].iloc[2] == loading.thumbnails(run.path, nearest[:1])[0], (
+    assert table["origin"].tolist() == ["synthetic", "synthetic", "real", "real"], (
+        "what was made stands first"
+    )
+    assert table["item"].iloc[0] == loading.thumbnails(run.path, nearest[:1])[0], (
         "its nearest real item stands in"
     )
     assert "Only this one" not in [b.label for b in page.button]

@@ -122,10 +122,10 @@ def test_of_many_some_enter() -> None:
 def test_every_figure_has_a_title_and_a_sentence() -> None:
     figures = health().figures
     for name, (title, said) in health_view.SHOWN.items():
-        value, beside, how = said(figures)
+        value, beside, how = said(figures, "cell")
         assert title and value != "–" and beside and how.endswith("."), name
-    assert "too narrow" in health_view.SHOWN["variance_ratio"][1](health(fault="narrow").figures)[2]
-    assert "copies" in health_view.SHOWN["nearest_ratio"][1](health(fault="copies").figures)[2]
+    assert "too narrow" in health_view.SHOWN["variance_ratio"][1](health(fault="narrow").figures, "cell")[2]
+    assert "copies" in health_view.SHOWN["nearest_ratio"][1](health(fault="copies").figures, "cell")[2]
 
 
 def test_the_page_says_how_healthy_a_selection_is(workspace: Path) -> None:  # noqa: F811
@@ -137,3 +137,32 @@ def test_the_page_says_how_healthy_a_selection_is(workspace: Path) -> None:  # n
     assert all(title in text(page) for title, _ in health_view.SHOWN.values())
     page = open_page("explore", run=run.id, sel=selecting.code(run, [0, 1]))
     assert "2 points selected" in text(page) and "healthy" not in text(page)
+
+
+@pytest.mark.parametrize("others", [(), (2, 3)])
+def test_places_are_those_of_the_own_cell_whatever_else_is_selected(others: tuple[int, ...]) -> None:
+    """Latents of two cells that stand in each other's place are in none of their own."""
+    z, distance, table = made()
+    cell = (table["label"] * 2 + table["subdomain"]).to_numpy()
+    synthetic = (table["origin"] == "synthetic").to_numpy()
+    first, second = (np.flatnonzero(synthetic & (cell == c)) for c in (0, 1))
+    z[np.r_[first, second]] = z[np.r_[second, first]]
+    found = selection_health(z, distance, table, np.flatnonzero(np.isin(cell, (0, 1, *others))))
+    wrong = 2 / (2 + len(others))
+    assert found.within == "cell"
+    assert found.figures["precision"] == pytest.approx((1 - wrong) * found.figures["precision_real"], abs=0.1)
+    assert found.figures["coverage"] == pytest.approx((1 - wrong) * found.figures["coverage_real"], abs=0.1)
+    assert found.figures["precision_real"] > 0.8
+
+
+def test_cells_too_small_to_have_neighbourhoods_are_looked_at_class_by_class() -> None:
+    z, distance, table = made()
+    cell = (table["label"] * 2 + table["subdomain"]).to_numpy()
+    # eight held-out items a cell: halves of four, under SMALLEST, but eight a class
+    nth = table.groupby([cell, table["origin"], table["split"]]).cumcount().to_numpy()
+    rows = np.flatnonzero((table["split"] != "dev") | (nth < 8))
+    found = selection_health(z[rows], distance[rows], table.iloc[rows], np.arange(len(rows)))
+    assert found.within == "class" and found.figures["precision"] is not None
+    rows = np.flatnonzero((table["split"] != "dev") | (nth < 3))
+    found = selection_health(z[rows], distance[rows], table.iloc[rows], np.arange(len(rows)))
+    assert found.within == "" and "twice as many" in found.why["precision"]
