@@ -173,6 +173,7 @@ def _forest(result: dict[str, Any], measure: str) -> None:
     figure = comparison_charts.differences(
         pd.DataFrame(rows), st.context.theme.type, f"What each setting changes: {words.METRICS[measure]}",
         ours="it", axis="points; right of zero it raises the accuracy", prefix="",
+        enough=len(result["seeds"]) >= ENOUGH,
     )  # fmt: skip
     figures.show(figure, "study")
 
@@ -180,6 +181,7 @@ def _forest(result: dict[str, Any], measure: str) -> None:
 def _table(result: dict[str, Any], measures: list[str]) -> None:
     """Every setting: its accuracy, the paired difference below it, how its latents vary, its state."""
     head = "".join(f"<th>{words.METRICS[m]}</th>" for m in measures)
+    enough = len(result["seeds"]) >= ENOUGH
     rows = []
     for cell in result["cells"]:
         name = words.safe(cell["title"])
@@ -190,17 +192,18 @@ def _table(result: dict[str, Any], measures: list[str]) -> None:
                 f'<tr><td>{name}</td><td class="faint" colspan="{len(measures) + 1}">{said}</td></tr>'
             )
             continue
-        cells = "".join(_figure(cell, m, result["reference"]) for m in measures)
+        cells = "".join(_figure(cell, m, result["reference"], enough) for m in measures)
         ratio = words.number(cell["health"].get("variance_ratio"), 2)
         rows.append(f"<tr{own}><td>{name}</td>{cells}<td>{ratio}</td></tr>")
     widgets.table("percent", f"{head}<th>Variance ratio</th>", rows)
     widgets.note(
-        "Small: paired difference with its 95 % interval, bold where it excludes zero. Variance ratio: "
-        "spread of synthetic latents within a class beside that of held-out real ones; 1 is right."
+        f"Small: paired difference with its 95 % interval{', bold where it excludes zero' * enough}. "
+        "Variance ratio: spread of synthetic latents within a class beside that of held-out real ones; 1 is "
+        "right."
     )
 
 
-def _figure(cell: dict[str, Any], measure: str, reference: str) -> str:
+def _figure(cell: dict[str, Any], measure: str, reference: str, enough: bool) -> str:
     mean = words.number(cell["figures"][measure]["mean"])
     if cell["name"] == reference:
         return f"<td>{mean}<br><small>the reference</small></td>"
@@ -208,7 +211,8 @@ def _figure(cell: dict[str, Any], measure: str, reference: str) -> str:
     if pair is None or pair["mean"] is None:
         return f"<td>{mean}</td>"
     text = f"{words.number(pair['mean'], signed=True)} ({words.interval(pair['ci95'], signed=True)})"
-    return f"<td>{mean}<br><small>{f'<b>{text}</b>' if words.certain(pair['ci95']) else text}</small></td>"
+    told = f"<b>{text}</b>" if enough and words.certain(pair["ci95"]) else text
+    return f"<td>{mean}<br><small>{told}</small></td>"
 
 
 def _offers() -> None:

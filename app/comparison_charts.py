@@ -21,12 +21,14 @@ def differences(
     ours: str = "GeLDA",
     axis: str = "",
     prefix: str | None = None,
+    enough: bool = True,
 ) -> go.Figure:
     """Paired differences ours − method with 95 % intervals; a heading above each kind where there are kinds.
 
     Columns: kind, method, title, mean, low, high. Filled where the interval excludes zero. The axis ends at
     ±100 points, which is all a difference can be; an interval that is longer runs out of the plot. `axis` and
     `prefix` are said in place of "right of zero {ours} is ahead" and, before a hovered title, "{ours} − ".
+    Without `enough` seeds nothing is filled.
     """
     look = theme(theme_name)
     heads = list(dict.fromkeys(frame["kind"]))
@@ -38,7 +40,7 @@ def differences(
         for name in frame.loc[frame["kind"] == kind, "title"]:
             at.append(len(labels))
             labels.append(name)
-    ahead, behind = (frame["low"] > 0).to_numpy(), (frame["high"] < 0).to_numpy()
+    ahead, behind = (enough & (frame["low"] > 0)).to_numpy(), (enough & (frame["high"] < 0)).to_numpy()
     before, data = f"{ours} − " if prefix is None else prefix, []
     for keep, colour, filled in (
         (ahead, look.accent, True),
@@ -68,6 +70,7 @@ def differences(
     figure = go.Figure(dict(data=data, layout=layout))
     if not note:
         sure = frame["low"].notna().any()
-        note = "Dot: mean over seeds. Line: 95 % interval. Open: inside the noise." if sure else NO_INTERVAL
+        open_dot = "inside the noise" if enough else "too few seeds to tell"
+        note = f"Dot: mean over seeds. Line: 95 % interval. Open: {open_dot}." if sure else NO_INTERVAL
     charts.finish(figure, look, title, 150 + ROW * len(labels), note)
     return figure.update_layout(margin=dict(t=84))

@@ -13,6 +13,7 @@ from app.figures import show
 from gelda import contrast, semantic_tables
 from gelda.report import BASELINE, METHOD_TITLES, OURS, method_title
 from gelda.report_text import SUBDOMAIN
+from gelda.verdicts import FEWEST_SEEDS
 
 MOST = 20  # classes that a table or a matrix shows at once: the rest is found by name
 
@@ -155,7 +156,7 @@ def changes(rows: pd.DataFrame, first: str, second: str, key: str) -> None:
         pair = {"mean": row.difference, "ci95": [row.low, row.high] if row.low == row.low else [None, None]}
         interval = f" <small>({words.interval(pair['ci95'], signed=True)})</small>" * (row.low == row.low)
         text = f"{words.number(row.difference, signed=True)}{interval}"
-        told = f"<b>{text}</b>" if words.certain(pair["ci95"]) else text
+        told = f"<b>{text}</b>" if row.seeds >= FEWEST_SEEDS and words.certain(pair["ci95"]) else text
         cells = [words.number(row.count, 0), words.number(row.a), words.number(row.b), told]
         body.append(
             f"<tr><td><em>{words.safe(row.name)}</em></td>{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
@@ -170,6 +171,7 @@ def change_title(rows: pd.DataFrame) -> str:
     """How many classes gain and lose, where that is more than looking at so many of them explains."""
     if len(rows) and (rows["difference"].abs() < contrast.ROUNDING).all():
         return "No class changed"
+    rows = counted(rows)
     if rows["low"].isna().all():
         return "The largest changes, class by class"
     up, down = contrast.standing_out(rows)
@@ -182,6 +184,11 @@ def change_title(rows: pd.DataFrame) -> str:
     return f"No class stands out once all {words.thousands(len(rows))} are counted"
 
 
+def counted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, without the intervals that rest on too few seeds to call anything a change."""
+    return rows.assign(**{end: rows[end].where(rows["seeds"] >= FEWEST_SEEDS) for end in ("low", "high")})
+
+
 def alone(rows: pd.DataFrame) -> int:
     """Classes whose own interval excludes zero."""
     return int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
@@ -189,9 +196,12 @@ def alone(rows: pd.DataFrame) -> int:
 
 def chance(rows: pd.DataFrame) -> str:
     """What bold means in the table, and how many classes have it by chance; nothing without intervals."""
+    if rows["low"].isna().all():
+        return ""
+    rows = counted(rows)
     there = int(rows["low"].notna().sum())
     if not there:
-        return ""
+        return f"Intervals are over seeds; with fewer than {FEWEST_SEEDS} none is called a change."
     expected = words.number(there / 20, 0 if there >= 20 else 1)
     return (
         f"Bold: the class’s own 95 % interval over seeds excludes zero. {words.thousands(alone(rows))} of "

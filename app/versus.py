@@ -11,25 +11,26 @@ from app import fields, words
 from app.results_classes import in_words
 from gelda import contrast, grids, layer_maps
 from gelda.report import method_title
+from gelda.verdicts import FEWEST_SEEDS
 
 Report = dict[str, Any]
 
 
 def finding(a: Report, b: Report, rows: pd.DataFrame) -> str:
-    """The other run beside this one on the first measure that both have, as modest as the interval."""
+    """The other run beside this one on the first measure that both have, as modest as interval and seeds."""
     told = rows[rows["difference"].notna()]
     if told.empty or not contrast.paired(a, b):
         return "Two runs whose seeds are no pairs: read their figures side by side"
     first = told.iloc[0]
     place = {"tail": "the rare classes", "unseen": "cells never seen", "overall": "all items"}
     where = place.get(first["measure"], words.METRICS[first["measure"]])
+    seeds = words.count(int(first["seeds"]), "seed")
+    if np.isnan(first["low"]) and first["seeds"] > 1 and first["difference"] == 0:
+        return f"The two runs are the same on {where} in each of {seeds}"
+    if first["seeds"] < FEWEST_SEEDS:
+        return f"{seeds} {'is' if first['seeds'] == 1 else 'are'} too few to tell the two runs apart"
     if np.isnan(first["low"]):
-        gap = words.number(first["difference"], signed=True)
-        if first["seeds"] < 2:
-            return f"{gap} points on {where}, by one shared seed"
-        seeds = words.count(int(first["seeds"]), "seed")
-        same = "The two runs are the same" if first["difference"] == 0 else f"{gap} points"
-        return f"{same} on {where} in each of {seeds}"
+        return f"{words.number(first['difference'], signed=True)} points on {where} in each of {seeds}"
     verdict = words.verdict({"mean": first["difference"], "ci95": [first["low"], first["high"]]})
     if verdict == "inside the noise":
         return f"The second run is inside the noise of the first on {where}"

@@ -25,6 +25,7 @@ from app import map as latent_map
 from gelda import contrast, runs
 from gelda.errors import UserError
 from gelda.report import method_title
+from gelda.verdicts import FEWEST_SEEDS
 
 MOST_SETTINGS = 40
 
@@ -111,7 +112,7 @@ def _measure_table(rows: pd.DataFrame, method: str) -> None:
         text = words.number(row.difference, signed=True)
         if row.low == row.low:
             text += f" <small>({words.interval(low_high, signed=True)})</small>"
-        told = f"<b>{text}</b>" if words.certain(low_high) else text
+        told = f"<b>{text}</b>" if row.seeds >= FEWEST_SEEDS and words.certain(low_high) else text
         cells = "".join(f"<td>{t}</td>" for t in (words.number(row.a), words.number(row.b), told))
         body.append(f"<tr><td>{words.METRICS[row.measure]}</td>{cells}</tr>")
     widgets.table("percent", "<th>first</th><th>second</th><th>second − first</th>", body)
@@ -132,7 +133,7 @@ def _settings(a: dict[str, Any], b: dict[str, Any]) -> None:
     if body:
         widgets.table("setting", "<th>first</th><th>second</th>", body)
         if any("" in (one, two) for _, one, two in found[:MOST_SETTINGS]):
-            widgets.note("A dash: that kind of run has no such setting.")
+            widgets.note("A dash: that run has no such setting.")
     if len(found) > MOST_SETTINGS:
         widgets.note(f"The first {MOST_SETTINGS} of them; the cards of the runs have all.")
 

@@ -44,15 +44,16 @@ def by_measure(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFra
 def by_class(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame:
     """One row a class that both test: name, count, a, b, difference (b − a), low, high, seeds.
 
-    As `by_measure`; count: training items of the class, the mean over a's seeds. Classes are matched by
-    name. The largest differences come first.
+    As `by_measure`; count: training items of the class, the mean over the seeds of a that its figures are
+    of. Classes are matched by name. The largest differences come first.
     """
     tables = [_recalls(report, method) for report, method in ((a, method_a), (b, method_b))]
     rows, pairs = [], paired(a, b)
     for name in tables[0].keys() & tables[1].keys():
         counts, first = tables[0][name]
         second = tables[1][name][1]
-        rows.append((name, float(np.mean(counts)), *_beside(first, second, pairs)))
+        own = {seed: count for seed, count in counts.items() if not pairs or seed in second}
+        rows.append((name, _mean(own), *_beside(first, second, pairs)))
     names = ["name", "count", "a", "b", "difference", "low", "high", "seeds"]
     frame = pd.DataFrame(rows, columns=names)
     order = frame["difference"].abs().fillna(-1)
@@ -109,14 +110,14 @@ def _per_seed(report: Report, value: Mapping[str, Any] | None) -> dict[int, floa
     return {s: float(v) for s, v in zip(report["seeds"], found, strict=True) if v is not None and v == v}
 
 
-def _recalls(report: Report, method: str) -> dict[str, tuple[list[int], dict[int, float]]]:
-    """{class name: (training items by seed, {seed: recall})} of the classes that are tested."""
-    found: dict[str, tuple[list[int], dict[int, float]]] = {}
+def _recalls(report: Report, method: str) -> dict[str, tuple[dict[int, float], dict[int, float]]]:
+    """{class name: ({seed: training items}, {seed: recall})} of the classes that are tested."""
+    found: dict[str, tuple[dict[int, float], dict[int, float]]] = {}
     for entry in report.get("per_class", []):
         value = entry["recall"].get(method)
         if value is not None and value == value:
-            counts, recalls = found.setdefault(report["class_names"][entry["class"]], ([], {}))
-            counts.append(entry["count"])
+            counts, recalls = found.setdefault(report["class_names"][entry["class"]], ({}, {}))
+            counts[entry["seed"]] = float(entry["count"])
             recalls[entry["seed"]] = float(value)
     return found
 

@@ -1,5 +1,6 @@
 """The Ablate page: empty, read-only, with a study that is finished, runs, failed or is started."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,24 @@ def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
 def test_few_seeds_are_too_few():
     stored(of(3))
     assert "3 seeds are too few" in opened().title[0].value
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_few_seeds_fill_no_dot_and_make_nothing_bold(seeds):
+    value = of(seeds)
+    pairs = [c["paired"][m] for c in value["cells"] if "paired" in c for m in value["measures"]]
+    for one in [*pairs, *(figure for e in value["effects"] for figure in e["figures"].values())]:
+        one.update(mean=4.0, ci95=[3.0, 5.0])
+    stored(value)
+    page = opened()
+    forest = next(
+        chart for chart in (json.loads(c.proto.spec) for c in page.get("plotly_chart"))
+        if "What each setting changes" in chart["layout"]["title"]["text"]
+    )  # fmt: skip
+    filled = [t for t in forest["data"] if t["marker"]["color"] == t["marker"]["line"]["color"]]
+    assert any(len(t["customdata"]) for t in filled) == (seeds == 5)
+    assert ("<small><b>" in text(page)) == (seeds == 5)
+    assert ("bold where it excludes zero" in text(page)) == (seeds == 5)
 
 
 @pytest.mark.parametrize("status", ["running", "queued"])

@@ -1,6 +1,7 @@
 """Differences between two reports, paired by seed, against scipy and by hand."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,15 @@ def test_figures_beside_a_difference_are_of_the_seeds_it_rests_on():
     row = contrast.by_class(MADE, "gelda", elsewhere, "gelda").set_index("name").loc["z"]
     assert (row["seeds"], row["a"], row["b"]) == (0, 87.5, 75) and np.isnan(row["low"])
     assert row["difference"] == -12.5
+
+
+def test_training_items_are_of_the_seeds_that_the_figures_are_of():
+    more = replace(SEEDS[1], train_counts=3 * SEEDS[1].train_counts)
+    two, one = build([SEEDS[0], more]), {**build(SEEDS[:1]), "run": "r2"}
+    row = contrast.by_class(two, "gelda", one, "gelda").set_index("name").loc["z"]
+    assert (row["seeds"], row["count"]) == (1, 2), "of the one seed that both have"
+    row = contrast.by_class(two, "gelda", {**one, "config": {"target": "night"}}, "gelda").set_index("name")
+    assert row.loc["z", "count"] == 4, "no pairs: of all seeds"
 
 
 def test_one_number_in_every_seed_has_no_interval():

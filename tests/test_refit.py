@@ -26,6 +26,7 @@ from gelda.edit_figures import HEADS, SAID, difference, history, pending, piece,
 from gelda.edits import Add, Drop, Edits, Weight
 from gelda.errors import UserError
 from gelda.refit import Bench, made_latents, refit, seeds_of
+from gelda.report import load_report
 from gelda.splits import long_tail_cut
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -376,6 +377,7 @@ def test_the_shipped_run_has_a_kit_that_fits_its_points():
     assert len(z) == len(items) == shipped.about["test"] and np.isfinite(z).all()
     manifest = datasets.get("digits").manifest()
     config = RunConfig.model_validate(runs.read_spec(path))
+    assert load_report(path)["config"]["projection"] == config.projection.model_dump(), "its maps' settings"
     data = config.data.model_dump(include={"imbalance", "empty_subdomains", "one_subdomain_a_group"})
     held = manifest.table[long_tail_cut(manifest, shipped.about["seed"], **data).split == "test"]
     assert shipped.half == kit.half_key(held["id"], shipped.about)

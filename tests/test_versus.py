@@ -15,6 +15,7 @@ from test_report import MADE, SEEDS, build
 from app import versus
 from gelda import contrast, runs
 from gelda.recipes import RECIPES
+from gelda.verdicts import FEWEST_SEEDS
 
 OTHER = "20261121-090000-digits-0002"
 
@@ -64,8 +65,12 @@ def test_the_finding_is_as_modest_as_its_interval() -> None:
     behind = {**row, "difference": -3.0, "low": -5.0, "high": -1.0}
     assert "is behind the first by 3.0 points" in said(pd.DataFrame([behind]))
     alone = pd.DataFrame([{**row, "low": np.nan, "high": np.nan, "seeds": 1}])
-    assert said(alone) == "+3.0 points on the rare classes, by one shared seed"
-    assert said(alone.assign(seeds=3)) == "+3.0 points on the rare classes in each of 3 seeds"
+    assert said(alone) == "1 seed is too few to tell the two runs apart"
+    assert said(alone.assign(seeds=5)) == "+3.0 points on the rare classes in each of 5 seeds"
+    few = pd.DataFrame([{**behind, "seeds": FEWEST_SEEDS - 1}])
+    assert said(few) == "4 seeds are too few to tell the two runs apart"
+    same = pd.DataFrame([{**row, "difference": 0.0, "low": np.nan, "high": np.nan, "seeds": 3}])
+    assert said(same) == "The two runs are the same on the rare classes in each of 3 seeds"
     other = {**b, "config": {"target": "night"}}
     assert "no pairs" in versus.finding(MADE, other, alone) and "no pair" in versus.pairing(MADE, other)
 
@@ -94,6 +99,23 @@ def test_two_runs_stand_side_by_side(workspace: Path) -> None:
           for x in (json.loads((workspace / "runs" / one[0] / "report.json").read_text()), one[1]))
     ).set_index("measure").loc["tail", "difference"]  # fmt: skip
     assert f"{gap:+.1f}".replace("-", "−") in text(page)
+
+
+@pytest.mark.parametrize("seeds", [FEWEST_SEEDS - 1, FEWEST_SEEDS])
+def test_too_few_seeds_make_nothing_bold_and_no_class_a_change(workspace: Path, seeds: int) -> None:
+    for run in (fixtures.RUN, OTHER):
+        path = fixtures.make_run(workspace, run, seeds=seeds)
+    config = json.loads((path / "report.json").read_text())["config"]
+    change(path, config={k: v for k, v in config.items() if k != "generator"})
+    page = open_page("results", run=fixtures.RUN, other=OTHER, first="ce", second="gelda")
+    said, enough = text(page), seeds == FEWEST_SEEDS
+    assert not warnings(page)
+    assert ("4 seeds are too few to tell the two runs apart" in page.title[0].value) != enough
+    cells = [c for c in said.split("<td>") if c.startswith(("<b>+", "<b>−"))]
+    assert bool(cells) == enough and "<small>(" in said
+    assert ("with fewer than 5 none is called a change" in said) != enough
+    assert ("The largest changes, class by class" in said) != enough
+    assert "A dash: that run has no such setting." in said
 
 
 def test_settings_are_called_what_forms_call_them() -> None:
