@@ -87,7 +87,8 @@ def forest(report: dict[str, Any], measure: str, by_kind: bool, name: str = "com
     if frame.empty:
         return
     title = f"GeLDA minus each method, {comparison.measure_title(report, measure)}"
-    figures.show(comparison_charts.differences(frame, st.context.theme.type, title), name)
+    enough = len(report["seeds"]) >= verdicts.FEWEST_SEEDS
+    figures.show(comparison_charts.differences(frame, st.context.theme.type, title, enough=enough), name)
 
 
 def _controls(report: dict[str, Any], measures: list[str]) -> None:
@@ -129,7 +130,8 @@ def _difference(report: dict[str, Any], method: str, measure: str, gap: str = " 
     text = words.number(pair["mean"], signed=True)
     if None not in pair["ci95"]:
         text += f"{gap}<small>({words.interval(pair['ci95'], signed=True)})</small>"
-    return f"<td>{f'<b>{text}</b>' if words.certain(pair['ci95']) else text}</td>"
+    sure = len(report["seeds"]) >= verdicts.FEWEST_SEEDS and words.certain(pair["ci95"])
+    return f"<td>{f'<b>{text}</b>' if sure else text}</td>"
 
 
 def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) -> None:
@@ -163,7 +165,8 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
     )
     name = words.safe(comparison.measure_title(report, measure))
     if paired:
-        said += f"GeLDA − method: {name}, bold where the interval excludes zero. "
+        seeds = f"{verdicts.FEWEST_SEEDS} seeds or more"
+        said += f"GeLDA − method: {name}, bold where the interval of {seeds} excludes zero. "
     if other:
         said += (
             f"Other loss: {name} of the same arm trained with {comparison.other_loss(report)}; losses and "

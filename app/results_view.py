@@ -10,6 +10,7 @@ import streamlit as st
 from app import (
     charts,
     figures,
+    forest_charts,
     loading,
     made_view,
     results_classes,
@@ -66,7 +67,7 @@ def _finding(report: dict[str, Any]) -> str:
         seeds = words.count(len(report["seeds"]), "seed")
         return f"{seeds} {'is' if len(report['seeds']) == 1 else 'are'} too few to tell methods apart"
     own = differences(report, ("tail", "unseen"))
-    return charts.forest_title(own[own["method"] == "gelda"], "logit adjustment")
+    return forest_charts.title(own[own["method"] == "gelda"], "logit adjustment")
 
 
 def _leading(report: dict[str, Any]) -> None:
@@ -130,7 +131,7 @@ def _cell(report: dict[str, Any], method: str, metric: str, pair: dict[str, Any]
             look = f' title="95 % interval over seeds: {told}"'
         else:
             small = f"{small} ({told})"
-        if words.certain(pair["ci95"]):
+        if len(report["seeds"]) >= verdicts.FEWEST_SEEDS and words.certain(pair["ci95"]):
             small = f"<b>{small}</b>"
         else:
             look += ' style="opacity:.75"'
@@ -153,7 +154,8 @@ def _forest(report: dict[str, Any]) -> None:
     frame = differences(report)
     if frame.empty:
         return
-    show(charts.forest(frame, st.context.theme.type), "differences")
+    enough = len(report["seeds"]) >= verdicts.FEWEST_SEEDS
+    show(forest_charts.forest(frame, st.context.theme.type, enough=enough), "differences")
 
 
 def _seconds(run: runs.RunState, report: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import charts, semantic_charts, words
+from app import charts, forest_charts, semantic_charts, words
 from app.palette import THEMES, Theme, legible, mixed
 
 LA = "logit adjustment"
@@ -50,7 +50,7 @@ def test_forest_title_follows_the_intervals(theme: str) -> None:
         ("tail", "ce", "CE", -9, -12, -6),
         ("unseen", "ce", "CE", -9, -12, -6),
     )
-    figure = charts.forest(data, theme)
+    figure = forest_charts.forest(data, theme)
     title = figure.layout.title.text
     assert title == f"GeLDA is ahead of {LA} on cells never seen, inside the noise on the rare classes"
     dots = [trace for trace in figure.data if trace.mode == "markers"]
@@ -58,6 +58,9 @@ def test_forest_title_follows_the_intervals(theme: str) -> None:
     assert filled == {"xGeLDA": False, "xCE": True, "x2GeLDA": True, "x2CE": True}  # open where unsure
     low, high = figure.layout.xaxis.range
     assert low < -12 and high > 1.6
+    few = forest_charts.forest(data, theme, enough=False)
+    colours = {trace.marker.color[0] for trace in few.data if trace.mode == "markers"}
+    assert colours == {THEMES[theme].paper} and "ahead" not in few.layout.title.text, "too few seeds"
 
 
 def test_gain_title_has_the_means_it_shows() -> None:
