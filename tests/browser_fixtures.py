@@ -166,6 +166,7 @@ SETTLED = """() => {
 
 def settle(page) -> None:
     """Until the page has not been drawn for a while: the first heading may be there long before the rest."""
+    page.evaluate("() => { window.idleSince = 0; }")  # of a time before
     page.wait_for_function(SETTLED)
 
 
