@@ -14,7 +14,8 @@ from gelda import jobs, runs, studies, study_text
 from gelda.config import resolve_config
 from gelda.errors import UserError
 from gelda.statistics import told_apart
-from gelda.study_result import ENOUGH, main_measure
+from gelda.study_result import PLACES, main_measure
+from gelda.verdicts import FEWEST_SEEDS, enough
 
 ACROSS = 3  # ready-made studies in a row
 STATES = {"waiting": "waiting", "running": "running now", "failed": "failed"}
@@ -78,15 +79,13 @@ def finding(result: dict[str, Any], measure: str) -> str:
     """What can be told apart from the reference, and no more."""
     pairs = [c["paired"][measure] for c in result["cells"] if "paired" in c]
     reference = next(c["title"] for c in result["cells"] if c["name"] == result["reference"])
-    where = {"unseen": "in cells never seen", "tail": "in rare classes", "uar": "in UAR"}.get(
-        measure, "overall"
-    )
+    where = PLACES.get(measure, "overall")
     if not pairs:
         return f"Nothing to compare with “{reference}” yet"
-    if len(result["seeds"]) < ENOUGH:
+    if not enough(result):
         seeds = words.count(len(result["seeds"]), "seed")
         return f"{seeds} {'is' if len(result['seeds']) == 1 else 'are'} too few to tell settings apart"
-    signs = told_apart(pairs, len(result["seeds"]))
+    signs = told_apart(pairs, [len(result["seeds"])] * len(pairs))
     ahead, behind = signs.count(1), signs.count(-1)
     if not ahead and not behind:
         return f"No setting can be told apart from “{reference}” {where}"
@@ -173,7 +172,7 @@ def _forest(result: dict[str, Any], measure: str) -> None:
     figure = comparison_charts.differences(
         pd.DataFrame(rows), st.context.theme.type, f"What each setting changes: {words.METRICS[measure]}",
         ours="it", axis="points; right of zero it raises the accuracy", prefix="",
-        enough=len(result["seeds"]) >= ENOUGH,
+        enough=enough(result),
     )  # fmt: skip
     figures.show(figure, "study")
 
@@ -181,7 +180,7 @@ def _forest(result: dict[str, Any], measure: str) -> None:
 def _table(result: dict[str, Any], measures: list[str]) -> None:
     """Every setting: its accuracy, the paired difference below it, how its latents vary, its state."""
     head = "".join(f"<th>{words.METRICS[m]}</th>" for m in measures)
-    enough = len(result["seeds"]) >= ENOUGH
+    told = enough(result)
     rows = []
     for cell in result["cells"]:
         name = words.safe(cell["title"])
@@ -192,18 +191,18 @@ def _table(result: dict[str, Any], measures: list[str]) -> None:
                 f'<tr><td>{name}</td><td class="faint" colspan="{len(measures) + 1}">{said}</td></tr>'
             )
             continue
-        cells = "".join(_figure(cell, m, result["reference"], enough) for m in measures)
+        cells = "".join(_figure(cell, m, result["reference"], told) for m in measures)
         ratio = words.number(cell["health"].get("variance_ratio"), 2)
         rows.append(f"<tr{own}><td>{name}</td>{cells}<td>{ratio}</td></tr>")
     widgets.table("percent", f"{head}<th>Variance ratio</th>", rows)
     widgets.note(
-        f"Small: paired difference with its 95 % interval{', bold where it excludes zero' * enough}. "
+        f"Small: paired difference with its 95 % interval{', bold where it excludes zero' * told}. "
         "Variance ratio: spread of synthetic latents within a class beside that of held-out real ones; 1 is "
         "right."
     )
 
 
-def _figure(cell: dict[str, Any], measure: str, reference: str, enough: bool) -> str:
+def _figure(cell: dict[str, Any], measure: str, reference: str, told: bool) -> str:
     mean = words.number(cell["figures"][measure]["mean"])
     if cell["name"] == reference:
         return f"<td>{mean}<br><small>the reference</small></td>"
@@ -211,8 +210,8 @@ def _figure(cell: dict[str, Any], measure: str, reference: str, enough: bool) ->
     if pair is None or pair["mean"] is None:
         return f"<td>{mean}</td>"
     text = f"{words.number(pair['mean'], signed=True)} ({words.interval(pair['ci95'], signed=True)})"
-    told = f"<b>{text}</b>" if enough and words.certain(pair["ci95"]) else text
-    return f"<td>{mean}<br><small>{told}</small></td>"
+    text = f"<b>{text}</b>" if told and words.certain(pair["ci95"]) else text
+    return f"<td>{mean}<br><small>{text}</small></td>"
 
 
 def _offers() -> None:
@@ -226,10 +225,12 @@ def _offers() -> None:
             "On the handwritten digits, offline, one setting after another; a study that stops goes on where "
             "it was."
         )
-    preset, seeds = os.environ.get("GELDA_DEMO_PRESET") or "digits", ENOUGH
+    preset, seeds = os.environ.get("GELDA_DEMO_PRESET") or "digits", FEWEST_SEEDS
     if not readonly:
-        seeds = st.number_input("Seeds", 1, 50, ENOUGH, key="study_seeds", width=160, help=grid_form.NOTED)
-    if seeds < ENOUGH:
+        seeds = st.number_input(
+            "Seeds", 1, 50, FEWEST_SEEDS, key="study_seeds", width=160, help=grid_form.NOTED
+        )
+    if seeds < FEWEST_SEEDS:
         widgets.note(grid_form.NOTED)
     base = resolve_config({"seeds": int(seeds)}, preset)
     every = list(studies.STUDIES.values())

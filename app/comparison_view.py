@@ -87,7 +87,7 @@ def forest(report: dict[str, Any], measure: str, by_kind: bool, name: str = "com
     if frame.empty:
         return
     title = f"GeLDA minus each method, {comparison.measure_title(report, measure)}"
-    enough = len(report["seeds"]) >= verdicts.FEWEST_SEEDS
+    enough = verdicts.enough(report)
     figures.show(comparison_charts.differences(frame, st.context.theme.type, title, enough=enough), name)
 
 
@@ -130,7 +130,7 @@ def _difference(report: dict[str, Any], method: str, measure: str, gap: str = " 
     text = words.number(pair["mean"], signed=True)
     if None not in pair["ci95"]:
         text += f"{gap}<small>({words.interval(pair['ci95'], signed=True)})</small>"
-    sure = len(report["seeds"]) >= verdicts.FEWEST_SEEDS and words.certain(pair["ci95"])
+    sure = verdicts.enough(report) and words.certain(pair["ci95"])
     return f"<td>{f'<b>{text}</b>' if sure else text}</td>"
 
 

@@ -131,7 +131,7 @@ def _cell(report: dict[str, Any], method: str, metric: str, pair: dict[str, Any]
             look = f' title="95 % interval over seeds: {told}"'
         else:
             small = f"{small} ({told})"
-        if len(report["seeds"]) >= verdicts.FEWEST_SEEDS and words.certain(pair["ci95"]):
+        if verdicts.enough(report) and words.certain(pair["ci95"]):
             small = f"<b>{small}</b>"
         else:
             look += ' style="opacity:.75"'
@@ -154,8 +154,8 @@ def _forest(report: dict[str, Any]) -> None:
     frame = differences(report)
     if frame.empty:
         return
-    enough = len(report["seeds"]) >= verdicts.FEWEST_SEEDS
-    show(forest_charts.forest(frame, st.context.theme.type, enough=enough), "differences")
+    figure = forest_charts.forest(frame, st.context.theme.type, enough=verdicts.enough(report))
+    show(figure, "differences")
 
 
 def _seconds(run: runs.RunState, report: dict[str, Any]) -> None:

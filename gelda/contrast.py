@@ -10,7 +10,7 @@ import pandas as pd
 
 from gelda.errors import UserError
 from gelda.report import BASELINE, MEASURES, OURS
-from gelda.statistics import holm, seed_interval
+from gelda.statistics import seed_interval, told_apart
 
 Report = Mapping[str, Any]
 # What a cut is made of: two runs that agree in all of these test the same items in the same seed.
@@ -62,14 +62,9 @@ def by_class(a: Report, method_a: str, b: Report, method_b: str) -> pd.DataFrame
 
 def standing_out(rows: pd.DataFrame) -> tuple[int, int]:
     """Classes of `by_class` that gain and that lose where all are counted at once (t-tests, Holm, 5 %)."""
-    from scipy.special import stdtr, stdtrit  # a page need not wait for scipy.stats
-
-    there = rows["low"].notna()  # a class without an interval is one more that was looked at
-    own, p = rows[there], np.ones(len(rows))
-    error = (own["high"] - own["low"]) / 2 / stdtrit(own["seeds"] - 1, 0.975)
-    p[there] = 2 * stdtr(own["seeds"] - 1, -own["difference"].abs() / error)
-    sure = holm(p) < 0.05
-    return int((sure & (rows["low"] > 0)).sum()), int((sure & (rows["high"] < 0)).sum())
+    found = [{"mean": row.difference, "ci95": (row.low, row.high)} for row in rows.itertuples()]
+    signs = told_apart(found, rows["seeds"].tolist())
+    return signs.count(1), signs.count(-1)
 
 
 def paired(a: Report, b: Report) -> bool:

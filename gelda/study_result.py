@@ -17,8 +17,9 @@ from gelda.errors import UserError
 from gelda.report import PAIRED, SeedResult, contrast, method_table
 from gelda.statistics import told_apart
 from gelda.studies import SETTING, STUDIES, Study
+from gelda.verdicts import enough
 
-ENOUGH = 5  # seeds below which no setting is called better than another
+PLACES = {"unseen": "in cells never seen", "tail": "in rare classes", "uar": "in UAR"}  # else overall
 
 
 def result(
@@ -141,15 +142,13 @@ def headline(value: Mapping[str, Any]) -> str:
     if not compared:
         return "No two settings are finished yet."
     measure = main_measure(value["measures"])
-    where = {"unseen": "in cells never seen", "uar": "in UAR", "tail": "in rare classes"}.get(
-        measure, "overall"
-    )
+    where = PLACES.get(measure, "overall")
     pairs = [cell["paired"][measure] for cell in compared]
-    signs = told_apart(pairs, len(value["seeds"]))
+    signs = told_apart(pairs, [len(value["seeds"])] * len(pairs))
     said = [f"{cell['title']} ({rounding.number(pair['mean'], signed=True)})"
             for cell, pair in zip(compared, pairs, strict=True)]  # fmt: skip
     ahead, behind = ([one for one, sign in zip(said, signs, strict=True) if sign == side] for side in (1, -1))
-    if len(value["seeds"]) < ENOUGH:
+    if not enough(value):
         return f"{_seeds(len(value['seeds']))} too few to call one setting better than another."
     parts = [f"{said} {', '.join(names)}" for said, names in (("ahead", ahead), ("behind", behind)) if names]
     inside = len(compared) - len(ahead) - len(behind)

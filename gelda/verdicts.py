@@ -49,7 +49,12 @@ def main_measure(report: Mapping[str, Any]) -> str:
 
 def counts(report: Mapping[str, Any]) -> bool:
     """Whether a claim may be made at all: at least 8 test groups and 5 seeds (method §5)."""
-    return bool(report.get("countable", True)) and len(report["seeds"]) >= FEWEST_SEEDS
+    return bool(report.get("countable", True)) and enough(report)
+
+
+def enough(report: Mapping[str, Any]) -> bool:
+    """Whether a report or a study has the seeds that a claim needs."""
+    return len(report["seeds"]) >= FEWEST_SEEDS
 
 
 def interval(value: Mapping[str, Any] | None) -> Interval:
