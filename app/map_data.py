@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,8 +79,12 @@ def drawn(layout: Layout) -> Drawn:
 
 def digest(layout: Layout) -> str:
     """Names what `blocks` packs of all points, but for the pictures and what a run's points table says."""
+    return _hashed((layout.xy, layout.near, layout.points["label"].to_numpy()))
+
+
+def _hashed(arrays: Iterable[np.ndarray]) -> str:
     found = hashlib.blake2b(digest_size=12)
-    for array in (layout.xy, layout.near, layout.points["label"].to_numpy()):
+    for array in arrays:
         found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
@@ -115,10 +119,7 @@ def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[s
 
 def _named(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
     """A block with a digest of all of it: Streamlit names a file of over 1 MiB by its ends and middle."""
-    found = hashlib.blake2b(digest_size=12)
-    for array in arrays.values():
-        found.update(np.ascontiguousarray(array).data)
-    return frame({**head, "digest": found.hexdigest()}, arrays)
+    return frame({**head, "digest": _hashed(arrays.values())}, arrays)
 
 
 def pack(
