@@ -104,15 +104,15 @@ def to_latex(report: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line is not None) + "\n"
 
 
+MATHS = {"<": "$<$", ">": "$>$", "|": "$|$", "τ": r"$\tau$"}
+
+
 def _latex_row(cells: Sequence[str]) -> str:
     escaped = []
     for cell in cells:
         text = re.sub(r"([&%$#_{}])", r"\\\1", cell.replace("\\", r"\textbackslash "))
-        text = (
-            text.replace("~", r"\textasciitilde{}")
-            .replace("^", r"\textasciicircum{}")
-            .replace("τ", r"$\tau$")
-        )
+        text = re.sub(r"[<>|τ]", lambda sign: MATHS[sign[0]], text)  # < is ¡ in LaTeX's first font
+        text = text.replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
         escaped.append(re.sub(r"−|(?<!\w)-(?=\d)", "$-$", text).replace("–", "--"))
     return " & ".join(escaped) + r" \\"
 

@@ -313,7 +313,7 @@ def test_csv_has_a_row_a_method_and_measure(tmp_path):
 
 
 def test_latex_is_whole_tables(tmp_path):
-    made = stored(tmp_path, build(subdomain_names=("day_1^~", "50 % & more")))
+    made = stored(tmp_path, build(subdomain_names=("day_1^~", "50 % & <more>")))
     text = card.render(made, "latex")
     parts = text.strip().split("\n\n")
     assert len(parts) == len(report_text.tables(made))
@@ -325,7 +325,7 @@ def test_latex_is_whole_tables(tmp_path):
         assert len(body) == 4 and {line.replace(r"\&", "").count("&") for line in body} == {columns}
         bare = "\n".join(lines[1:]).replace(r"\%", "").replace(r"\_", "")
         assert not any(c in bare for c in "%#_−–")
-    assert r"day\_1\textasciicircum{}\textasciitilde{} & 50 \% \& more" in text and re.search(
+    assert r"day\_1\textasciicircum{}\textasciitilde{} & 50 \% \& $<$more$>$" in text and re.search(
         r"\$-\$\d", text
     )
 
