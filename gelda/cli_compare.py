@@ -173,7 +173,7 @@ def import_(
     out: Annotated[Path, typer.Option("--out", help="The bank folder to write.")],
 ) -> None:
     """Write ready latents as a bank folder, checked."""
-    from gelda.ready import import_bank
+    from gelda.bank_import import import_bank
 
     bank = import_bank(source, out)
     typer.echo(f"{len(bank)} latents of each of {', '.join(bank.layers)} written to {out}.")

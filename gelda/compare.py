@@ -24,7 +24,7 @@ from gelda import (
 from gelda.arm_progress import ArmProgress
 from gelda.arms import CONTROLS, NO_TASK, VOTERS, Setting, arms, build, class_of, describe, grid_of
 from gelda.artifacts import FORMAT, content_key, read_json, read_tensors, write_json, write_tensors
-from gelda.augmenters.diffusion import semantic_inputs
+from gelda.augmenters.conditioning import semantic_inputs
 from gelda.choices import Choice, Choosing
 from gelda.compare_check import arm_key, check, compare_key, episodes
 from gelda.compare_config import CompareConfig

@@ -16,7 +16,7 @@ from gelda.allocation import scarce_cells
 from gelda.arms import Setting, build, describe
 from gelda.artifacts import content_key
 from gelda.augmenters.base import Augmenter, Synthetic, Task
-from gelda.augmenters.diffusion import semantic_inputs
+from gelda.augmenters.conditioning import semantic_inputs
 from gelda.compare_config import CompareConfig
 from gelda.finetune import adversarial, head_data, real_data
 from gelda.heads import fit

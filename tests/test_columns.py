@@ -19,12 +19,13 @@ from test_readers import EXAMPLES, hugging_face, item, jsonl, pictures, recordin
 
 from gelda import columns, compare, compare_runs, projection, runs
 from gelda.augmenters.base import Synthetic
+from gelda.bank_import import import_bank
 from gelda.compare_config import resolve_compare
 from gelda.datasets import READERS, SourceOptions, open_demo, open_source
 from gelda.extraction import extract
 from gelda.manifest import Manifest
 from gelda.points import point_table
-from gelda.ready import import_bank, open_bank
+from gelda.ready import open_bank
 
 WRITTEN = {
     "number": (["1", "2.5", "", "NA"], [1, 2.5, np.nan, np.nan]),

@@ -14,7 +14,7 @@ from test_registries import FORMED, GENERATIVE, GENERATOR
 from gelda import augmenters, compositions
 from gelda.augmenters.base import Synthetic
 from gelda.augmenters.composing import composed
-from gelda.augmenters.diffusion import build_model, cell_noise
+from gelda.augmenters.conditioning import build_model, cell_noise
 from gelda.compositions import parse, parsed, remarks
 from gelda.config import resolve_config
 from gelda.diffusion import Model

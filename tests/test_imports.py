@@ -32,6 +32,7 @@ extraction
 npz
 latent_files
 ready
+bank_import
 texts
 semantic_tables
 semantic_files

@@ -16,10 +16,11 @@ import torch
 from bank_fixtures import ITEMS, npz_arrays, photo_items, planted_latents, speech_items, write_npz
 from safetensors.numpy import save_file
 
+from gelda.bank_import import import_bank
 from gelda.errors import UserError
 from gelda.latent_files import LATENT_FILES
 from gelda.protocols import long_tail, validation, zero_shot
-from gelda.ready import import_bank, open_bank
+from gelda.ready import open_bank
 
 ARRAYS = npz_arrays(speech_items())
 

@@ -420,7 +420,7 @@ def test_gelda_without_the_asked_attribute_table_says_so():
 
 
 def test_gelda_balance_draws_by_class_size():
-    from gelda.augmenters.diffusion import draw_weights
+    from gelda.augmenters.conditioning import draw_weights
 
     task = planted_task()  # classes of 30, 12 and 3
     for balance, expected in ((0.0, [30, 12, 3]), (1.0, [1, 1, 1]), (0.5, [30**0.5, 12**0.5, 3**0.5])):

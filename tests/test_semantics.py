@@ -13,7 +13,7 @@ from scipy.linalg import logm
 from scipy.spatial.distance import cosine
 
 from gelda import semantic_tables, semantics
-from gelda.augmenters.diffusion import condition_space, semantic_inputs
+from gelda.augmenters.conditioning import condition_space, semantic_inputs
 from gelda.errors import UserError
 from gelda.semantic_files import check_template, read_lang2vec, read_texts, read_vad, read_vectors
 from gelda.semantics import SemanticInputs, resolve, similarity, vectors
