@@ -134,12 +134,6 @@ def load_clip(
     return Clip(samples, rate)
 
 
-def clip_seconds(file: Path, name: str = "") -> float:
-    """Length in seconds, from the header."""
-    with _sound(file, name or _name(file)) as sound:
-        return sound.frames / sound.samplerate
-
-
 def load_text(file: Path) -> str:
     """The text of a UTF-8 file of at most a million bytes."""
     try:
@@ -175,12 +169,6 @@ def wav_bytes(clip: Clip) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, clip.samples, clip.rate, subtype="PCM_16", format="WAV")
     return buffer.getvalue()
-
-
-def waveform(clip: Clip, columns: int = 200) -> NDArray[np.float32]:
-    """Lowest and highest sample in each of `columns` equal parts of a clip, [columns, 2]."""
-    edges = np.linspace(0, len(clip.samples), columns + 1).astype(int)[:-1]
-    return np.stack([f.reduceat(clip.samples, edges) for f in (np.minimum, np.maximum)], 1)
 
 
 def spectrogram(clip: Clip, bands: int = 64, columns: int = 64) -> NDArray[np.float32]:

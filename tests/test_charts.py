@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import charts, forest_charts, semantic_charts, words
+from app import charts, forest_charts, words
 from app.palette import THEMES, Theme, legible, mixed
 
 LA = "logit adjustment"
@@ -98,19 +98,6 @@ def test_the_plain_map_keeps_small_cells_whole() -> None:
     rows = charts.stratified(points, np.arange(len(points)), limit=100)
     assert len(rows) == 100
     assert (points["label"].iloc[rows] == 1).sum() == 7
-
-
-@pytest.mark.parametrize("theme", list(THEMES))
-def test_similarity_names_the_pair_most_alike_and_keeps_zero_in_the_middle(theme: str) -> None:
-    table = np.array([[1, 0.2, -0.9], [0.2, 1, 0.4], [-0.9, 0.4, 1]])
-    figure = semantic_charts.similarity_heatmap(["1", "b", "3"], table, theme)
-    heat = figure.data[0]
-    assert figure.layout.title.text == "<i>b</i> and <i>3</i> are most alike (0.40)"
-    assert (heat.zmin, heat.zmax) == (-1, 1) and np.array_equal(heat.z, table)
-    assert list(figure.layout.xaxis.ticktext) == ["1", "b", "3"], "names that are numbers stay names"
-    assert "−0.90" in {note.text for note in figure.layout.annotations}
-    many = semantic_charts.similarity_heatmap([str(k) for k in range(80)], np.eye(80), theme)
-    assert not many.layout.annotations and many.layout.xaxis.showticklabels is False
 
 
 def contrast(one: str, other: str) -> float:

@@ -68,8 +68,7 @@ def test_attribute_tables():
     assert digits.CLASS_ATTRIBUTES.shape == (10, 7)
     assert len(np.unique(digits.CLASS_ATTRIBUTES, axis=0)) == 10
     assert digits.CLASS_ATTRIBUTES.sum(1).tolist() == [6, 2, 5, 5, 4, 5, 6, 3, 7, 6]  # segments lit
-    shape = (len(digits.CONDITIONS), len(digits.CONDITION_ATTRIBUTE_NAMES))
-    assert digits.CONDITION_ATTRIBUTES.shape == shape
+    assert digits.CONDITION_ATTRIBUTES.shape == (len(digits.CONDITIONS), 4)
     assert len(np.unique(digits.CONDITION_ATTRIBUTES, axis=0)) == len(digits.CONDITIONS)
 
 

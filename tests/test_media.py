@@ -87,7 +87,6 @@ def test_sound_is_mono_float_at_its_own_rate(tmp_path, suffix, options):
     middle = slice(int(0.1 * rate), int(0.4 * rate))
     loudness = np.sqrt((clip.samples[middle] ** 2).mean())
     assert loudness == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
-    assert media.clip_seconds(tmp_path / f"a{suffix}") == pytest.approx(clip.seconds, abs=1e-6)
 
 
 def test_a_segment_is_cut_by_its_times(tmp_path):
@@ -133,16 +132,13 @@ def test_a_browser_gets_a_wav():
     assert rate == 16_000 and np.abs(samples).max() <= 1 and len(samples) == 8000
 
 
-def test_waveform_and_spectrogram_show_the_sound():
+def test_a_spectrogram_shows_the_sound():
     clip = Clip(np.concatenate([tone(0.5, hertz=300), tone(0.5, hertz=3000)]), 16_000)
-    envelope = media.waveform(clip, 50)
-    assert envelope.shape == (50, 2) and (envelope[:, 0] <= envelope[:, 1]).all()
     image = media.spectrogram(clip, 64, 40)
     assert image.shape == (64, 40) and 0 <= image.min() and image.max() == 1
     low, high = image[:, 5].argmax(), image[:, 35].argmax()
     assert low > high + 20, "a higher tone lies higher up"
     assert media.spectrogram(Clip(np.zeros(10, np.float32), 16_000)).shape == (64, 64)
-    assert np.isfinite(media.waveform(Clip(tone(0.001), 16_000), 50)).all()
 
 
 @pytest.mark.parametrize(

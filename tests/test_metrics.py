@@ -234,13 +234,6 @@ def test_shot_groups_have_the_paper_s_borders():
         metrics.shot_groups(counts, many=10)
 
 
-def test_the_tail_is_a_third_of_few_classes_and_the_few_shot_group_of_many():
-    assert metrics.tail_classes(np.array([5, 1, 3, 3, 9])) == (1, 3)
-    assert metrics.tail_classes(np.arange(20, 80)) == tuple(range(20)), "no class below 20: thirds"
-    assert metrics.tail_classes(np.arange(10, 70)) == tuple(range(10)), "60 classes, ten of them below 20"
-    assert metrics.tail_classes(np.arange(10, 59)) == tuple(range(17)), "49 classes: thirds"
-
-
 def test_figures_by_group_and_subdomain():
     true, guess = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
     where = np.array([0, 0, 1, 0, 1, 1])

@@ -98,7 +98,7 @@ def test_a_size_that_lies(tmp_path):
     archive = zipped(tmp_path / "a.zip", {"1.png": bytes(100_000)}, compression=zipfile.ZIP_DEFLATED)
     data = archive.read_bytes()
     archive.write_bytes(data.replace(struct.pack("<I", 100_000), struct.pack("<I", 10)))
-    with pytest.raises(UserError, match="damaged|larger than it says"):
+    with pytest.raises(UserError, match="damaged"):
         unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

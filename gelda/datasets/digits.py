@@ -43,7 +43,6 @@ CLASS_ATTRIBUTES = np.array(
     ],
     dtype=np.float64,
 )
-CLASS_ATTRIBUTE_NAMES = ("a", "b", "c", "d", "e", "f", "g")
 
 # kappa of the demo: the parameters that each condition is drawn with.
 CONDITION_ATTRIBUTES = np.array(
@@ -57,7 +56,6 @@ CONDITION_ATTRIBUTES = np.array(
     ],
     dtype=np.float64,
 )
-CONDITION_ATTRIBUTE_NAMES = ("slant", "thickness", "blur", "inversion")
 
 _PAD = 3  # empty source cells around the 8 x 8 counts, so that the spline ends on paper
 _SLANT_SEED = 1998

@@ -12,7 +12,6 @@ from gelda.metrics.classification import (
     per_subdomain,
     recalls,
     shot_groups,
-    tail_classes,
     uar,
     worst_recall,
 )
@@ -64,7 +63,6 @@ __all__ = [
     "shot_groups",
     "silhouette",
     "support",
-    "tail_classes",
     "train_on_synthetic",
     "uar",
     "variance_ratio",

@@ -133,18 +133,6 @@ def shot_groups(counts: Labels, many: int = 100, few: int = 20) -> dict[str, tup
     return {name: tuple(np.flatnonzero(mask).tolist()) for name, mask in parts.items()}
 
 
-def tail_classes(counts: Labels, few: int = 20) -> tuple[int, ...]:
-    """The tail: the ⌈C/3⌉ smallest classes where C < 50 or none has fewer than `few`, else those below `few`.
-
-    Of equally large classes the later ids are taken.
-    """
-    counts = np.asarray(counts)
-    if len(counts) >= 50 and (counts < few).any():
-        return shot_groups(counts, max(few, 100), few)["few"]
-    order = np.lexsort((-np.arange(len(counts)), counts))
-    return tuple(sorted(order[: -(-len(counts) // 3)].tolist()))
-
-
 def classification_figures(
     true: Labels, predicted: Labels, classes: int, groups: Mapping[str, Sequence[int]] | None = None
 ) -> dict[str, float]:
