@@ -67,6 +67,13 @@ def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
     assert [b.proto.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
 
 
+def test_a_link_to_a_study_that_is_not_here_opens_another_and_says_so():
+    said = "the study “gone”, which is not in this workspace"
+    state = stored(of())
+    page = opened(study="gone")
+    assert said in text(page) and page.selectbox(key="study").value == state.id and not page.warning
+
+
 def test_few_seeds_are_too_few():
     stored(of(3))
     assert "3 seeds are too few" in opened().title[0].value

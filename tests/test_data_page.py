@@ -86,6 +86,13 @@ def test_folder_counts_and_previews(pictures: Path) -> None:
     assert "No item here" in text(page)
 
 
+def test_a_link_to_a_class_that_the_data_have_not_says_so(pictures: Path) -> None:
+    link = {"class": "wasp", "subdomain": "photo"}
+    page = open_page("data", source=str(pictures), **link)
+    assert "names the class “wasp”, which is not in these data" in text(page) and not warnings(page)
+    assert page.query_params["subdomain"] == "photo" and "class" not in page.query_params
+
+
 def test_check_finds_what_cannot_be_read_and_copies(pictures: Path) -> None:
     page = open_page("data", source=str(pictures))
     next(b for b in page.button if b.label == "Check every file").click().run()
