@@ -10,7 +10,7 @@ from test_pages import open_page, text
 from test_study_result import TWO, found, of, rows
 
 from app import ablate_view, grid_form, study_charts
-from gelda import ablation, grids, jobs, runs, studies
+from gelda import ablation, jobs, runs, setting_words, studies
 from gelda.artifacts import write_json
 from gelda.config import resolve_config
 from gelda.runs import StageState
@@ -157,7 +157,8 @@ def test_a_grid_of_ones_own_says_what_it_takes_and_starts(spawned, monkeypatch):
     (state,) = runs.list_runs()
     study, base = ablation.stored(state)
     assert [c.method for c in study.cells].count("gelda") == 6 and base.seeds == 5
-    assert study.cells[1].title == "weight of a synthetic latent 0.1, when heads see synthetic latents joint"
+    title = "weight of a synthetic latent 0.1, when heads see synthetic latents ‘Joint’"
+    assert study.cells[1].title == title
     assert study.question.endswith("alone and together?") and len(spawned) == 1
 
 
@@ -178,7 +179,7 @@ def test_values_that_cannot_be_are_a_sentence_and_start_nothing(values, says):
 
 @pytest.mark.parametrize("name", grid_form.varied(resolve_config()))
 def test_every_setting_of_a_grid_can_be_told(name):
-    title = grids.setting_title(name)
+    title = setting_words.setting(name)
     assert title and title != name and title[0].islower() or title[:1].isupper()
     assert grid_form.field_of(resolve_config(), name)[0].description
 

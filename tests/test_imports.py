@@ -54,8 +54,6 @@ strict
 settings
 config
 compare_config
-studies
-grids
 extract_config
 allocation
 adapter
@@ -71,6 +69,9 @@ sampler
 playground
 augmenters
 filters
+setting_words
+studies
+grids
 finetune
 splits
 episodes
