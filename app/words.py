@@ -181,7 +181,7 @@ def absent(missed: Sequence[tuple[str, str]], where: str) -> str:
     """What a link names (noun, name) and is not in `where`; runs and studies are not in the workspace."""
     named: dict[str, list[str]] = {}
     for noun, name in missed:
-        named.setdefault(noun, []).append(f"\u201c{cut(name, 60)}\u201d")
+        named.setdefault(noun, []).append(f"“{cut(name, 60)}”")
     parts = []
     for noun, names in named.items():
         more = [f"{len(names) - 3} more"] if len(names) > 3 else []

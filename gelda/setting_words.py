@@ -51,9 +51,13 @@ def choice(path: str, value: str) -> str:
 
 
 def beside(name: str, value: str) -> str:
-    """ "weight 0.3"; a value of some words is quoted: "recipe \u2018Real at the end\u2019"."""
-    worded = " " in value or value[:1].isupper()
-    return f"{name} \u2018{value}\u2019" if worded else f"{name} {value}"
+    """ "weight 0.3", "recipe ‘Real at the end’"."""
+    return f"{name} {quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """A value in a sentence: one that is words stands in quotes, a number or a plain name does not."""
+    return f"‘{value}’" if " " in value or value[:1].isupper() else value
 
 
 def setting(path: str) -> str:

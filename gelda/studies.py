@@ -94,7 +94,7 @@ def level_title(factor: str, level: str, settings: Mapping[str, Any]) -> str:
 
 
 def titled(levels: Mapping[str, str]) -> str:
-    """A setting of a grid by its levels: "weight 0.3, recipe \u2018Joint\u2019"."""
+    """A setting of a grid by its levels: "weight 0.3, recipe ‘Joint’"."""
     return ", ".join(setting_words.beside(factor, level) for factor, level in levels.items())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gelda.errors import unknown
 from gelda.report_text import interval_text
-from gelda.setting_words import beside
+from gelda.setting_words import beside, quoted
 from gelda.terminal import duration
 
 TITLES = {"unseen": "unseen cells", "tail": "tail", "uar": "UAR", "overall": "overall"}
@@ -29,7 +29,7 @@ def effect_title(effect: Mapping[str, Any]) -> str:
     parts = [beside(part["factor"], part["level"]) for part in effect["parts"]]
     if effect["kind"] == "interaction":
         return f"{' × '.join(parts)}, together beyond the sum"
-    return f"{parts[0]}, beside {effect['parts'][0]['zero']}"
+    return f"{parts[0]}, beside {quoted(effect['parts'][0]['zero'])}"
 
 
 def rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -227,6 +227,16 @@ def test_home_lists_a_study_and_leads_to_it():
     assert not page.exception and "study of settings" in text(page)
 
 
+def test_home_says_what_a_study_found_as_its_page_does():
+    state = stored({**of(), "headline": "An older rule said this."})
+    state.headline = "An older rule said this."
+    runs.save_state(state)
+    shown = text(open_page("home"))
+    assert "An older rule" not in shown and "Beside “" in shown
+    (state.path / studies.RESULT).write_text("{")
+    assert "An older rule" in text(open_page("home"))
+
+
 def test_what_ships_is_shown_at_once(monkeypatch):
     monkeypatch.undo()
     page = opened()

@@ -187,7 +187,7 @@ def test_what_older_code_stored_is_said_as_it_is_today(tmp_path):
     write_json(tmp_path / studies.RESULT, older)
     assert read_result(tmp_path) == now and now["effects"]
     assert "synthetic latents ‘Joint’" in now["headline"] and "joint" not in now["headline"]
-    assert "‘Real at the end’, beside Joint" in study_text.render(now, "md")
+    assert "‘Real at the end’, beside ‘Joint’" in study_text.render(now, "md")
 
 
 def test_a_failed_setting_keeps_its_sentence(capsys, monkeypatch):
