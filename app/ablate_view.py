@@ -28,20 +28,24 @@ def view() -> None:
     found = _found()
     shown = None
     if found:
-        state.bind("study", next(iter(found)), list(found))
+        state.bind("study", next(iter(found)), list(found), "study")
         head, pick = st.columns([0.68, 0.32], gap="large")
         titles = words.distinct({name: _title(study) for name, study in found.items()})
         pick.selectbox("Study", list(titles), key=state.key("study"), format_func=titles.get)
         shown = found[state.value("study")]
         with head:
             _finding(shown)
+        place = head
     else:
         st.title("Which setting matters?")
+        place = st.container()
     if st.session_state.get(SAID):
         st.warning(st.session_state.pop(SAID))
     if shown is not None:
         _study(shown)
     _offers()
+    with place:
+        widgets.absent("this study")
     state.publish()
 
 

@@ -30,11 +30,11 @@ def offered(colours: Iterable[str]) -> list[str]:
 
 def bind(run: Path, points: pd.DataFrame, names: Sequence[str]) -> None:
     """Seed the choice of columns and what is chosen of each: `where`, and `is.<column>`."""
-    state.bind("where", [], names)
+    state.bind("where", [], names, "column")
     for name in state.value("where"):
         groups = loading.column_groups(run, name)
         if groups:
-            state.bind(f"is.{name}", [], groups)
+            state.bind(f"is.{name}", [], groups, "value")
         else:
             state.bind(f"is.{name}", whole(points[name]))
 

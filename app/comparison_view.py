@@ -57,6 +57,8 @@ def view(run: runs.RunState, head: Any) -> None:
     folds_view.show(report)
     _selection(report)
     results_view.closing(run, report)
+    with head:
+        widgets.absent()
     state.publish()
 
 

@@ -49,6 +49,8 @@ def view() -> None:
     if look is not None:
         _headline(head, look, options)
         _look(look)
+    with head:
+        widgets.absent("these data")
     state.publish()
 
 
@@ -156,7 +158,7 @@ def _part(look: sources.Look) -> str:
     parts = ["all", *look.splits]
     if len(parts) < 3:
         return "all"
-    state.bind("part", "train" if "train" in parts else "all", parts)
+    state.bind("part", "train" if "train" in parts else "all", parts, "split")
     titles = {"all": "All", "train": "Training", "valid": "Validation", "test": "Test"}
     st.segmented_control("Items counted", parts, key="part", format_func=titles.get, required=True)
     return state.value("part")
@@ -165,8 +167,8 @@ def _part(look: sources.Look) -> str:
 def _chosen(look: sources.Look) -> tuple[int, int]:
     """The cell in the URL by name, as numbers; -1 is all of an axis."""
     found = []
-    for name, names in zip(("class", "subdomain"), look.names, strict=True):
-        state.bind(name, "", ["", *names])
+    for name, names, noun in zip(("class", "subdomain"), look.names, look.source.axes, strict=True):
+        state.bind(name, "", ["", *names], noun)
         found.append(names.index(chosen) if (chosen := state.value(name)) else -1)
     return found[0], found[1]
 

@@ -64,8 +64,9 @@ def cell(
     """A class and a subdomain to choose, side by side."""
     classes, subdomains = list(explored.classes), list(explored.subdomains)
     fields = f"{prefix}_class", f"{prefix}_{explored.axis}"
-    for field, names, number in zip(fields, (classes, subdomains), default, strict=True):
-        state.bind(field, names[number], names)
+    nouns = explored.kind, explored.axis
+    for field, names, number, noun in zip(fields, (classes, subdomains), default, nouns, strict=True):
+        state.bind(field, names[number], names, noun)
     st.selectbox(titles[0], classes, key=state.key(fields[0]), width=WIDE)
     if len(subdomains) > 1:
         st.selectbox(titles[1], subdomains, key=state.key(fields[1]), width=WIDE)

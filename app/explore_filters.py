@@ -21,22 +21,23 @@ HELD_WORDS = "Held-out items are what the figures were measured on: for looking 
 
 
 def bind(run: Path, meta: dict[str, Any], layers: Sequence[Any], maps: Sequence[Any], points: pd.DataFrame,
-         colours: Sequence[str]) -> None:  # fmt: skip
+         colours: Mapping[str, str], axis: str) -> None:  # fmt: skip
     """Seed every setting of the view from the URL or what it was on the last page."""
     first = next((m for m in maps if m.scope_kind == "all" and m.has_synthetic), maps[0] if maps else None)
     own = next((layer.name for layer in layers if layer.generation_layer), layers[0].name)
-    state.bind("layer", first.layer if first else own, [layer.name for layer in layers])
-    state.bind("scope", "all", _scopes(meta))
-    state.bind("colour", "class", colours)
+    state.bind("layer", first.layer if first else own, [layer.name for layer in layers], "layer")
+    state.bind("scope", "all", _scopes(meta), "map fitted on")
+    state.bind("colour", "class", list(colours), "colour")
     known = many(run, meta)
     if known:
-        state.bind("highlight", known[:LIMIT], known)
-    state.bind("classes", [], list(meta["class_names"]))
-    state.bind("conditions", [], list(meta["subdomain_names"]))
+        state.bind("highlight", known[:LIMIT], known, "coloured group")
+    state.bind("classes", [], list(meta["class_names"]), words.kind(meta))
+    state.bind("conditions", [], list(meta["subdomain_names"]), axis)
     state.bind("show", list(SOURCES), SOURCES)
-    state.bind("split", [], _splits(points))
+    state.bind("split", [], _splits(points), "split")
     made = _methods(points)
-    state.bind("made", made[:1] if len(made) > 1 else [], made)  # several at once would hide each other
+    one = made[:1] if len(made) > 1 else []  # several at once would hide each other
+    state.bind("made", one, made, "method")
     state.bind("density", DENSITIES[0], DENSITIES)
     state.bind("rejected", True)
     state.bind("held", False)

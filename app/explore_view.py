@@ -51,7 +51,7 @@ def view(run: runs.RunState, head: Any) -> None:
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run, meta)
     colours = loading.colourings(run.path, axis)
-    filters.bind(run.path, meta, layers, maps, points, list(colours))
+    filters.bind(run.path, meta, layers, maps, points, colours, axis)
     map_choice.bind(maps)
     page = st.container(key="explore")
     left, right, below = page.container(), page.container(key="explore-side"), page.container()
@@ -82,6 +82,8 @@ def view(run: runs.RunState, head: Any) -> None:
             widgets.note(said)
     with below:
         explore_panels.view(explored, panels)
+    with head:
+        widgets.absent()
     state.publish()
 
 

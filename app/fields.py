@@ -18,6 +18,7 @@ from gelda.compositions import CONTROLS
 from gelda.filters import FILTERS
 from gelda.recipes import RECIPES
 from gelda.schedulers import SCHEDULERS
+from gelda.setting_words import choice
 from gelda.settings import FORMS
 
 CHOICES: dict[str, Sequence[str]] = {
@@ -30,38 +31,6 @@ CHOICES: dict[str, Sequence[str]] = {
     "generator.condition_control": tuple(CONTROLS),
 }
 CHOICES |= {f"paper_{name}": names for name, names in CHOICES.items() if name.startswith("sampling.")}
-TITLES: dict[str, dict[str, str]] = {
-    "sampling.allocation": {name: spec.title for name, spec in ALLOCATIONS.items()},
-    "sampling.recipe": {name: spec.title for name, spec in RECIPES.items()},
-    "sampling.filter": {name: spec.title for name, spec in FILTERS.items()},
-    "sampling.scheduler": {name: spec.title for name, spec in SCHEDULERS.items()},
-    "device": {"auto": "Automatic", "cpu": "Processor", "cuda": "NVIDIA GPU", "mps": "Apple GPU"},
-    "precision": {"auto": "Automatic", "fp32": "32 bits", "bf16": "16 bits (bf16)"},
-    "generator.form": {
-        "auto": "Automatic",
-        "plain": "The latent",
-        "residual": "Its distance to a prototype",
-        "aligned": "The latent, subdomains aligned",
-        "translate": "Moved from another subdomain",
-    },
-    "generator.prediction_type": {
-        "v_prediction": "v, between latent and noise",
-        "epsilon": "The noise",
-        "sample": "The clean latent",
-        "flow": "The velocity of a flow",
-    },
-    "generator.condition_control": {
-        "none": "None: real conditions",
-        "shuffled": "Conditions shuffled",
-        "random": "Random conditions",
-        "class-only": "Class alone",
-        "subdomain-only": "Subdomain alone",
-        "unconditional": "No condition",
-    },
-    "protocol": {"longtail": "Long tail", "zero-shot": "Zero-shot", "few-shot": "Few-shot"},
-    "emotions": {"own": "as the data name them", "joined": "one name each", "four": "the common four only"},
-    "cut": {"class": "classes", "cell": "cells (class, subdomain)", "given": "the data's own split"},
-}
 # What a choice means: stands under it in the place of a list of all choices
 NOTES: dict[str, dict[str, str]] = {
     "sampling.allocation": {name: spec.note for name, spec in ALLOCATIONS.items()},
@@ -158,9 +127,8 @@ def _widget(
     literal = tuple(o for o in get_args(field.annotation) if isinstance(o, str))
     if name in CHOICES or literal:
         options = list(CHOICES.get(name, literal))
-        shown = TITLES.get(name.removeprefix("paper_"), {})
         return st.selectbox(
-            label, options, options.index(default), lambda o: shown.get(o, o), help=told, key=key
+            label, options, options.index(default), lambda o: choice(name, o), help=told, key=key
         )
     kinds = get_args(field.annotation)
     if isinstance(default, str):

@@ -33,7 +33,7 @@ def show(report: dict[str, Any]) -> None:
         widgets.note("Small: the lowest and the highest fold. WA weighs items alike, UAR classes.")
     with right:
         default = OURS if OURS in methods else methods[0]
-        state.bind("fold_method", default, methods)
+        state.bind("fold_method", default, methods, "method")
         st.selectbox("Every fold of", methods, key="fold_method", format_func=method_title, width=300)
         chosen = state.value("fold_method")
         rows = []

@@ -9,11 +9,12 @@ import streamlit as st
 from pydantic import BaseModel
 
 from app import sources, widgets
-from app.fields import TITLES, field_of, settings
+from app.fields import field_of, settings
 from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
+from gelda.setting_words import TITLES
 from gelda.settings import WEIGHTED
 
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.

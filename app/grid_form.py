@@ -9,8 +9,8 @@ from typing import Any, get_args
 import streamlit as st
 
 from app import widgets, words
-from app.fields import CHOICES, TITLES, field_of, read
-from gelda import grids, studies
+from app.fields import CHOICES, field_of, read
+from gelda import grids, setting_words, studies
 from gelda.config import RunConfig
 from gelda.errors import UserError
 
@@ -91,7 +91,7 @@ def parsed(text: str) -> list[Any]:
 
 
 def _title(name: str) -> str:
-    return grids.setting_title(name)
+    return setting_words.setting(name)
 
 
 def _named(name: str) -> str:
@@ -113,9 +113,10 @@ def _values(base: RunConfig, name: str) -> list[Any]:
         said = {True: "on", False: "off"}
         return st.multiselect(title, [True, False], [default], said.get, help=told, key=key)
     if options:
-        shown = TITLES.get(name, {})
         first = [default] if default in options else []
-        return st.multiselect(title, options, first, lambda o: shown.get(o, o), help=told, key=key)
+        return st.multiselect(
+            title, options, first, lambda o: setting_words.choice(name, o), help=told, key=key
+        )
     about = f"{told or ''} Values with commas between them; the first is the reference."
     return parsed(st.text_input(title, "" if default is None else str(default), help=about, key=key,
                                 placeholder="0.1, 0.3, 1"))  # fmt: skip

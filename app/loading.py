@@ -20,7 +20,7 @@ from app import colouring, items
 from app.facets import Facet
 from app.facets import of as facets_of
 from app.map_data import STAND_INS
-from gelda import jobs, layer_maps, projection, report, runs, studies
+from gelda import jobs, layer_maps, projection, report, runs, studies, study_result
 from gelda.artifacts import read_json
 from gelda.neighbours import load_neighbours
 from gelda.settings import ProjectionConfig
@@ -62,7 +62,7 @@ def study(folder: Path) -> dict[str, Any]:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _study(folder: Path, stamp: int) -> dict[str, Any]:
-    return studies.read_result(folder)
+    return study_result.read_result(folder)
 
 
 def report_of(run: Path) -> dict[str, Any]:

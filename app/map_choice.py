@@ -28,7 +28,7 @@ SHORT = {
 
 def bind(maps: Sequence[MapInfo]) -> None:
     """`map` in the URL is the key of a map: it is shown, and so are others with its settings."""
-    state.bind("map", "", ["", *(info.key for info in maps)])
+    state.bind("map", "", ["", *(info.key for info in maps)], "map")
 
 
 def scope() -> tuple[str, str, str]:

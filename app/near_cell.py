@@ -29,12 +29,12 @@ def view(explored: Explored) -> None:
     methods = _methods(explored)
     if not methods:
         return
-    state.bind("maker", methods[0], methods)
+    state.bind("maker", methods[0], methods, "method")
     cells = nearby.cells_made(explored.points, state.value("maker"))
     every = {cell_text(explored.classes, explored.subdomains, cell): cell for cell in cells}
     if not every:
         return
-    state.bind("cell", next(iter(every)), list(every))
+    state.bind("cell", next(iter(every)), list(every), "cell")
     verb = VERBS.get(items.kind(explored.meta), "be like")
     label, subdomain = every[state.value("cell")]
     name = f"*{words.escaped(explored.classes[label])}*"

@@ -29,9 +29,9 @@ def view(report: dict[str, Any]) -> None:
     known = methods_of(report)
     st.header("Class by class")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        state.bind("method", OURS if OURS in known else known[0], known)
+        state.bind("method", OURS if OURS in known else known[0], known, "method")
         st.selectbox("Method", known, key="method", format_func=method_title, width=260)
-        state.bind("minus", BASELINE if BASELINE in known else known[0], known)
+        state.bind("minus", BASELINE if BASELINE in known else known[0], known, "method")
         st.selectbox("Beside", known, key="minus", format_func=method_title, width=260)
         state.bind("against", False)
         method, minus = state.value("method"), state.value("minus")
@@ -115,7 +115,7 @@ def _picked(
         np.fill_diagonal(share, 0)
     weight = (share.max(0) + share.max(1))[there]
     first = np.sort(there[np.argsort(-weight, kind="stable")[:MOST]])
-    state.bind("matrix", [], [names[c] for c in there])
+    state.bind("matrix", [], [names[c] for c in there], "class")
     asked = st.multiselect(
         "Classes in the matrix", [names[c] for c in there], key="matrix", max_selections=2 * MOST,
         placeholder=f"The {MOST} with most {'change' if reference is not None else 'confusion'}; "

@@ -44,6 +44,8 @@ def view(run: runs.RunState, head: Any) -> None:
     _table(report)
     _forest(report)
     closing(run, report)
+    with head:
+        widgets.absent()
     state.publish()
 
 

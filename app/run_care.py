@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import loading, widgets, words
-from gelda import keeping, runs
+from gelda import confirm, keeping, runs, selections
 from gelda.errors import UserError
 
 _OPEN = "_care"  # the id of the run whose dialog is open
@@ -42,11 +42,19 @@ def _draw(run: runs.RunState) -> None:
             name = st.text_input("Name", run.name, max_chars=keeping.LONGEST, key=f"name-{run.id}")
             if st.button("Rename", key=f"rename-{run.id}", disabled=name.strip() in ("", run.name)):
                 _done(keeping.rename, run.id, name)
-    gone = "Its maps, samples, edits and figures go with it, for good."
-    kept = " The bank that it made stays." if run.extraction else ""
-    sure = st.checkbox(f"Delete this run. {gone}{kept}", key=f"sure-{run.id}")
+    sure = st.checkbox(f"Delete this run. {_gone(run)}", key=f"sure-{run.id}")
     if st.button(f"Delete, {takes}", key=f"delete-{run.id}", disabled=not sure, type="primary"):
         _done(keeping.delete, run.id)
+
+
+def _gone(run: runs.RunState) -> str:
+    """What goes with a run, and what stays."""
+    kept = len(selections.listed(run.id))
+    own = [words.count(kept, "kept selection")] if kept else []
+    stays = " The bank that it made stays." if run.extraction else ""
+    if any(confirm.folder(run.id).glob("*.json")):
+        stays = " Looks at its test half stay counted."
+    return f"Its {words.listed(['maps', 'samples', 'edits', *own, 'figures'])} go with it, for good.{stays}"
 
 
 def _done(act: Callable[..., Any], *arguments: Any) -> None:

@@ -78,7 +78,7 @@ def row(run: runs.RunState) -> None:
         size = "" if run.shipped or run.status in widgets.ALIVE else words.size(run_care.size(run))
         parts = (_kind(run), _status(run), when, size, run.id)
         facts = " · ".join(words.safe(part) for part in parts if part)
-        said = words.minus(run.error or (run.headline if run.status == "done" else None) or "")
+        said = words.minus(run.error or (_headline(run) if run.status == "done" else "") or "")
         with text:
             st.html(f"<strong>{words.safe(run.name)}</strong><p class='note'>{facts}</p>{words.safe(said)}")
         aligned = {"horizontal_alignment": "right", "vertical_alignment": "center"}
@@ -87,6 +87,14 @@ def row(run: runs.RunState) -> None:
             run_care.button(run)
         if run.status in widgets.ALIVE:
             widgets.progress(run)
+
+
+def _headline(run: runs.RunState) -> str | None:
+    """What a run found; a study as its page says it, which is not always as it was stored."""
+    try:
+        return loading.study(run.path)["headline"] if run.study else run.headline
+    except UserError:  # its table cannot be read
+        return run.headline
 
 
 def _status(run: runs.RunState) -> str:

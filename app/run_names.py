@@ -30,23 +30,29 @@ def _title(run: runs.RunState, differs: str) -> str:
 
 def _differences(alike: Sequence[runs.RunState]) -> dict[str, str]:
     """{run: "imbalance 50, seeds 3"}: the first settings in which runs of one name are not all the same."""
-    from gelda import contrast, grids  # only where names are alike
+    from gelda import contrast, setting_words  # only where names are alike
+    from gelda.config import flat
 
-    flat = {}
+    specs = {}
     for run in alike:
         try:
-            spec = contrast.flat(loading.spec(run.path))
-            flat[run.id] = {name: contrast.told(value) for name, value in spec.items()}
+            spec = flat(loading.spec(run.path))
+            specs[run.id] = {name: contrast.told(value) for name, value in spec.items()}
         except UserError:
-            flat[run.id] = {}
+            specs[run.id] = {}
     names = [
         name
-        for name in dict.fromkeys(name for one in flat.values() for name in one)
-        if name not in (*contrast.UNTOLD, "bank") and len({one.get(name) for one in flat.values() if one}) > 1
+        for name in dict.fromkeys(name for one in specs.values() for name in one)
+        if name not in (*contrast.UNTOLD, "bank")
+        and len({one.get(name) for one in specs.values() if one}) > 1
     ][:MOST]
     return {
         run: ", ".join(
-            f"{grids.setting_title(name)} {words.cut(one[name], 24)}" for name in names if one.get(name)
+            setting_words.beside(
+                setting_words.setting(name), words.cut(setting_words.choice(name, one[name]), 24)
+            )
+            for name in names
+            if one.get(name)
         )
-        for run, one in flat.items()
+        for run, one in specs.items()
     }

@@ -9,8 +9,9 @@ import streamlit as st
 from pydantic import BaseModel
 
 from app import fields, widgets, words
+from gelda import setting_words
 from gelda.augmenters import AUGMENTERS
-from gelda.config import RunConfig, merged, resolve_config
+from gelda.config import RunConfig, flat, merged, resolve_config
 from gelda.datasets.digits import CONDITIONS
 
 MAIN = (
@@ -79,25 +80,18 @@ def reset(preset: str, changed: Mapping[str, Any]) -> None:
 def differences(changed: Mapping[str, Any], defaults: BaseModel) -> list[str]:
     """What was changed, one phrase a setting: "Diffusion training steps 60 (500)"."""
     return [
-        f"{fields.title(name, defaults)} {_told(value)} ({_told(fields.field_of(defaults, name)[1])})"
-        for name, value in _flat(changed)
+        f"{setting_words.beside(fields.title(name, defaults), _told(name, value))} "
+        f"({_told(name, fields.field_of(defaults, name)[1])})"
+        for name, value in flat(changed).items()
     ]
 
 
-def _flat(changed: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in changed.items():
-        inner = isinstance(value, dict)
-        found += _flat(value, f"{prefix}{name}.") if inner else [(prefix + name, value)]
-    return found
-
-
-def _told(value: Any) -> str:
+def _told(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value)) or "none"
-    return words.minus(str(value)) if value not in (None, "") else "none"
+    return setting_words.choice(name, words.minus(str(value))) if value not in (None, "") else "none"
 
 
 def _prefix(preset: str) -> str:

@@ -86,7 +86,9 @@ def _decoded(run: runs.RunState, text: str, count: int) -> list[int]:
         raise UserError("The selection in this link cannot be read: part of the address is missing.")
     rows = [row for part in ends for row in range(part[0], part[-1] + 1)]
     if found[1] != _stamp(run) or max(rows) >= count:
-        raise UserError("The selection in this link is of other points: the run was made again since.")
+        raise UserError(
+            "The selection in this link is of other points: of another run, or this one was made again since."
+        )
     return rows
 
 

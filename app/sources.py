@@ -147,7 +147,7 @@ def _of_bank(path: str, bank: ReadyBank) -> Look:
     manifest = Manifest(pd.DataFrame(columns), items.class_names, items.subdomain_names, bank.name)
     media = bank.media if bank.uris is not None else ""
     decode = datasets.source_decoder(media, bank.root)
-    notes = (bank.note,) if bank.note else ()
+    notes = (*([bank.note] if bank.note else []), *bank.notes)
     source = Source(bank.name, media, manifest, bank.root, decode, (), notes, items.grouped, bank.axes)
     return Look(path, bank.key, source, bank)
 

@@ -1,7 +1,8 @@
 """What a person is looking at: the run and the view of each page, held in the URL and typed here.
 
 A page seeds its widgets with `bind`, lets the person change them, and calls `publish` at its end. The URL
-wins over what was carried from another page, and an unknown or outdated value falls back to the default.
+wins over what was carried from another page, and an unknown or outdated value falls back to the default;
+`absent` tells which of a link's names did.
 Streamlit drops parameters when the page changes, so they are kept in the session and written back.
 
 A browser sends its address and the values of all its widgets with every click, and with every tick of a
@@ -23,6 +24,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 _CARRIED = "_carried"  # what other pages set: {name: text}
 _BOUND = "_bound"  # names bound on the page being drawn: {name: default}
 _ASKED = "_asked"  # names that a link has set in this drawing
+_ABSENT = "_absent"  # what a link names and is not here: [(noun, name)]; the address that came of the link
 _SENT = "_sent"  # addresses written for this page, from the one that the browser was last seen at
 _TAKEN = "_taken"  # (address that came from outside, names that were taken from it)
 _TURNS = "_turns"  # how often a field that has a widget was set past it: {name: number}
@@ -54,19 +56,21 @@ def begin(page: str) -> None:
     st.session_state.setdefault(_CARRIED, {})
     if st.session_state.get("_page") != page:
         st.session_state["_page"], st.session_state[_SENT], st.session_state[_TAKEN] = page, [], ({}, set())
+        st.session_state[_ABSENT] = [], None
     here, sent = st.query_params.to_dict(), st.session_state[_SENT]
     if here in sent:  # its own, or one that it is about to replace; the browser takes them in order
         del sent[: len(sent) - 1 - sent[::-1].index(here)]
         st.session_state[_TAKEN] = {}, set()
     elif here != st.session_state[_TAKEN][0]:
-        st.session_state[_TAKEN] = here, set()
+        st.session_state[_TAKEN], st.session_state[_ABSENT] = (here, set()), ([], None)
 
 
-def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
+def bind(name: str, default: Any, options: Sequence[Any] | None = None, noun: str = "") -> str:
     """Seed the widget of the field `name` from the URL, the session or `default`; returns its `key`.
 
     A list default makes a field of several values, written to the URL with commas (those of a name escaped);
-    a tuple default, of two numbers or two dates, a range within it.
+    a tuple default, of two numbers or two dates, a range within it. noun: what a value is called where a link
+    names one that is not among the options ("class"); "" where nobody misses it.
     """
     many = isinstance(default, list | tuple)
     st.session_state[_BOUND][name] = default
@@ -74,6 +78,8 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None) -> str:
     text = _from_outside(name)
     if text is not None:
         value = _parse(text, many)
+        if noun:
+            _miss(noun, value if many else [value], options or ())
     elif former and former in st.session_state and st.session_state[former] != had:
         value = st.session_state[former]  # a click on the widget that was about to be replaced
     elif _key(name) in st.session_state:
@@ -97,6 +103,23 @@ def _from_outside(name: str) -> str | None:
     names.add(name)
     st.session_state[_ASKED].add(name)
     return here[name]
+
+
+def _miss(noun: str, names: Sequence[str], options: Sequence[Any]) -> None:
+    missed, address = st.session_state[_ABSENT]
+    new = [(noun, name) for name in names if name and name not in options]
+    st.session_state[_ABSENT] = list(dict.fromkeys([*missed, *new])), address
+
+
+def absent() -> list[tuple[str, str]]:
+    """What the link to this view names and is not here, as noun and name; until the view is changed.
+
+    Call it when all of the page is bound: the address that comes of the link is what it is told by.
+    """
+    missed, address = st.session_state[_ABSENT]
+    now = _address()
+    st.session_state[_ABSENT] = (missed, now) if address in (None, now) else ([], None)
+    return st.session_state[_ABSENT][0]
 
 
 def key(name: str) -> str:
@@ -137,19 +160,22 @@ def put(name: str, new: Any) -> None:
 
 def publish() -> None:
     """Write every bound field that differs from its default into the URL, and carry it to other pages."""
-    written = {}
-    for name, default in st.session_state[_BOUND].items():
-        current = st.session_state.get(_key(name), default)
-        text = _text(current)
-        if current != default or name == "run":
-            st.session_state[_CARRIED][name] = text
-            written[name] = text
+    written = _address()
+    for name in st.session_state[_BOUND]:
+        if name in written:
+            st.session_state[_CARRIED][name] = written[name]
         else:
             st.session_state[_CARRIED].pop(name, None)
     if st.session_state[_SENT][-1:] != [written]:
         st.session_state[_SENT].append(written)
     if st.query_params.to_dict() != written:
         st.query_params.from_dict(written)
+
+
+def _address() -> dict[str, str]:
+    """What of the view differs from its defaults, and the run, as the URL has it."""
+    now = {n: (st.session_state.get(_key(n), d), d) for n, d in st.session_state[_BOUND].items()}
+    return {n: _text(current) for n, (current, default) in now.items() if current != default or n == "run"}
 
 
 def along() -> bool:

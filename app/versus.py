@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app import fields, words
+from app import words
 from app.results_classes import in_words
-from gelda import contrast, grids, layer_maps
+from gelda import contrast, layer_maps, setting_words
 from gelda.report import method_title
 from gelda.verdicts import FEWEST_SEEDS
 
@@ -61,13 +61,13 @@ def methods(a: Report, b: Report, first: str, second: str) -> str:
 
 def setting(name: str) -> str:
     """A dotted setting as forms call it."""
-    title = grids.setting_title(name)
+    title = setting_words.setting(name)
     return title[0].upper() + title[1:]
 
 
 def choice(name: str, value: str) -> str:
     """A setting's value as forms call it; "–" where a run has no such setting."""
-    return fields.TITLES.get(name.removeprefix("paper_"), {}).get(value, value) or "–"
+    return setting_words.choice(name, value) or "–"
 
 
 def shared_rows(a: pd.DataFrame, b: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

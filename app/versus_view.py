@@ -35,7 +35,7 @@ def picker(run: runs.RunState, place: Any) -> runs.RunState | None:
     known = [*runs.list_runs(limit=run_list.RECENT), *runs.shipped_runs()]
     others = {r.id: r for r in known if r.status == "done" and r.reported and r.id != run.id}
     asked = st.query_params.get("other")
-    if asked and asked != run.id and asked not in others:
+    if asked and asked != run.id and asked not in others and runs.exists(asked):
         try:
             found = runs.read_state(runs.find_run(asked))
             runs.require_report(found)
@@ -43,7 +43,7 @@ def picker(run: runs.RunState, place: Any) -> runs.RunState | None:
             others[asked] = found
         except UserError as error:  # the run itself can be looked at all the same
             st.warning(str(error))
-    state.bind("other", "", ["", *others])
+    state.bind("other", "", ["", *others], "run")
     titles = {"": "no other run", **run_names.titles(list(others.values()))}
     place.selectbox("Beside", list(titles), key="other", format_func=titles.get)
     return others.get(state.value("other"))
@@ -57,6 +57,7 @@ def view(run: runs.RunState, other: runs.RunState, head: Any) -> None:
     except UserError as error:
         with head:
             st.title("These two runs have nothing in common")
+            widgets.absent()
         st.warning(str(error))
         state.publish()
         return
@@ -79,6 +80,8 @@ def view(run: runs.RunState, other: runs.RunState, head: Any) -> None:
         results_classes.changes(contrast.by_class(a, first, b, second), "first", "second", "cls")
     if run.mapped and other.mapped:
         _maps(run, other)
+    with title:
+        widgets.absent()
     state.publish()
 
 
@@ -91,7 +94,7 @@ def _methods(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, str]:
             (b, "second", "Method of the second"),
         ):
             known = results_classes.methods_of(report)
-            state.bind(key, contrast.main_method(report), known)
+            state.bind(key, contrast.main_method(report), known, "method")
             st.selectbox(title, known, key=key, format_func=method_title, width=260)
             names.append(state.value(key))
     return names[0], names[1]

@@ -80,6 +80,14 @@ def caution(said: Mapping[str, Any]) -> None:
         note(f"<strong>{words.safe(said['caution'])}</strong>")
 
 
+def absent(where: str = "this run") -> None:
+    """What the link to this page names and is not in `where`; call it at the page's end, before it is
+    published."""
+    missed = state.absent()
+    if missed:
+        note(words.safe(words.absent(missed, where)))
+
+
 def bullets(texts: Sequence[str]) -> None:
     """A list of sentences; names in them may come from files."""
     st.html(f"<ul>{''.join(f'<li>{words.safe(text)}</li>' for text in texts)}</ul>")
@@ -126,15 +134,14 @@ def run_picker(
     asked = st.query_params.get("run")
     wanted = asked or state.carried("run")
     found = [r for r in done if r.mapped or not maps or r.id == wanted]
-    if asked and asked not in {r.id for r in found}:
-        path = runs.find_run(asked)  # says what is wrong where there is no such run
-        found.append(runs.read_state(path))
+    if asked and asked not in {r.id for r in found} and (not found or runs.exists(asked)):
+        found.append(runs.read_state(runs.find_run(asked)))
         runs.require_report(found[-1])
     if not found:
         state.drop("run")
         return None, None, []
     by_id = {r.id: r for r in found}
-    state.bind("run", found[0].id, list(by_id))
+    state.bind("run", found[0].id, list(by_id), "run")
     if controls:
         head = st.container()
         pick, *places = st.columns([1 - sum(controls), *controls], gap="medium", vertical_alignment="bottom")

@@ -177,6 +177,23 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def absent(missed: Sequence[tuple[str, str]], where: str) -> str:
+    """What a link names (noun, name) and is not in `where`; runs and studies are not in the workspace."""
+    named: dict[str, list[str]] = {}
+    for noun, name in missed:
+        named.setdefault(noun, []).append(f"“{cut(name, 60)}”")
+    parts = []
+    for noun, names in named.items():
+        more = [f"{len(names) - 3} more"] if len(names) > 3 else []
+        parts.append(f"the {noun if len(names) == 1 else plural(noun)} {listed([*names[:3], *more])}")
+    runs = [noun in ("run", "study") for noun in named]
+    place = "in this workspace" if all(runs) else "here" if any(runs) else f"in {where}"
+    return (
+        f"This link names {listed(parts)}, which {'is' if len(missed) == 1 else 'are'} not {place}: "
+        "shown is what is here, and the lists on this page have all that can be chosen."
+    )
+
+
 def size(count: float) -> str:
     """Bytes for people."""
     for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

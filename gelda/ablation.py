@@ -20,7 +20,7 @@ from gelda.recording import Cancelled, Recorder, tracked
 from gelda.report import SeedResult
 from gelda.runs import RunState, StageState
 from gelda.studies import RESULT, Study
-from gelda.study_result import mean, result
+from gelda.study_result import mean, read_result, result
 
 HEALTH = ("variance_ratio", "variance_ratio_tail", "memorisation")
 
@@ -121,7 +121,7 @@ def execute(study: Study, base: RunConfig, state: RunState, listener: Any = None
     device.set_threads()
     made = check(study, base)
     state.stages = [StageState(cell.name, cell.title) for cell in study.cells]
-    before = studies.read_result(state.path) if (state.path / RESULT).is_file() else None
+    before = read_result(state.path) if (state.path / RESULT).is_file() else None
     seconds = {c["name"]: c["seconds"] for c in before["cells"]} if before else {}
     found: dict[str, list[SeedResult]] = {}
     rows: dict[str, dict[str, Any]] = {

@@ -33,7 +33,7 @@ def ablate(
     json_file: JsonFile = None,
 ) -> None:
     """Compare settings on dev items, one after another; the same command goes on where it was."""
-    from gelda import ablation, grids, recording, runs, studies, study_text, terminal
+    from gelda import ablation, grids, recording, runs, studies, study_result, study_text, terminal
     from gelda.artifacts import read_json, write_json
     from gelda.config import merged, resolve_config
 
@@ -59,7 +59,7 @@ def ablate(
         return
     state, done = ablation.prepared(chosen, base)
     if done:
-        result = studies.read_result(state.path)
+        result = study_result.read_result(state.path)
     else:
         recording.forget_cancel(state.path)
         with terminal.progress(state) as listener:

@@ -45,10 +45,11 @@ def taken(values: Mapping[Any, Any], without: Iterable[Any]) -> dict[str, Any]:
 def tidied(table: pd.DataFrame, notes: list[str] | None = None) -> pd.DataFrame:
     """A table's further columns [N], each of one kind, MOST at most; what is left out is noted.
 
-    A column without any value, or with lists, bytes or other things that are no single value, is none.
+    A column without any value, or with lists, bytes or other things that are no single value, is none. Noted
+    are also dates that there are not (a 30th of February): they are left empty, and texts where all are.
     """
     kept: dict[str, pd.Series] = {}
-    beyond = []
+    beyond, lost = [], []
     for name in own(table):
         values = _typed(table[name])
         if values is None:
@@ -58,13 +59,33 @@ def tidied(table: pd.DataFrame, notes: list[str] | None = None) -> pd.DataFrame:
             plain = f"{plain or 'column'} ({len(kept) + 1})"
         if len(kept) < MOST:
             kept[f"{PREFIX}{plain}"] = values
+            lost.append(_no_dates(plain, table[name], values))
         else:
             beyond.append(plain)
     if notes is not None and kept:
         notes.append(f"Further columns, for looking only: {', '.join(map(title, kept))}.")
     if notes is not None and beyond:
         notes.append(f"Left out, since {MOST} further columns are kept at most: {', '.join(beyond[:10])}.")
+    if notes is not None:
+        notes += filter(None, lost)
     return pd.DataFrame(kept, index=table.index)
+
+
+def _no_dates(name: str, given: pd.Series, values: pd.Series) -> str:
+    """What to say of a column of dates where some of those given are none; "" where all are."""
+    if kind(values) != "date":
+        return ""
+    text = given.astype("str").str.strip()
+    gone = text[values.isna() & given.notna() & ~text.str.lower().isin(MISSING)]
+    if gone.empty:
+        return ""
+    some = f"{len(gone)} of {len(given)} values"
+    if len(gone) == 1:
+        return f"Column {name}: {some} is no date that there is ({gone.iloc[0]}) and is left empty: mend it."
+    return (
+        f"Column {name}: {some} are no dates that there are (the first: {gone.iloc[0]}) and are left empty: "
+        "mend them."
+    )
 
 
 def joined(table: pd.DataFrame, further: pd.DataFrame | None) -> pd.DataFrame:
@@ -126,8 +147,9 @@ def _read(text: pd.Series) -> pd.Series | None:
     coded = said.str.fullmatch(f"({_CODE}).*").any()
     if not coded and pd.to_numeric(said, errors="coerce").notna().all():
         return _number(pd.to_numeric(text, errors="coerce"))
-    if said.str.fullmatch(_DATE).all():
-        return _date(text)
+    dates = _date(text) if said.str.fullmatch(_DATE).all() else None
+    if dates is not None:
+        return dates
     long = text.str.len() > LONGEST
     return text.where(~long, text.str.slice(0, LONGEST - 1) + "…") if long.any() else text
 

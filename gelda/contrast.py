@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gelda.config import flat
 from gelda.errors import UserError
 from gelda.report import BASELINE, MEASURES, OURS
 from gelda.statistics import seed_interval, told_apart
@@ -135,14 +136,6 @@ def _beside(
 
 def _mean(values: Mapping[int, float]) -> float:
     return float(np.mean(list(values.values()))) if values else float("nan")
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def told(value: Any) -> str:

@@ -32,14 +32,13 @@ def sentence(kit: Kit, look: Mapping[str, Any], steps: Sequence[Any]) -> str:
         p.get("groups", look["groups"][half]) < MIN_GROUPS
         for p, half in zip(pairs, look["groups"], strict=True)
     ]
-    told = "did not change" if _zero(dev) else f"{'rose' if dev['mean'] > 0 else 'fell'} by {_points(dev)}"
     held = _certain(dev) and _certain(test) and dev["mean"] * test["mean"] > 0 and not any(few)
     name = "confirmed on test" if held and look["number"] == 1 else "on test"
     standing = (
         "the first look at it" if look["number"] == 1 else f"look number {look['number']}, so no result"
     )
     return (
-        f"I {_did(kit, steps)}; on dev {what} {told}{_doubt(dev, few[0])}; {name} ({standing}): "
+        f"I {_did(kit, steps)}; on dev {what} {_changed(dev)}{_doubt(dev, few[0])}; {name} ({standing}): "
         f"{_points(test, signed=True)}{_doubt(test, few[1])}."
     )
 
@@ -88,6 +87,14 @@ def _listed(names: Sequence[str], noun: str) -> str:
     if len(names) > SPELT:
         return f"{len(names)} {noun}"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _changed(pair: Mapping[str, Any]) -> str:
+    if pair["mean"] == 0:
+        return "did not change"
+    if _zero(pair):
+        return "changed by less than 0.1 points"
+    return f"{'rose' if pair['mean'] > 0 else 'fell'} by {_points(pair)}"
 
 
 def _zero(pair: Mapping[str, Any]) -> bool:

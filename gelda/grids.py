@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from gelda.compare_config import CompareConfig
-from gelda.config import RunConfig
 from gelda.errors import UserError, unknown
+from gelda.setting_words import setting
 from gelda.studies import NO_SYNTHETIC, Study, along, grid, slug
 
 MOST_SETTINGS = 100  # of a grid: more need a search, and nobody reads so many intervals
@@ -37,7 +36,7 @@ def from_spec(value: Any, where: str) -> tuple[Study, dict[str, Any]]:
         levels = along(path, values) if isinstance(values, list) else {}
         if len(levels) < max(2, len(values) if isinstance(values, list) else 0):
             raise UserError(f"{where}: the factor '{path}' needs a list of at least two different values.")
-        factors[setting_title(path)] = levels
+        factors[setting(path)] = levels
     settings = math.prod(map(len, factors.values()))
     if settings > MOST_SETTINGS:
         raise UserError(
@@ -57,29 +56,3 @@ def _check_factor(path: str, others: Iterable[str], where: str) -> None:
     outer = next((other for other in others if path.startswith(f"{other}.")), None)
     if outer is not None:
         raise UserError(f"{where}: the factor '{path}' is a part of the factor '{outer}': leave one out.")
-
-
-def setting_title(path: str) -> str:
-    """A dotted setting in words, as "weight of a synthetic latent"; the path where it is not known.
-
-    Where several parts have a setting of that title, the part stands behind it: "dropout (generator)".
-    """
-    title = _own_title(path)
-    section, dot, name = path.rpartition(".")
-    others = [s for s in RunConfig.model_fields if s not in ("paper_sampling", section)]
-    if dot and title in [_own_title(f"{s}.{name}") for s in others]:
-        return f"{title} ({section.replace('_', ' ')})"
-    return title
-
-
-def _own_title(path: str) -> str:
-    for config in (RunConfig, CompareConfig):
-        owner: Any = config
-        field = None
-        for part in path.split("."):
-            field = getattr(owner, "model_fields", {}).get(part)
-            owner = getattr(field, "annotation", None)
-        if field is not None:
-            title = field.title or path.rsplit(".", 1)[-1].replace("_", " ")
-            return title[0].lower() + title[1:]
-    return path

@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from gelda import confirm, runs, samples
+from gelda import confirm, runs, samples, selections
 from gelda import edits as editing
 from gelda.errors import UserError
 from gelda.paths import home
@@ -40,7 +40,7 @@ def rename(run_id: str, name: str) -> None:
 
 
 def delete(run_id: str) -> None:
-    """Delete a run with everything made of it (maps, samples, edits), a broken one too.
+    """Delete a run with everything made of it (maps, samples, edits, kept selections), a broken one too.
 
     Looks at its test half stay counted: another run may hold out the same items. Only a folder right inside
     the workspace's `runs`; never one that ships, is going, or is being written to. It is moved out of sight
@@ -63,6 +63,8 @@ def delete(run_id: str) -> None:
         for part in where.glob("*"):
             if part != confirm.folder(run_id):
                 shutil.move(part, gone / f"{where.parent.name}-{part.name}")
+        with contextlib.suppress(OSError):  # not empty where looks are counted, or never there
+            where.rmdir()
     for rest in state.path.parent.glob(".deleted-*"):
         shutil.rmtree(rest, ignore_errors=True)
 
@@ -75,7 +77,7 @@ def busy(path: Path) -> bool:
         state = runs.read_state(path)
         if state.status == "broken":
             return True
-    edited, drawn = _beside(path)
+    edited, drawn, _ = _beside(path)
     for document in (*path.glob("*/*.json"), *edited.glob("jobs/*.json"), *drawn.glob("*.json")):
         with contextlib.suppress(OSError, ValueError):
             silent = time.time() - document.stat().st_mtime
@@ -87,9 +89,10 @@ def busy(path: Path) -> bool:
     return False
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
-    """Where a run's edits and the latents that were drawn to look at lie: not in its own folder."""
-    return editing.folder(path.name), samples.folders(path)[-1]
+def _beside(path: Path) -> tuple[Path, Path, Path]:
+    """Where a run's edits, the latents that were drawn to look at and the selections that were kept lie: not
+    in its own folder."""
+    return editing.folder(path.name), samples.folders(path)[-1], selections.folder(path.name)
 
 
 def _own(run_id: str) -> runs.RunState:

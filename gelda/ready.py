@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +69,7 @@ class ReadyBank:
     class_semantics [C, Dγ] and subdomain_semantics [S, Dκ] where the file brings its own. Where the items
     can be shown: uris [N] relative to root, and which of media.KINDS they are. columns [N]: further ones
     (see `gelda.columns`), which are no part of a folder's `key`; a single file's is over all of its bytes.
+    notes: what is to be said of them.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ReadyBank:
     root: str = ""
     axes: tuple[str, str] = AXES
     columns: pd.DataFrame | None = None
+    notes: Sequence[str] = ()
 
     @cached_property
     def columns_key(self) -> str:
@@ -144,6 +146,7 @@ def _from_folder(path: Path) -> ReadyBank:
     key = ["bank", bank.info["sha256"], trained.to_csv(index=False)]
     ours = columns.own(index)
     more = columns.taken(index.drop(columns=ours), INDEX)  # a column that a person added to the index
+    notes: list[str] = []
     return ReadyBank(
         path.name,
         content_key(*key, *([file_sha256(own)] if tables else [])),
@@ -158,7 +161,8 @@ def _from_folder(path: Path) -> ReadyBank:
         media=bank.info.get("media", ""),
         root=bank.info.get("root", ""),
         axes=_axes(bank.info),
-        columns=columns.tidied(index[ours].assign(**more)) if ours or more else None,
+        columns=columns.tidied(index[ours].assign(**more), notes) if ours or more else None,
+        notes=notes,
     )
 
 
@@ -262,6 +266,7 @@ def _from_file(path: Path) -> ReadyBank:
         if name not in used and shape == (total,) and kind.kind in "biufUSMO"
     ][: columns.MOST]
     further = pd.DataFrame(columns.taken({name: file.array(path, name) for name in more}, ()))
+    notes: list[str] = []
     items = Items(label, subdomain, group, split, class_names, subdomain_names, column is not None)
     return ReadyBank(
         path.stem,
@@ -272,5 +277,6 @@ def _from_file(path: Path) -> ReadyBank:
         load,
         own["class_semantics"],
         own["subdomain_semantics"],
-        columns=columns.tidied(further) if more else None,
+        columns=columns.tidied(further, notes) if more else None,
+        notes=notes,
     )

@@ -205,12 +205,24 @@ def shipped_runs() -> list[RunState]:
     return [read_state(p) for p in sorted(folder.iterdir()) if p.is_dir()] if folder.is_dir() else []
 
 
-def find_run(run_id: str) -> Path:
-    """The folder of a run, by id, in the workspace or among the shipped ones."""
+def exists(run_id: str) -> bool:
+    """Whether there is a run of this id, in whatever state."""
+    return _folder_of(run_id) is not None
+
+
+def _folder_of(run_id: str) -> Path | None:
     if re.fullmatch(r"[\w-][\w.-]{0,199}", run_id):  # one plain folder name: no way out of the workspace
         for root in (home() / "runs", assets() / "runs"):
             if (root / run_id).is_dir():
                 return root / run_id
+    return None
+
+
+def find_run(run_id: str) -> Path:
+    """The folder of a run, by id, in the workspace or among the shipped ones."""
+    folder = _folder_of(run_id)
+    if folder is not None:
+        return folder
     known = [state.id for state in list_runs() + shipped_runs()]
     listing = (
         f" Runs here: {', '.join(known[:5])}."

@@ -45,7 +45,7 @@ def keep(run: str, name: str, ids: Sequence[str], points: str) -> Kept:
 def listed(run: str) -> list[Kept]:
     """Every selection of a run that can be read, newest first."""
     found = []
-    for path in sorted(_folder(run).glob("*.json")):
+    for path in sorted(folder(run).glob("*.json")):
         try:
             found.append(load(run, path.stem))
         except UserError:
@@ -89,7 +89,8 @@ def delete(run: str, name: str) -> None:
     _path(run, name).unlink(missing_ok=True)
 
 
-def _folder(run: str) -> Path:
+def folder(run: str) -> Path:
+    """Where the selections of a run are kept."""
     return home() / "selections" / run
 
 
@@ -99,7 +100,7 @@ def _path(run: str, name: str) -> Path:
             "A selection's name begins with a letter or a digit and has up to 60 letters, digits, spaces "
             "and . , ( ) + - _"
         )
-    return _folder(run) / f"{name}.json"
+    return folder(run) / f"{name}.json"
 
 
 def _writable() -> None:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gelda.artifacts import check_format, read_json
-from gelda.config import RunConfig, merged, resolve_config
+from gelda import setting_words
+from gelda.artifacts import read_json
+from gelda.config import RunConfig, flat, merged, resolve_config
 from gelda.encoders import assets
 from gelda.errors import unknown
 
@@ -61,8 +62,9 @@ def grid(factors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[Cell, 
         for _, own in combination:
             settings = merged(settings, dict(own))
         levels = dict(zip(factors, [level for level, _ in combination], strict=True))
-        title = ", ".join(f"{factor} {level}" for factor, level in levels.items())
-        name, taken = slug(title), {cell.name for cell in cells}  # −1 and 1 have one slug
+        title = titled({f: level_title(f, lev, settings) for f, lev in levels.items()})
+        plain = ", ".join(f"{factor} {level}" for factor, level in levels.items())
+        name, taken = slug(plain), {cell.name for cell in cells}  # −1 and 1 have one slug
         cells.append(Cell(f"{name}-{len(cells) + 1}" if name in taken else name, title, settings, levels))
     return tuple(cells)
 
@@ -84,8 +86,20 @@ def _level(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
+def level_title(factor: str, level: str, settings: Mapping[str, Any]) -> str:
+    """A level as forms call the value, of the dotted settings, that it stands for."""
+    there = [path for path, value in flat(settings).items() if _level(value) == level]
+    path = next((p for p in there if factor in (p, setting_words.setting(p))), there[0] if there else "")
+    return setting_words.choice(path, level)
+
+
+def titled(levels: Mapping[str, str]) -> str:
+    """A setting of a grid by its levels: "weight 0.3, recipe ‘Joint’"."""
+    return ", ".join(setting_words.beside(factor, level) for factor, level in levels.items())
+
+
 def slug(text: str) -> str:
-    """A cell's name, for files and commands."""
+    """A cell's name, for files and commands; of plain values, which stay when words are mended."""
     return re.sub(r"[^\w.]+", "-", text).strip("-").lower()
 
 
@@ -273,13 +287,6 @@ def shape(study: Study, base: RunConfig) -> dict[str, Any]:
 
 
 HEALTH = 1.0  # seconds of a generator's health figures, which the shipped run counts among the heads
-
-
-def read_result(folder: Path) -> dict[str, Any]:
-    """What a study found so far; see `ablation.result`."""
-    value = read_json(folder / RESULT)
-    check_format(value, folder / RESULT)
-    return value
 
 
 def shipped() -> dict[str, Path]:

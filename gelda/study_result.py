@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gelda import report, rounding
-from gelda.artifacts import FORMAT
-from gelda.config import RunConfig
+from gelda.artifacts import FORMAT, check_format, read_json
+from gelda.config import RunConfig, flat
 from gelda.errors import UserError
 from gelda.report import PAIRED, SeedResult, contrast, method_table
+from gelda.setting_words import setting
 from gelda.statistics import told_apart
-from gelda.studies import SETTING, STUDIES, Study
+from gelda.studies import RESULT, SETTING, STUDIES, Study, level_title, titled
 from gelda.verdicts import enough
 
 PLACES = {"unseen": "in cells never seen", "tail": "in rare classes", "uar": "in UAR"}  # else overall
@@ -58,7 +60,46 @@ def result(
         "versions": report.versions(),
         "seconds": round(sum(row["seconds"] for row in rows.values()), 1),
     }
-    return {**value, "headline": headline(value), "notes": notes(value)}
+    return said_now(value)
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What a study found so far, see `result`; all that is said of its figures is said as it is today."""
+    value = read_json(folder / RESULT)
+    check_format(value, folder / RESULT)
+    return said_now(value)
+
+
+def said_now(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with the words of its settings, its headline and its notes made of its figures now.
+
+    What older code stored has plain values, or dotted settings, in the titles of a grid, and an older rule in
+    the headline.
+    """
+    cells = []
+    said: dict[tuple[str, str], tuple[str, str]] = {}  # factor and level in words
+    for cell in value["cells"]:
+        changes = cell.get("changes", {})
+        own = {
+            (f, level): (setting(f) if f in flat(changes) else f, level_title(f, level, changes))
+            for f, level in cell["levels"].items()
+        }
+        said |= own
+        levels = dict(own.values())
+        plain = ", ".join(f"{factor} {level}" for factor, level in cell["levels"].items())
+        title = titled(levels) if levels and cell["title"] == plain else cell["title"]
+        cells.append({**cell, "title": title, "levels": levels})
+    effects = [{**one, "parts": [_worded(part, said) for part in one["parts"]]} for one in value["effects"]]
+    told = {**value, "cells": cells, "effects": effects}
+    return {**told, "headline": headline(told), "notes": notes(told)}
+
+
+def _worded(part: Mapping[str, str], said: Mapping[tuple[str, str], tuple[str, str]]) -> dict[str, str]:
+    """A part of an effect with its factor and both of its levels as `said` has them."""
+    (factor, level), (_, zero) = (
+        said.get((part["factor"], part[n]), (part["factor"], part[n])) for n in ("level", "zero")
+    )
+    return {"factor": factor, "level": level, "zero": zero}
 
 
 def joined(found: Mapping[str, list[SeedResult]]) -> list[SeedResult]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gelda.errors import unknown
 from gelda.report_text import interval_text
+from gelda.setting_words import beside, quoted
 from gelda.terminal import duration
 
 TITLES = {"unseen": "unseen cells", "tail": "tail", "uar": "UAR", "overall": "overall"}
@@ -25,10 +26,10 @@ def render(result: Mapping[str, Any], form: str) -> str:
 
 def effect_title(effect: Mapping[str, Any]) -> str:
     """ "class vector on, beside off"; an interaction names both levels."""
-    parts = [f"{part['factor']} {part['level']}" for part in effect["parts"]]
+    parts = [beside(part["factor"], part["level"]) for part in effect["parts"]]
     if effect["kind"] == "interaction":
         return f"{' × '.join(parts)}, together beyond the sum"
-    return f"{parts[0]}, beside {effect['parts'][0]['zero']}"
+    return f"{parts[0]}, beside {quoted(effect['parts'][0]['zero'])}"
 
 
 def rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from test_pages import open_page, text
 from test_study_result import TWO, found, of, rows
 
 from app import ablate_view, grid_form, study_charts
-from gelda import ablation, grids, jobs, runs, studies
+from gelda import ablation, jobs, runs, setting_words, studies
 from gelda.artifacts import write_json
 from gelda.config import resolve_config
 from gelda.runs import StageState
@@ -65,6 +65,13 @@ def test_a_finished_study_shows_its_finding_its_effects_and_its_table():
     assert all(cell.title in text(page) for cell in TWO.cells)
     assert "the reference" in text(page)
     assert [b.proto.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
+
+
+def test_a_link_to_a_study_that_is_not_here_opens_another_and_says_so():
+    said = "the study “gone”, which is not in this workspace"
+    state = stored(of())
+    page = opened(study="gone")
+    assert said in text(page) and page.selectbox(key="study").value == state.id and not page.warning
 
 
 def test_few_seeds_are_too_few():
@@ -150,7 +157,8 @@ def test_a_grid_of_ones_own_says_what_it_takes_and_starts(spawned, monkeypatch):
     (state,) = runs.list_runs()
     study, base = ablation.stored(state)
     assert [c.method for c in study.cells].count("gelda") == 6 and base.seeds == 5
-    assert study.cells[1].title == "weight of a synthetic latent 0.1, when heads see synthetic latents joint"
+    title = "weight of a synthetic latent 0.1, when heads see synthetic latents ‘Joint’"
+    assert study.cells[1].title == title
     assert study.question.endswith("alone and together?") and len(spawned) == 1
 
 
@@ -171,7 +179,7 @@ def test_values_that_cannot_be_are_a_sentence_and_start_nothing(values, says):
 
 @pytest.mark.parametrize("name", grid_form.varied(resolve_config()))
 def test_every_setting_of_a_grid_can_be_told(name):
-    title = grids.setting_title(name)
+    title = setting_words.setting(name)
     assert title and title != name and title[0].islower() or title[:1].isupper()
     assert grid_form.field_of(resolve_config(), name)[0].description
 
@@ -217,6 +225,16 @@ def test_home_lists_a_study_and_leads_to_it():
     stored(of())
     page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30).run()
     assert not page.exception and "study of settings" in text(page)
+
+
+def test_home_says_what_a_study_found_as_its_page_does():
+    state = stored({**of(), "headline": "An older rule said this."})
+    state.headline = "An older rule said this."
+    runs.save_state(state)
+    shown = text(open_page("home"))
+    assert "An older rule" not in shown and "Beside “" in shown
+    (state.path / studies.RESULT).write_text("{")
+    assert "An older rule" in text(open_page("home"))
 
 
 def test_what_ships_is_shown_at_once(monkeypatch):

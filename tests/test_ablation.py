@@ -8,11 +8,12 @@ from conftest import PLANTED_DATASET, PLANTED_ENCODER
 from test_kill import SPEC, let_time_pass, only_run, whole
 from test_kill import gelda as process
 
-from gelda import ablation, datasets, encoders, grids, recording, runs, studies
+from gelda import ablation, datasets, encoders, grids, recording, runs
 from gelda.artifacts import write_json
 from gelda.config import resolve_config
 from gelda.errors import RunFailed, UserError
 from gelda.pipeline import Pipeline
+from gelda.study_result import read_result
 
 SHARED = {k: v for k, v in SPEC.items() if k != "name"} | {
     "sampling": {"num_inference_steps": 10},
@@ -52,7 +53,7 @@ def test_a_study_shares_what_its_settings_have_in_common_and_is_found_again(plan
     stages = [p.name.rsplit("-", 2)[0] for p in (state.path / "stages").iterdir()]
     # two seeds: one adapter each, one generator for each of the two residual settings
     assert stages.count("adapt") == 2 and stages.count("generate") == 4
-    assert len(value["effects"]) == 3 and studies.read_result(state.path)["headline"] == state.headline
+    assert len(value["effects"]) == 3 and read_result(state.path)["headline"] == state.headline
     assert json.loads((state.path / "study.json").read_text())["items"] == "dev"
     _, done = ablation.prepared(study, base)
     assert done
@@ -118,7 +119,7 @@ def test_cancelled_it_stops_and_goes_on(planted, monkeypatch):
     with pytest.raises(recording.Cancelled):
         ablation.execute(study, base, state, listener)
     assert runs.read_state(state.path).status == "cancelled"
-    cells = studies.read_result(state.path)["cells"]
+    cells = read_result(state.path)["cells"]
     assert [c["state"] for c in cells] == ["done", "done", "waiting", "waiting", "waiting"]
     value, _ = run(study, base)
     assert all(c["state"] == "done" for c in value["cells"])

@@ -13,7 +13,7 @@ import pytest
 from browser_fixtures import Server, browser, choose, gelda_home, opened, page, server, settle, wait_for_map
 
 from app import learn_view, scrubber_view
-from gelda import projection, runs, samples, studies
+from gelda import projection, runs, samples, studies, study_result
 
 pytestmark = pytest.mark.browser
 LIMIT = 120_000  # ms that a job may take on a busy machine
@@ -100,7 +100,7 @@ def test_what_lies_between_two_cells(server, page) -> None:
 
 def test_the_study_that_ships_can_be_read_and_taken(server, page) -> None:
     (folder,) = studies.shipped().values()
-    result = studies.read_result(folder)
+    result = study_result.read_result(folder)
     page.goto(f"{server.url}/ablate")
     page.get_by_role("heading", name=re.compile("reference|told apart|ahead of|behind")).first.wait_for()
     page.locator(".js-plotly-plot").first.wait_for()

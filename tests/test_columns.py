@@ -68,6 +68,24 @@ def test_what_is_no_single_value_is_no_column(name: str) -> None:
     assert columns.tidied(further({name: NO_COLUMNS[name]})).empty
 
 
+def test_dates_that_there_are_not_are_counted_and_the_first_is_named(tmp_path) -> None:
+    notes: list[str] = []
+    days = ["2024-02-28", "2024-02-30", "", "n/a", "2023-13-01", "2024-02-29"]
+    some = {"day": days, "one": ["2024-01-01"] * 5 + ["2024-04-31"], "good": ["2024-01-01"] * 6}
+    found = columns.tidied(further({**some, "none": ["2024-02-30"] * 6, "number": [1.5] * 6}), notes)
+    assert found[f"{columns.PREFIX}day"].isna().tolist() == [False, True, True, True, True, False]
+    assert found[f"{columns.PREFIX}none"].tolist() == ["2024-02-30"] * 6
+    assert notes[1:] == [
+        "Column day: 2 of 6 values are no dates that there are (the first: 2024-02-30) and are left empty: "
+        "mend them.",
+        "Column one: 1 of 6 values is no date that there is (2024-04-31) and is left empty: mend it.",
+    ]
+    count = len(ITEMS.label)
+    taken = np.array(["2024-02-30", *["2024-03-01"] * (count - 1)])
+    opened = open_bank(write_npz(tmp_path / "z.npz", {**npz_arrays(ITEMS), "taken": taken}))
+    assert f"1 of {count} values is no date that there is (2024-02-30)" in " ".join(opened.notes)
+
+
 def test_columns_are_bounded_in_number_and_name() -> None:
     notes: list[str] = []
     many = further({f"c{k}": [k, k + 1] for k in range(columns.MOST + 3)})

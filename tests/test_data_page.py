@@ -10,6 +10,7 @@ from pathlib import Path
 import bank_fixtures as banks
 import media_fixtures as made
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
@@ -84,6 +85,26 @@ def test_folder_counts_and_previews(pictures: Path) -> None:
     assert page.query_params["class"] == "bee"
     page.selectbox(key="subdomain").select("sketch").run()
     assert "No item here" in text(page)
+
+
+def test_a_link_to_a_class_that_the_data_have_not_says_so(pictures: Path) -> None:
+    link = {"class": "wasp", "subdomain": "photo"}
+    page = open_page("data", source=str(pictures), **link)
+    assert "names the class “wasp”, which is not in these data" in text(page) and not warnings(page)
+    assert page.query_params["subdomain"] == "photo" and "class" not in page.query_params
+
+
+def test_dates_that_there_are_not_are_said_of_any_data(pictures: Path, tmp_path: Path) -> None:
+    files = sorted(str(f.relative_to(pictures)) for f in pictures.rglob("[0-9].png"))
+    days = ["2024-02-30", *["2024-03-01"] * (len(files) - 1)]
+    rows = {"file": files, "label": [Path(f).parent.name for f in files], "day": days}
+    pd.DataFrame(rows).to_csv(pictures / "items.csv", index=False)
+    said = f"Column day: 1 of {len(files)} values is no date that there is (2024-02-30) and is left empty"
+    assert said in text(open_page("data", source=str(pictures / "items.csv")))
+    latents = banks.npz_arrays(banks.photo_items())
+    days = np.array(["2024-02-30", *["2024-03-01"] * (len(latents["y"]) - 1)])
+    path = banks.write_npz(tmp_path / "z.npz", {**latents, "day": days})
+    assert "is no date that there is (2024-02-30)" in text(open_page("data", source=str(path)))
 
 
 def test_check_finds_what_cannot_be_read_and_copies(pictures: Path) -> None:

@@ -38,6 +38,11 @@ def look(dev: dict, test: dict, number: int = 1, groups: int = 100) -> dict:
         (pair(2.1, 1), pair(1.8, 1.1), 3, 100,
          "rose by 2.1 ± 1.0 points; on test (look number 3, so no result): +1.8 ± 1.1 points."),
         (pair(0.04, 1), pair(1.8, 1.1), 1, 100,
+         "changed by less than 0.1 points (inside the noise); on test (the first look at it): +1.8 ± 1.1 "
+         "points."),
+        (pair(-0.04, 0.01), pair(1.8, 1.1), 1, 100,
+         "changed by less than 0.1 points; on test (the first look at it): +1.8 ± 1.1 points."),
+        (pair(0.0, 1), pair(1.8, 1.1), 1, 100,
          "did not change (inside the noise); on test (the first look at it): +1.8 ± 1.1 points."),
         (pair(2.1, 1), pair(1.8, 1.1), 1, 4,
          "rose by 2.1 ± 1.0 points (on too few groups to tell); on test (the first look at it): +1.8 ± 1.1 "

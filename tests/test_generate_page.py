@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from test_pages import open_page, text, warnings
 
 from app import fields, going_view, run_settings
-from gelda import jobs, runs
+from gelda import jobs, runs, setting_words
 from gelda.arm_progress import ArmProgress
 from gelda.compare_config import CompareConfig
 from gelda.config import RunConfig
@@ -92,7 +92,7 @@ def test_a_choice_is_explained_by_itself(setting: str) -> None:
     config = CompareConfig(bank="x") if setting in CompareConfig.model_fields else RunConfig()
     field = fields.field_of(config, setting)[0]
     offered = fields.CHOICES.get(setting) or get_args(field.annotation)
-    assert set(offered) <= set(fields.NOTES[setting]) and set(offered) <= set(fields.TITLES[setting])
+    assert set(offered) <= set(fields.NOTES[setting]) and set(offered) <= set(setting_words.TITLES[setting])
 
 
 def test_the_line_follows_the_choice() -> None:

@@ -55,8 +55,6 @@ strict
 settings
 config
 compare_config
-studies
-grids
 extract_config
 allocation
 adapter
@@ -72,6 +70,9 @@ sampler
 playground
 augmenters
 filters
+setting_words
+studies
+grids
 finetune
 splits
 episodes

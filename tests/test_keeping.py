@@ -7,7 +7,7 @@ import time
 import app_fixtures as fixtures
 import pytest
 
-from gelda import keeping, runs, samples
+from gelda import keeping, runs, samples, selections
 from gelda.errors import UserError
 
 
@@ -41,8 +41,12 @@ def test_what_was_drawn_and_edits_go_with_their_run_and_looks_at_its_test_half_s
     drawn = samples.folders(path)[-1]
     drawn.mkdir(parents=True)
     (drawn / "k.json").write_text("{}")
+    for run in ("old", "other"):
+        selections.keep(run, "bad ones", ["a", "b"], "key")
     keeping.delete("old")
-    assert not list(drawn.iterdir())
+    assert not drawn.exists() and not list((workspace / "runs").iterdir())
+    assert selections.listed("old") == [] and not selections.folder("old").exists()
+    assert len(selections.listed("other")) == 1
     left = [str(f.relative_to(workspace / "edits")) for f in (workspace / "edits").rglob("*") if f.is_file()]
     assert not path.exists() and left == ["old/confirmed/001.json"]
 

@@ -91,9 +91,32 @@ def test_half_a_run_is_a_sentence(name: str, missing: str, workspace: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["explore", "results"])
-def test_unknown_run_is_a_sentence(name: str, workspace: Path) -> None:
+def test_a_link_to_a_run_that_is_not_here_opens_another_and_says_so(name: str, workspace: Path) -> None:
     fixtures.make_run(workspace)
-    assert "There is no run called 'nobody'" in warnings(open_page(name, run="nobody"))[0]
+    page = open_page(name, run="<b>nobody")
+    said = "This link names the run “&lt;b&gt;nobody”, which is not in this workspace"
+    assert text(page).count(said) == 1 and not warnings(page)
+    assert page.query_params["run"] == fixtures.RUN
+
+
+def test_what_a_link_names_and_is_not_in_the_run_is_said_until_the_view_is_changed(workspace: Path) -> None:
+    fixtures.make_run(workspace)
+    link = {"layer": "block.99", "classes": "eight,twelve", "conditions": "upside-down", "map": "gone",
+            "scope": "class:twelve", "panel": "maps"}  # fmt: skip
+    page = open_page("explore", run=fixtures.RUN, **link)
+    said = (
+        "This link names the layer “block.99”, the map fitted on “class:twelve”, the class “twelve”, "
+        "the condition “upside-down” and the map “gone”, which are not in this run: shown is what is here"
+    )
+    assert text(page).count(said) == 1 and not warnings(page)
+    assert page.query_params == {"run": fixtures.RUN, "classes": "eight", "panel": "maps"}
+    page.run()
+    assert said in text(page)  # drawn again, nothing was changed
+    page.multiselect(key="classes").select("nine").run()
+    assert "This link names" not in text(page) and page.multiselect(key="classes").value == ["eight", "nine"]
+    page.multiselect(key="classes").unselect("nine").run()
+    assert "This link names" not in text(page)
+    assert "This link names" not in text(open_page("explore", run=fixtures.RUN, classes="eight"))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -215,6 +238,7 @@ def test_an_outdated_url_falls_back(workspace: Path) -> None:
     assert not warnings(page)
     assert page.session_state["layer"] == "adapter.1"
     assert page.session_state["classes"] == []
+    assert "the colour “mood”" in text(page)
 
 
 def test_a_selection_becomes_a_table_and_survives_recolouring(workspace: Path) -> None:

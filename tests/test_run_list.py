@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from test_pages import open_page, text, warnings
 
 from app import run_names
-from gelda import runs
+from gelda import confirm, runs, selections
 
 pytestmark = pytest.mark.usefixtures("workspace")
 
@@ -34,6 +34,19 @@ def test_a_run_that_came_to_nothing_is_deleted_from_home(workspace: Path, status
     page.button(key="delete-old").click().run()
     assert not warnings(page) and not (workspace / "runs" / "old").exists()
     assert "old" not in [b.key.removeprefix("more-") for b in page.button if b.key]
+
+
+def test_the_dialog_says_what_goes_with_a_run_and_what_stays(workspace: Path) -> None:
+    fixtures.make_unfinished("failed", "old")
+    said = dialog(open_page("home"), "old").checkbox(key="sure-old").label
+    assert said == "Delete this run. Its maps, samples, edits and figures go with it, for good."
+    for name in ("bad ones", "good ones"):
+        selections.keep("old", name, ["a"], "key")
+    look = confirm.folder("old") / "001.json"
+    look.parent.mkdir(parents=True)
+    look.write_text("{}")
+    said = dialog(open_page("home"), "old").checkbox(key="sure-old").label
+    assert "edits, 2 kept selections and figures go with it, for good. Looks at its test half stay" in said
 
 
 def test_a_run_gets_another_name_from_home(workspace: Path) -> None:

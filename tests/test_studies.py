@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-from gelda import ablation, augmenters, grids, studies
+from gelda import ablation, augmenters, grids, setting_words, studies
+from gelda.artifacts import read_json
 from gelda.cli_ablate import outlook
 from gelda.config import RunConfig, resolve_config
 from gelda.errors import UserError
-from gelda.study_result import headline, notes
+from gelda.recipes import RECIPES
+from gelda.study_result import headline, notes, read_result
 
 BASE = resolve_config({"seeds": 3})
 
@@ -79,25 +81,6 @@ def test_a_layer_has_an_adapter_and_a_generator_of_its_own():
     )
 
 
-@pytest.mark.parametrize("path, title", [
-    ("sampling.weight", "weight of a synthetic latent"), ("generator.ema_decay", "ema decay"),
-    ("adapter.dropout", "dropout (adapter)"), ("projection.pca", "principal components"),
-    ("shots", "items a class in it"), ("adapter.fm_layer", "encoder layer"),
-    ("sampling.nothing", "sampling.nothing"), ("sampling.weight.deep", "sampling.weight.deep"),
-])  # fmt: skip
-def test_a_setting_in_words(path, title):
-    assert grids.setting_title(path) == title
-
-
-def test_no_two_settings_of_a_grid_have_one_title():
-    names = [
-        f"{section}.{name}"
-        for section in ("sampling", "generator", "adapter")
-        for name in getattr(BASE, section).model_dump()
-    ]
-    assert len({grids.setting_title(name) for name in names}) == len(names)
-
-
 def test_levels_in_words():
     assert list(studies.along("a.b", (True, False, None, 1, 0.5, "x"))) == [
         "on",
@@ -107,6 +90,25 @@ def test_levels_in_words():
         "0.5",
         "x",
     ]
+
+
+def test_a_grid_says_its_choices_in_the_words_of_the_forms_and_keeps_its_names():
+    spec = {"factors": {"sampling.recipe": ["joint", "real-last"], "generator.form": ["plain", "residual"],
+                        "sampling.weight": [0.3, 1]}}  # fmt: skip
+    study, _ = grids.from_spec(spec, "grid.json")
+    cell = study.cells[-1]
+    assert cell.title == (
+        "when heads see synthetic latents ‘Real at the end’, form of GeLDA ‘Its distance to a prototype’, "
+        "weight of a synthetic latent 1"
+    )
+    assert list(cell.levels.values()) == ["real-last", "residual", "1"], "which a study is found again by"
+    assert "real-last" in cell.name and "residual" in cell.name
+    recipes = studies.get("recipe")
+    assert recipes.reference in [cell.name for cell in recipes.cells]
+    assert {cell.title for cell in recipes.cells[1:]} == {
+        setting_words.beside("recipe", RECIPES[level].title) for level in recipes.factors()["recipe"]
+    }
+    assert "when heads see synthetic latents ‘Joint’" in outlook(study, studies.shape(study, BASE))
 
 
 def test_a_grid_of_ones_own():
@@ -175,7 +177,7 @@ def test_an_unknown_study_names_the_nearest():
 @pytest.mark.parametrize("name", studies.shipped())
 def test_a_shipped_study_is_whole_and_of_this_code(name):
     folder = studies.shipped()[name]
-    value, study = studies.read_result(folder), studies.get(name)
+    value, study = read_json(folder / studies.RESULT), studies.get(name)
     assert [cell["name"] for cell in value["cells"]] == [cell.name for cell in study.cells]
     for stored, cell in zip(value["cells"], study.cells, strict=True):
         assert stored["state"] == "done" and stored["levels"] == dict(cell.levels)
@@ -185,4 +187,5 @@ def test_a_shipped_study_is_whole_and_of_this_code(name):
     assert value["items"] == "dev" and len(value["seeds"]) >= 5
     assert value["command"] == f"gelda ablate --study {name} --seeds {len(value['seeds'])}"
     assert value["headline"] == headline(value) and value["notes"] == notes(value)
+    assert read_result(folder) == value
     assert (folder / studies.RESULT).stat().st_size < 100_000

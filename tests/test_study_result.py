@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from gelda import grids, studies, study_text
+from gelda.artifacts import write_json
 from gelda.config import resolve_config
 from gelda.errors import UserError
 from gelda.report import SeedResult
 from gelda.studies import Cell, Study
-from gelda.study_result import effects, joined, main_measure, result
+from gelda.study_result import effects, joined, main_measure, read_result, result
 
 TWO = Study(
     "two",
@@ -165,6 +166,28 @@ def test_texts_hold_every_setting_and_effect():
     assert "gelda ablate GRID.json --seeds 5" in markdown
     with pytest.raises(UserError, match="no format called 'pdf'"):
         study_text.render(value, "pdf")
+
+
+def test_what_older_code_stored_is_said_as_it_is_today(tmp_path):
+    spec = {"factors": {"sampling.recipe": ["joint", "real-last"], "sampling.weight": [0.1, 1]}}
+    study, _ = grids.from_spec(spec, "grid.json")
+    all_found = {c.name: seeds_of(c.name, 0.4 + 0.1 * k) for k, c in enumerate(study.cells)}
+    now = json.loads(json.dumps(result(study, resolve_config({"seeds": 5}), rows(all_found), all_found)))
+    older = json.loads(json.dumps(now))
+    paths = dict(zip(study.factors(), spec["factors"], strict=True))  # before settings had titles
+    levels = {c.name: {paths[f]: level for f, level in c.levels.items()} for c in study.cells}
+    plain = {"Joint": "joint", "Real at the end": "real-last"}
+    for cell in older["cells"][1:]:
+        cell["levels"] = levels[cell["name"]]
+        cell["title"] = ", ".join(f"{factor} {level}" for factor, level in cell["levels"].items())
+    for part in (part for effect in older["effects"] for part in effect["parts"]):
+        part["factor"] = paths[part["factor"]]
+        part |= {name: plain.get(part[name], part[name]) for name in ("level", "zero")}
+    older |= {"headline": "ahead real-last", "notes": []}
+    write_json(tmp_path / studies.RESULT, older)
+    assert read_result(tmp_path) == now and now["effects"]
+    assert "synthetic latents ‘Joint’" in now["headline"] and "joint" not in now["headline"]
+    assert "‘Real at the end’, beside ‘Joint’" in study_text.render(now, "md")
 
 
 def test_a_failed_setting_keeps_its_sentence(capsys, monkeypatch):
