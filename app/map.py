@@ -18,7 +18,7 @@ import streamlit as st
 from app import charts, components, loading, pictures, state, words
 from app.map_data import Drawn, Layout, blocks, digest, drawn, inside, labels_at_modes, pack
 
-TALL, TALLEST = "100vh - 25rem", 900  # beside the map, a window holds a headline, a legend and the search
+TALL, TALLEST = "100vh - 26rem", 900  # a window also holds a headline, a legend, the layers and the search
 _component = components.declare("map", "map", "map/map.css", "map/points.js", "map/map.js")
 
 
