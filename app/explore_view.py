@@ -33,7 +33,7 @@ from app.palette import entries, theme
 from gelda import layer_maps, projection, report, runs, samples
 from gelda.embedding import NEIGHBOURS
 
-HEIGHT = 496  # of the map at least, in pixels: with what stands above it, it fits a screen of 800
+HEIGHT = 456  # of the map at least, in pixels: with its slider and what stands above, it fits a screen of 800
 
 
 def view(run: runs.RunState, head: Any) -> None:
@@ -54,7 +54,7 @@ def view(run: runs.RunState, head: Any) -> None:
     filters.bind(run.path, meta, layers, maps, points, colours, axis)
     map_choice.bind(maps)
     page = st.container(key="explore")
-    left, right, below = page.container(), page.container(key="explore-side"), page.container()
+    left, right, below = page.container(gap="xsmall"), page.container(key="explore-side"), page.container()
     cells, settings = right.container(), right.container()
     with cells:
         filters.controls(meta, axis, colours)
@@ -76,10 +76,10 @@ def view(run: runs.RunState, head: Any) -> None:
             map_choice.offer(run, layers, maps, filters.scope_title(state.value("scope"), axis))
         else:
             said = _map(explored)
+        changed = layer_slider.view(run, layers, meta, info is not None and info.aligned)
         selection_bar.view(explored)
-        layer_slider.view(run, layers, meta, info is not None and info.aligned)
-        if said:
-            widgets.note(said)
+        for told in filter(None, (words.safe(changed), said)):
+            widgets.note(told)
     with below:
         explore_panels.view(explored, panels)
     with head:

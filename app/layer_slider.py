@@ -7,31 +7,38 @@ from typing import Any
 
 import streamlit as st
 
-from app import loading, state, widgets, words
+from app import loading, state, words
 from gelda.projection import LayerInfo
 
 TURNED = "The maps of all layers are turned and scaled to lie alike; nothing else about them is changed."
 ALIGNED = "The maps of all layers are laid out together: a point keeps its place where its neighbours stay."
+NAME = 128  # pixels
 NAMED = 14  # steps whose figures still fit under the slider
 
 
-def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any], aligned: bool) -> None:
-    """The slider, the share of neighbours that changes at every step, and one sentence about this one.
+def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any], aligned: bool) -> str:
+    """The slider and the share of neighbours that changes at every step; returns one sentence about this one.
 
     aligned: the map in view is laid out with the other layers'.
     """
     if len(layers) < 2:
-        return
+        return ""
     titles = {layer.name: layer.title for layer in layers}
     change = loading.neighbour_change(run.path)
-    below = "; below it, how many neighbours change from one to the next" if change else ""
-    st.select_slider(
-        f"Layer{below}", list(titles), key=state.key("layer"), format_func=titles.get,
-        help=f"{words.escaped(meta.get('layer_reason', ''))} {ALIGNED if aligned else TURNED}".strip(),
-    )  # fmt: skip
-    if change:
-        st.html(_strip(change["change"], state.value("layer")))
-        widgets.note(words.safe(sentence(change, state.value("layer"), titles)))
+    with st.container(horizontal=True, key="layers"):  # named at its side: a label over it takes a line more
+        named, steps = st.container(width=NAME), st.container(width="stretch")
+        named.markdown(
+            "Layer", help=f"{words.escaped(meta.get('layer_reason', ''))} {ALIGNED if aligned else TURNED}"
+        )
+        steps.select_slider(
+            "Layer", list(titles), key=state.key("layer"), format_func=titles.get,
+            label_visibility="collapsed",
+        )  # fmt: skip
+        if not change:
+            return ""
+        named.html('<p class="depth-name">neighbours changed</p>')
+        steps.html(_strip(change["change"], state.value("layer")))
+    return sentence(change, state.value("layer"), titles)
 
 
 def sentence(change: dict[str, Any], layer: str, titles: dict[str, str]) -> str:

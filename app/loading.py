@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from threading import Timer
@@ -16,17 +11,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import colouring, items
+from app import colouring
 from app.facets import Facet
 from app.facets import of as facets_of
-from app.map_data import STAND_INS
 from gelda import jobs, layer_maps, projection, report, runs, studies, study_result
 from gelda.artifacts import read_json
 from gelda.neighbours import load_neighbours
 from gelda.settings import ProjectionConfig
 
-# pictures in one sheet, by what they are decoded from: some 10 s in the background at most
-MOST_SPRITES = {"image": 4_096, "audio": 600}
 LATER = 4.0  # seconds that a first page takes in the browser
 
 
@@ -195,53 +187,6 @@ def _coordinates(run: Path, key: str, stamp: int, to: str, to_stamp: int) -> np.
     return found
 
 
-@dataclass(frozen=True)
-class Sprites:
-    """One picture of many real images: `slot` ``[N]`` is each row's place in it, -1 where there is none."""
-
-    image: bytes
-    slot: np.ndarray
-    across: int
-
-
-def sprites(run: Path) -> Future[Sprites]:
-    """The run's sheet of images, built once in the background: the map must not wait for it."""
-    return _sprites(run, stamp(run / "points.parquet"))
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _sprites(run: Path, stamp: int) -> Future[Sprites]:
-    if items.kind(meta(run)) not in MOST_SPRITES:  # nothing to decode: the page is not drawn again for it
-        none: Future[Sprites] = Future()
-        none.set_result(Sprites(b"", np.full(len(_points(run, stamp)), -1, np.int32), 1))
-        return none
-    return _workers().submit(_build_sprites, _points(run, stamp), neighbours(run)[0], meta(run))
-
-
-def thumbnails(run: Path, rows: np.ndarray) -> list[str | None]:
-    """Pictures of real rows as data URLs, cut from the run's sheet; None where it has none, or not yet."""
-    sheet = sprites(run)
-    if not sheet.done() or sheet.exception() is not None or not sheet.result().image:
-        return [None] * len(rows)
-    found = _thumbnails(run, stamp(run / "points.parquet"), sheet.result())
-    return [found(int(slot)) if slot >= 0 else None for slot in sheet.result().slot[rows]]
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _thumbnails(run: Path, stamp: int, _sheet: Sprites) -> Callable[[int], str]:
-    from PIL import Image
-
-    whole = Image.open(io.BytesIO(_sheet.image)).convert("RGB")
-    side = whole.width // _sheet.across
-
-    @lru_cache(maxsize=4_096)
-    def cut(slot: int) -> str:
-        x, y = slot % _sheet.across * side, slot // _sheet.across * side
-        return items.data_url(np.asarray(whole.crop((x, y, x + side, y + side))))
-
-    return cut
-
-
 @st.cache_resource(show_spinner=False)
 def prepare() -> None:
     """Import in the background what the first selection needs: a second that nobody then waits for.
@@ -249,41 +194,6 @@ def prepare() -> None:
     Not at once: the first page is still being sent, and an import keeps all other threads waiting.
     """
     Timer(LATER, import_module, ("sklearn.neighbors",)).start()
-
-
-@st.cache_resource(show_spinner=False)
-def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="sprites")
-
-
-def _build_sprites(table: pd.DataFrame, near: np.ndarray, about: dict[str, Any]) -> Sprites:
-    from PIL import Image
-
-    rows = _pictured(table, near, MOST_SPRITES[items.kind(about)])
-    images, places = items.sheet(about, list(table["uri"].iloc[rows]))
-    slot = np.full(len(table), -1, dtype=np.int32)
-    slot[rows[places]] = np.arange(len(places))
-    if not len(images):
-        return Sprites(b"", slot, 1)
-    height, width, depth = images.shape[1:]
-    across = int(np.ceil(np.sqrt(len(images))))
-    down = -(-len(images) // across)
-    sheet = np.zeros((down * across, height, width, depth), dtype=np.uint8)
-    sheet[: len(images)] = images
-    sheet = sheet.reshape(down, across, height, width, depth).swapaxes(1, 2)
-    picture = Image.fromarray(np.ascontiguousarray(sheet.reshape(down * height, across * width, depth)))
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=70, method=2)  # measured: 0.5 MB for 3 158 images, a third of a PNG
-    return Sprites(buffer.getvalue(), slot, across)
-
-
-def _pictured(table: pd.DataFrame, near: np.ndarray, most: int) -> np.ndarray:
-    """Rows that get a picture on the map: first those that stand in for synthetic latents, then the rest."""
-    real = (table["origin"] == "real").to_numpy()
-    stand_ins = np.unique(near[~real, :STAND_INS])
-    rest = np.setdiff1d(np.flatnonzero(real), stand_ins)
-    spread = np.random.default_rng(0).permutation(rest)
-    return np.concatenate([stand_ins[stand_ins >= 0], spread])[:most]
 
 
 def first_run(asked: str | None) -> runs.RunState | None:

@@ -9,17 +9,16 @@ one row number; the points inside are found in numpy, so nothing large travels u
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app import charts, components, loading, state, words
+from app import charts, components, loading, pictures, state, words
 from app.map_data import Drawn, Layout, blocks, digest, drawn, inside, labels_at_modes, pack
 
-TALL, TALLEST = "100vh - 25rem", 900  # beside the map, a window holds a headline, a legend and the search
+TALL, TALLEST = "100vh - 26rem", 900  # a window also holds a headline, a legend, the layers and the search
 _component = components.declare("map", "map", "map/map.css", "map/points.js", "map/map.js")
 
 
@@ -41,26 +40,12 @@ def draw(
     fallback = bool(held and held.get("fallback"))
     if fallback:
         _draw_plain(layout, key, height, on_pick)
-    sheet = loading.sprites(run)
-    ready = sheet.done() and sheet.exception() is None and sheet.result().image
-    atlas = (
-        {"url": _publish(sheet.result().image, key, "image/webp"), "across": sheet.result().across}
-        if ready
-        else None
-    )
     some = drawn(layout)
-    pictures = None
-    if ready:  # latents that edits made stand behind the run's points, and have no picture
-        own = sheet.result().slot
-        pictures = np.pad(own, (0, len(layout.points) - len(own)), constant_values=-1)
     if len(some.rows) == len(layout.points):
-        key_of = (run, loading.points_stamp(run), digest(layout), bool(ready))
-        parts = _whole(key_of, layout, some, pictures)
+        parts = _whole((run, loading.points_stamp(run), digest(layout)), layout, some)
     else:
-        parts = blocks(layout, some.rows, pictures)
-    addresses = {
-        name: _publish(part, f"{key}-{name}", "application/octet-stream") for name, part in parts.items()
-    }
+        parts = blocks(layout, some.rows)
+    addresses = {name: components.publish(part, f"{key}-{name}") for name, part in parts.items()}
 
     def picked() -> None:
         event = st.session_state[key].get("pick")
@@ -74,7 +59,6 @@ def draw(
         layout,
         some,
         addresses=addresses,
-        atlas=atlas,
         interactive=on_pick is not None,
         asked=st.session_state.get(f"{key}-asked", 0),
         height=f"clamp({height}px, {TALL}, {TALLEST}px)" if tall else f"{height}px",
@@ -88,24 +72,14 @@ def draw(
         on_missing_change=missing,
         on_fallback_change=lambda: None,
     )
-    if not sheet.done():
-        _await_images(sheet)
+    pictures.bring(run, layout.run, f"{key}-pictures")
     return int(some.shown.sum())
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def _whole(
-    key: tuple[Path, int, str, bool], _layout: Layout, _some: Drawn, _slots: np.ndarray | None
-) -> dict[str, bytes]:
+def _whole(key: tuple[Path, int, str], _layout: Layout, _some: Drawn) -> dict[str, bytes]:
     """The blocks of all points of a map: packing them anew costs more than finding that they are the same."""
-    return blocks(_layout, _some.rows, _slots)
-
-
-@st.fragment(run_every=0.5)
-def _await_images(sheet: Future[Any]) -> None:
-    """Draw again once the images are there: they must not hold up the first paint."""
-    if sheet.done():
-        st.rerun()
+    return blocks(_layout, _some.rows)
 
 
 def _draw_plain(
@@ -137,13 +111,6 @@ def _draw_plain(
         figure, height=height, theme=None, key=f"{key}_plain", alt=layout.alt,
         on_select=picked if on_pick else "ignore", selection_mode=("lasso", "box"),
     )  # fmt: skip
-
-
-def _publish(content: bytes, name: str, kind: str) -> str:
-    """Address at which the browser finds something, named by its content; "" without a server (tests)."""
-    from streamlit.runtime import exists, get_instance
-
-    return get_instance().media_file_mgr.add(content, kind, coordinates=f"gelda-{name}") if exists() else ""
 
 
 __all__ = ["Layout", "draw", "inside", "labels_at_modes"]

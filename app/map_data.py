@@ -47,6 +47,11 @@ class Layout:
     lines: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))  # [K, 2] rows to join
     density: Density | None = None
 
+    @property
+    def run(self) -> str:
+        """The run whose points these are: a view is named run/map."""
+        return self.view.split("/")[0]
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -78,7 +83,7 @@ def drawn(layout: Layout) -> Drawn:
 
 
 def digest(layout: Layout) -> str:
-    """Names what `blocks` packs of all points, but for the pictures and what a run's points table says."""
+    """Names what `blocks` packs of all points, but for what a run's points table says."""
     return _hashed((layout.xy, layout.near, layout.points["label"].to_numpy()))
 
 
@@ -89,8 +94,8 @@ def _hashed(arrays: Iterable[np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[str, bytes]:
-    """What stays while a person filters, colours and selects: places, facts and pictures of `rows`."""
+def blocks(layout: Layout, rows: np.ndarray) -> dict[str, bytes]:
+    """What stays while a person filters, colours and selects: places and facts of `rows`."""
     points, near = layout.points.iloc[rows], layout.near[rows, :STAND_INS]
     splits, split_names = pd.factorize(points["split"])
     sources, source_names = pd.factorize(points["method"])
@@ -109,12 +114,18 @@ def blocks(layout: Layout, rows: np.ndarray, slots: np.ndarray | None) -> dict[s
         "sources": [layout.sources.get(name, name) for name in source_names],
     }
     given = {} if len(rows) == len(layout.points) else {"rows": rows.astype("<i4")}
-    pictures = np.full(len(rows), -1) if slots is None else slots[rows]
     return {
         "places": _named({}, {"xy": layout.xy[rows].astype("<f4").ravel(), **given}),
         "facts": _named(names, facts),
-        "pictures": _named({}, {"sprite": pictures.astype("<i4")}),
     }
+
+
+def pictures(image: bytes, slot: np.ndarray, across: int) -> bytes:
+    """One picture of many points of a run, `across` of them side by side, and the row of each: slot as in
+    `pictures.Sheet`."""
+    pictured = np.flatnonzero(slot >= 0)
+    rows = pictured[np.argsort(slot[pictured])]
+    return _named({"across": across}, {"row": rows.astype("<i4"), "image": np.frombuffer(image, np.uint8)})
 
 
 def _named(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
@@ -123,8 +134,8 @@ def _named(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def pack(
-    layout: Layout, some: Drawn, *, addresses: dict[str, str], atlas: dict[str, Any] | None, height: str,
-    interactive: bool = True, asked: int = 0,
+    layout: Layout, some: Drawn, *, addresses: dict[str, str], height: str, interactive: bool = True,
+    asked: int = 0,
 ) -> bytes:  # fmt: skip
     """Header length, JSON header, then little-endian arrays on boundaries of four bytes.
 
@@ -147,6 +158,7 @@ def pack(
         arrays["value"] = made.values[rows].astype("<f4")
     head: dict[str, Any] = {
         "view": layout.view,
+        "run": layout.run,
         "blocks": addresses,
         "height": height,
         "interactive": interactive,
@@ -158,7 +170,6 @@ def pack(
         "valueNames": list(made.value_names),
         "palette": {name: palette.entries(look) for name, look in palette.THEMES.items()},
         "under": list(made.under),
-        "atlas": atlas,
         "alt": layout.alt,
         "things": layout.things,
         "mode": layout.mode,

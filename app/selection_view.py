@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, health_view, items, loading, selecting, state, widgets, words
+from app import charts, health_view, items, loading, pictures, selecting, state, widgets, words
 from app.explored import Explored
 from gelda import columns, runs
 from gelda.artifacts import content_key
@@ -142,10 +142,10 @@ def _table(explored: Explored, table: pd.DataFrame, rows: np.ndarray, near: np.n
     shown, every = table, len(explored.selected)
     synthetic = explored.synthetic[rows]
     real = np.where(synthetic, near[rows], rows)[:PICTURED]
-    pictures = loading.thumbnails(explored.run.path, real)
+    small = pictures.thumbnails(explored.run.path, real)
     config, width = {}, ROW
-    if any(pictures):
-        seen = pd.Series(pictures + [None] * (len(shown) - len(pictures)), dtype=object)
+    if any(small):
+        seen = pd.Series(small + [None] * (len(shown) - len(small)), dtype=object)
         shown = shown.assign(item=seen.to_numpy())[["item", *table.columns]]
         note = "of a synthetic latent, its nearest real one" if synthetic.any() else None
         config = {

@@ -249,7 +249,7 @@ class Visit:
             tab.wait_for_function(DRAWN, arg=0, polling="raf")
 
         self.step("Explore, first load", lambda: tab.goto(f"{self.url}/explore{at}"), drawn)
-        tab.wait_for_timeout(1500)  # pictures arrive later, and draw the map once more
+        tab.wait_for_timeout(1500)  # pictures are made meanwhile
         made = tab.get_by_role("button", name="Synthetic", exact=True).first
         self.on_map("filter: real points only", made.click)
         self.on_map("filter off", made.click)

@@ -74,7 +74,6 @@ def test_samples_come_out_of_noise(server, page) -> None:
     page.locator(".updatemenu-button", has_text="Play").click()
     expect(step).not_to_have_text(end)
     expect(step).to_have_text(end)
-    page.locator(".map[data-pictures=true]").wait_for()  # the redraw for them closes an open list
     page.get_by_text("How they are drawn").click()
     choose(page, "Noise they start from", "Another, number 1")
     page.get_by_role("button", name="Draw them").click()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from browser_fixtures import browser, gelda_home, page, server, wait_for_map
+from browser_fixtures import browser, gelda_home, page, server, settle, wait_for_map
 
 from gelda import projection, runs
 
@@ -44,3 +44,23 @@ def test_the_map_stays_beside_the_open_panel_where_there_is_room(server, page) -
     across, below = latents.bounding_box(), tabs.bounding_box()
     assert below["y"] > across["y"] + across["height"]
     assert not page.problems
+
+
+@pytest.mark.parametrize(
+    "wide, high, below", [(1280, 900, ".st-key-picks"), (1920, 1080, ".st-key-picks"), (1280, 800, ".depth")]
+)
+def test_the_map_is_seen_with_its_layers_at_once(server, page, wide: int, high: int, below: str) -> None:
+    """Without scrolling: on a low window at least the slider of layers, else also the search."""
+    page.set_default_timeout(LIMIT)
+    page.set_viewport_size({"width": wide, "height": high})
+    page.goto(f"{server.url}/explore?run=digits")
+    wait_for_map(page)
+    page.locator(".depth").wait_for()
+    page.locator(".st-key-picks").get_by_role("button", name="Clear").wait_for()
+    settle(page)
+    parts = [page.locator(name).bounding_box() for name in (".legend", ".map", ".depth", ".st-key-picks")]
+    ends = [box["y"] + box["height"] for box in parts]
+    assert all(end <= box["y"] for end, box in zip(ends, parts[1:], strict=False)), "none lies on another"
+    assert parts[1]["height"] > 0.5 * high
+    box = page.locator(below).bounding_box()
+    assert box["y"] + box["height"] <= high

@@ -58,7 +58,7 @@ def test_a_link_opens_the_same_view_in_a_fresh_browser(server, browser, page) ->
     said(fresh, 6)
 
 
-# Pressed anew where the page was drawn again since: its waveforms come a moment later, with other players
+# Pressed anew where the page was drawn again since, with other players
 PLAYS = """() => {
   const player = document.querySelector('audio');
   if (player.paused && player.readyState > 0 && player.currentTime === 0) {

@@ -3,10 +3,12 @@
 # ruff: noqa: F401, F811 - fixtures are imported, and named again where they are used
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from browser_fixtures import browser, opened
 from test_map_data import layout_of
@@ -17,10 +19,20 @@ pytestmark = pytest.mark.browser
 URL = "http://map.test"
 SCRIPTS = ("order.js", "map/points.js", "map/map.js")
 SCRIPT = "".join((components.ASSETS / name).read_text() for name in SCRIPTS)
-HTML = f"""<html><body><div id="parent"><div class="map" style="width: 600px"></div></div>
+PICTURES = "".join(
+    (components.ASSETS / name).read_text() for name in ("order.js", "map/points.js", "map/pictures.js")
+)
+HTML = f"""<html><body><div id="parent">
+<div class="map" style="width: 600px"></div><div class="pictures"></div></div>
 <script type="module">
   import draw from "{URL}/map.js";
+  import bring from "{URL}/pictures.js";
   window.sent = [];
+  window.bring = (number, address) => bring({{
+    data: {{ number, address, run: "a" }},
+    parentElement: document.getElementById("parent"),
+    setTriggerValue: (name) => window.sent.push(name),
+  }});
   window.draw = (bytes) => draw({{
     data: new Uint8Array(bytes),
     parentElement: document.getElementById("parent"),
@@ -39,7 +51,7 @@ class Stage:
         self.page.set_default_timeout(30_000)
         self.layout = layout_of()
         some = map_data.drawn(self.layout)
-        parts = map_data.blocks(self.layout, some.rows, None)
+        parts = map_data.blocks(self.layout, some.rows)
         self.every = {f"/{name}": part for name, part in parts.items()}
         self.served = dict(self.every)
         self.page.route(re.compile(f"^{URL}/"), self.answer)
@@ -52,6 +64,8 @@ class Stage:
             route.fulfill(body=HTML, content_type="text/html")
         elif path == "/map.js":
             route.fulfill(body=SCRIPT, content_type="text/javascript")
+        elif path == "/pictures.js":
+            route.fulfill(body=PICTURES, content_type="text/javascript")
         elif path in self.served:
             route.fulfill(body=self.served[path], content_type="application/octet-stream")
         else:
@@ -61,7 +75,7 @@ class Stage:
         """What Python sends, as numbers that a script can be given."""
         addresses = {name.strip("/"): URL + name for name in self.every}
         some = map_data.drawn(self.layout)
-        packed = map_data.pack(self.layout, some, addresses=addresses, atlas=None, height="400px")
+        packed = map_data.pack(self.layout, some, addresses=addresses, height="400px")
         return list(packed + struct.pack("<d", number))
 
     def fail(self, number: int) -> None:
@@ -163,4 +177,62 @@ def test_a_message_overtaken_by_one_whose_blocks_are_there_asks_for_nothing(stag
     )
     stage.page.locator(".map[data-drawn]").wait_for()
     stage.page.wait_for_timeout(800)
+    assert stage.page.evaluate("() => sent") == []
+
+
+def sheet(count: int) -> bytes:
+    """Pictures of the first points of a map, as Python packs them."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "WEBP")
+    slot = np.r_[np.arange(count), -1]
+    return map_data.pictures(buffer.getvalue(), slot, 8)
+
+
+def test_pictures_are_asked_for_until_they_are_there(stage) -> None:
+    """First they are not made, then the server forgot them; a point that is held has its own at once."""
+    stage.page.evaluate("(one) => { draw(one); }", stage.message(0))
+    stage.page.locator(".map[data-drawn]").wait_for()
+    for x in range(30, 570, 6):  # over the middle of the map, to the first real point
+        stage.page.mouse.move(x, 200)
+        if stage.page.locator(".card.open .facts", has_text="real · train").count():
+            break
+    card = stage.page.locator(".card.open")
+    assert card.count() == 1 and card.locator(".image").count() == 0
+    stage.page.evaluate("() => bring(1, '')")
+    stage.page.wait_for_function("() => sent.length === 2")
+    stage.page.evaluate(f"() => bring(2, '{URL}/sheet')")
+    stage.page.wait_for_function("() => sent.length === 4")
+    assert stage.page.locator(".map").get_attribute("data-pictures") == "false"
+    stage.served["/sheet"] = sheet(len(stage.layout.points))
+    stage.page.locator(".map[data-pictures=true]").wait_for()
+    image = card.locator(".image")
+    image.wait_for(state="attached")
+    drawn = image.evaluate(
+        "async (one) => { const i = new Image(); i.src = one.style.backgroundImage.slice(5, -2);"
+        " await i.decode(); return i.naturalWidth; }"
+    )
+    count = stage.page.evaluate("() => sent.length")
+    stage.page.wait_for_timeout(1_200)
+    assert drawn == 64 and stage.page.evaluate("() => sent.length") == count
+    assert stage.page.locator(".map").get_attribute("data-turn") == "1", "the map was not drawn again"
+
+
+def test_pictures_are_not_asked_for_together_with_a_press(stage) -> None:
+    """Streamlit would send both in one message, and that for the pictures' fragment alone."""
+    stage.page.clock.install()
+    stage.page.evaluate("() => bring(0, '')")
+    stage.page.clock.run_for(400)
+    stage.page.mouse.click(5, 5)
+    stage.page.clock.run_for(300)
+    assert stage.page.evaluate("() => sent") == []
+    stage.page.clock.run_for(600)
+    assert stage.page.evaluate("() => sent") == ["look"]
+
+
+def test_pictures_are_not_asked_for_once_their_place_has_left_the_page(stage) -> None:
+    stage.page.clock.install()
+    stage.page.evaluate("() => { bring(0, ''); document.querySelector('.pictures').remove(); }")
+    stage.page.clock.run_for(5_000)
     assert stage.page.evaluate("() => sent") == []

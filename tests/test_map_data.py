@@ -84,8 +84,8 @@ def unpacked(block: bytes) -> tuple[dict, dict[str, np.ndarray]]:
 
 def packed(layout: map_data.Layout) -> tuple[dict, dict[str, np.ndarray]]:
     some = map_data.drawn(layout)
-    parts = map_data.blocks(layout, some.rows, None)
-    message = map_data.pack(layout, some, addresses=dict.fromkeys(parts, ""), atlas=None, height=500)
+    parts = map_data.blocks(layout, some.rows)
+    message = map_data.pack(layout, some, addresses=dict.fromkeys(parts, ""), height=500)
     head, arrays = unpacked(message)
     for part in parts.values():
         assert len(part) % 4 == 0
@@ -109,11 +109,18 @@ def test_what_is_packed_comes_out_again() -> None:
 def test_a_filter_or_a_colour_sends_no_places_again() -> None:
     one, other = layout_of(), layout_of(colouring=Colouring("x", np.zeros(400, np.uint8)))
     other.visible[:100] = False
-    blocks = [map_data.blocks(layout, map_data.drawn(layout).rows, None) for layout in (one, other)]
+    blocks = [map_data.blocks(layout, map_data.drawn(layout).rows) for layout in (one, other)]
     assert blocks[0] == blocks[1]
-    message = map_data.pack(other, map_data.drawn(other), addresses={}, atlas=None, height=1)
+    message = map_data.pack(other, map_data.drawn(other), addresses={}, height=1)
     arrays = unpacked(message)[0]["arrays"]
     assert set(arrays) == {"colour", "kind", "lines"}, "two bytes a point, and nothing else that grows"
+
+
+def test_pictures_name_the_row_of_each() -> None:
+    slot = np.array([-1, 2, 0, -1, 1], np.int32)
+    head, arrays = unpacked(map_data.pictures(b"image", slot, 2))
+    assert arrays["row"].tolist() == [2, 4, 1] and arrays["image"].tobytes() == b"image"
+    assert head["across"] == 2
 
 
 def test_large_blocks_that_differ_anywhere_have_other_ends() -> None:
@@ -128,7 +135,7 @@ def test_large_blocks_that_differ_anywhere_have_other_ends() -> None:
             layout, xy=places, points=pd.concat([layout.points] * 500, ignore_index=True),
             near=np.tile(layout.near, (500, 1)), distance=np.tile(layout.distance, (500, 1)),
         )  # fmt: skip
-        block = map_data.blocks(layout, np.arange(200_000), None)["places"]
+        block = map_data.blocks(layout, np.arange(200_000))["places"]
         assert len(block) > 2**20
         ends.append(block[: 2**16])
     assert ends[0] != ends[1]

@@ -210,9 +210,9 @@ def test_ids_that_are_gone_are_left_out(run: runs.RunState, points) -> None:
 
 
 def test_the_table_has_pictures_and_its_rows_lead_on(run: runs.RunState, points) -> None:
-    from app import loading
+    from app import pictures
 
-    loading.sprites(run.path).result(60)
+    pictures.sheet(run.path).result(60)
     made = np.flatnonzero(points["origin"] == "synthetic")[:2]
     page = open_page("explore", sel=selecting.code(run, [3, 4, *made]))
     table = page.dataframe[0].value
@@ -221,10 +221,25 @@ def test_the_table_has_pictures_and_its_rows_lead_on(run: runs.RunState, points)
     assert table["origin"].tolist() == ["synthetic", "synthetic", "real", "real"], (
         "what was made stands first"
     )
-    assert table["item"].iloc[0] == loading.thumbnails(run.path, nearest[:1])[0], (
+    assert table["item"].iloc[0] == pictures.thumbnails(run.path, nearest[:1])[0], (
         "its nearest real item stands in"
     )
     assert "Only this one" not in [b.label for b in page.button]
+
+
+def test_while_the_pictures_are_made_the_rows_in_view_have_theirs(run: runs.RunState, monkeypatch) -> None:
+    from concurrent.futures import Future
+
+    from app import pictures
+
+    rows = np.arange(2 * pictures.SEEN)
+    made = pictures.sheet(run.path)
+    made.result(60)
+    every = pictures.thumbnails(run.path, rows)
+    monkeypatch.setattr(pictures, "sheet", lambda run: Future())
+    some = pictures.thumbnails(run.path, rows)
+    assert all(url.startswith("data:image/webp;base64,") for url in some[: pictures.SEEN])
+    assert all(every) and len(some) == len(every) and not any(some[pictures.SEEN :])
 
 
 def test_ticked_rows_become_the_selection_or_leave_it(run: runs.RunState, points) -> None:

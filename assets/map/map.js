@@ -10,6 +10,7 @@ const MOST_NEAR = 20;   // zoom at which a few points are shown
 const GLIDE = 450;      // ms in which points move to their places on another map of the same run
 const PATIENCE = [400, 4_000, 10_000, 20_000]; // ms after which missing blocks are asked for, if no message has come
 const maps = new WeakMap();
+const pictures = (window.geldaPictures ??= new Map());  // run -> its pictures, brought by pictures.js
 
 const rgb = (text) => {
   const hex = text.trim().match(/^#?([0-9a-f]{6})/i);
@@ -41,6 +42,7 @@ class LatentMap {
     root.replaceChildren(this.canvas, this.names, this.rope, this.ring, this.card, this.tools);
     root.tabIndex = 0;
     this.layer = new PointLayer(this.canvas);
+    this.brought = () => this.pictured();
     this.buttons();
     this.listen();
     this.sizes = new ResizeObserver(() => this.resize());
@@ -91,18 +93,16 @@ class LatentMap {
     this.root.dataset.selected = String(this.chosen());
     this.root.dataset.bytes = String(bytes.length + fresh);
     this.root.dataset.turn = String(turn);
-    this.root.dataset.pictures = String(Boolean(data.atlas));  // they come a little later, and draw the page anew
+    this.pictured();
     requestAnimationFrame(() => {
       this.root.dataset.drawn = (performance.now() - start).toFixed(0);
-      if (data.atlas && !this.atlas) this.later = setTimeout(() => this.fetchAtlas(), 300);
     });
   }
 
-  // Are these the same points, on another map of one run? (A view is named run/map.)
+  // Are these the same points, on another map of one run?
   same(before, data) {
-    const run = (view) => view.split("/")[0];
     const rows = before?.blocks.facts === data.blocks.facts; // of many points, each map has a sample of its own
-    return before && this.view && rows && run(before.view) === run(data.view) && before.kind.length === data.kind.length &&
+    return before && this.view && rows && before.run === data.run && before.kind.length === data.kind.length &&
       !matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
 
@@ -154,9 +154,10 @@ class LatentMap {
     }, PATIENCE[this.asks]);
   }
 
-  fetchAtlas() {  // after the first paint: the images are wanted on hover, not before
-    this.atlas = new Image();
-    this.atlas.src = this.data.atlas.url;
+  pictured() {  // they come a little later than the points: a card that is open gets its own
+    if (!this.data) return;
+    this.root.dataset.pictures = String(pictures.has(this.data.run));
+    if (this.over >= 0) this.fillCard(this.over);
   }
 
   // Where the points lie that `wanted` names; what few strays stretch is cut off at the share `stray` of either end.
@@ -332,7 +333,10 @@ class LatentMap {
     this.over = row;
     this.card.classList.toggle("open", row >= 0);
     this.placeRing();
-    if (row < 0) return;
+    if (row >= 0) this.fillCard(row);
+  }
+
+  fillCard(row) {
     const d = this.data;
     const synthetic = (d.kind[row] & KIND.synthetic) !== 0;
     const title = element("p", "title");
@@ -366,16 +370,16 @@ class LatentMap {
 
   picture(row, caption) {
     const figure = element("figure");
-    const { atlas, sprite } = this.data;
-    if (atlas && row >= 0 && sprite[row] >= 0) {
-      if (!this.atlas) this.fetchAtlas();
+    const sheet = pictures.get(this.data.run);
+    const slot = sheet?.slots.get(this.data.rows ? this.data.rows[row] : row);
+    if (slot !== undefined) {
       const side = 64;
       const image = element("div", "image");
       image.setAttribute("role", "img");
       image.setAttribute("aria-label", caption || this.caption(row));
-      image.style.backgroundImage = `url(${atlas.url})`;
-      image.style.backgroundSize = `${atlas.across * side}px auto`;
-      image.style.backgroundPosition = `${-(sprite[row] % atlas.across) * side}px ${-Math.floor(sprite[row] / atlas.across) * side}px`;
+      image.style.backgroundImage = `url(${sheet.url})`;
+      image.style.backgroundSize = `${sheet.across * side}px auto`;
+      image.style.backgroundPosition = `${-(slot % sheet.across) * side}px ${-Math.floor(slot / sheet.across) * side}px`;
       figure.append(image);
     }
     if (caption) figure.append(element("figcaption", "", caption));
@@ -450,6 +454,7 @@ class LatentMap {
       this.render();
     });
     this.root.addEventListener("keydown", (e) => this.key(e));
+    window.addEventListener("gelda-pictures", this.brought);
   }
 
   press(e) {
@@ -547,7 +552,7 @@ class LatentMap {
 
   release() {
     this.released = true;
-    clearTimeout(this.later);
+    window.removeEventListener("gelda-pictures", this.brought);
     this.sizes.disconnect();
     this.layer.release();
   }
