@@ -80,7 +80,7 @@ def told_apart(differences: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -
     """
     p = [_p_of(d, own) for d, own in zip(differences, seeds, strict=True)]
     sure = holm(p) < 0.05
-    return [int(np.sign(d["mean"])) * int(one) for d, one in zip(differences, sure, strict=True)]
+    return [int(np.sign(d["mean"])) if one else 0 for d, one in zip(differences, sure, strict=True)]
 
 
 def _p_of(difference: Mapping[str, Any], seeds: int) -> float:

@@ -654,6 +654,7 @@ def test_a_comparison_from_end_to_end(protocol, planted, tmp_path, gelda, gelda_
     if protocol == "zero-shot":
         assert confusion.sum() == 2 * 48 and report["countable"] is False
         assert "polish keeps neutral only" in report["setting"]
+        assert any("test groups: the row is shown and counts for no claim" in n for n in report["notes"])
     again = gelda("compare", *COMMAND, *FLAGS[protocol], "--json", "again.json")
     assert "was finished before" in again.stdout and "--fresh" in again.stdout
     assert (tmp_path / "again.json").read_text() == (tmp_path / "out.json").read_text()

@@ -91,6 +91,16 @@ def test_of_many_classes_only_what_chance_does_not_explain_stands_out():
     assert contrast.standing_out(rows) == (2, 0)
 
 
+def test_a_class_without_a_seed_in_common_is_shown_and_never_counted():
+    a, b = copy.deepcopy(MADE), copy.deepcopy(other())
+    for made, seed in ((a, 1), (b, 0)):
+        made["per_class"] = [e for e in made["per_class"] if (e["class"], e["seed"]) != (2, seed)]
+    rows = contrast.by_class(a, "gelda", b, "logit-adjustment")
+    row = rows.set_index("name").loc["z"]
+    assert row["seeds"] == 0 and np.isnan(row["difference"])
+    assert contrast.standing_out(rows) == (0, 0)
+
+
 def test_a_seed_alone_has_no_interval_and_a_class_not_tested_no_row():
     one = build(SEEDS[:1])
     rows = contrast.by_class(one, "logit-adjustment", one, "gelda").set_index("name")

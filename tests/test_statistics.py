@@ -455,3 +455,10 @@ def test_what_is_told_apart_has_its_side_and_no_interval_claims_nothing() -> Non
     ]
     assert told_apart(pairs, [5] * 5) == [1, -1, 0, 0, 0]
     assert told_apart([], []) == []
+
+
+def test_the_stored_p_decides_before_that_of_the_seeds() -> None:
+    """Test groups give an interval more degrees of freedom than its seeds alone would."""
+    pairs = [{"mean": 1.0, "ci95": [0.1, 1.9], "p": p} for p in (0.01, 0.6)]
+    assert told_apart(pairs, [5, 5]) == [1, 0]
+    assert told_apart([{**pair, "p": None} for pair in pairs], [5, 5]) == [0, 0], "twice 0.037 by 4 degrees"
