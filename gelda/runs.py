@@ -151,15 +151,16 @@ def forget(run_id: str) -> None:
 
 
 def read_state(path: Path) -> RunState:
-    """Read a run; what cannot be read comes back as `broken` with a sentence, never as an exception."""
+    """Read a run, whose id is its folder's name; what cannot be read comes back as `broken` with a sentence,
+    never as an exception."""
     path = Path(path)
     state = RunState(path.name, path.name, "", path, status="broken", shipped=_is_shipped(path))
     try:
         value = read_json(path / "run.json")
         check_format(value, path / "run.json")
-        value.pop("format")
+        del value["format"], value["id"]  # a copied or renamed folder is a run of its own
         stages = [StageState(**stage) for stage in value.pop("stages")]
-        state = RunState(path=path, shipped=_is_shipped(path), stages=stages, **value)
+        state = RunState(path.name, path=path, shipped=_is_shipped(path), stages=stages, **value)
         if state.status not in STATUSES:
             raise UserError(f"{path / 'run.json'} has the unknown status '{state.status}'.")
     except UserError as error:
@@ -211,7 +212,7 @@ def exists(run_id: str) -> bool:
 
 
 def _folder_of(run_id: str) -> Path | None:
-    if re.fullmatch(r"[\w-][\w.-]{0,199}", run_id):  # one plain folder name: no way out of the workspace
+    if re.fullmatch(r"[\w-][\w.() -]{0,199}", run_id):  # one plain folder name: no way out of the workspace
         for root in (home() / "runs", assets() / "runs"):
             if (root / run_id).is_dir():
                 return root / run_id

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import sqlite3
 import subprocess
 import threading
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from gelda import jobs, recording, runs
+from gelda import jobs, keeping, recording, runs
 from gelda.errors import UserError
 from gelda.recording import Cancelled, Recorder
 from gelda.runs import RunState, StageState
@@ -148,6 +149,16 @@ def test_the_index_is_rebuilt_from_the_folders(gelda_home):
             (gelda_home / "index.sqlite").write_bytes(content)
         assert runs.rebuild_index() == 2
         assert rows(gelda_home) == [("a", "done"), ("b", "failed")]
+
+
+@pytest.mark.parametrize("name", ["r1-backup", "r1 (copy)", "renamed"])
+def test_a_copied_folder_is_a_run_of_its_own(gelda_home, name):
+    original = create("r1").path
+    shutil.copytree(original, original.with_name(name))
+    assert sorted(s.id for s in runs.list_runs()) == sorted(["r1", name])
+    assert runs.rebuild_index() == 2 and rows(gelda_home) == sorted([("r1", "done"), (name, "done")])
+    keeping.delete(name)
+    assert [s.id for s in runs.list_runs()] == ["r1"] and original.is_dir()
 
 
 def test_a_broken_index_does_not_stop_a_run(gelda_home):
