@@ -180,6 +180,30 @@ def test_a_message_overtaken_by_one_whose_blocks_are_there_asks_for_nothing(stag
     assert stage.page.evaluate("() => sent") == []
 
 
+def test_a_page_that_is_scrolled_does_not_stop_at_the_map(stage) -> None:
+    """The wheel zooms where its gesture began over the map; Chromium's own scrolling says which it was."""
+    page = stage.page
+    page.evaluate("(one) => { draw(one); }", stage.message(0))
+    page.locator(".map[data-drawn]").wait_for()
+    page.evaluate(
+        """() => {
+          const below = document.createElement("div");
+          below.style.height = "3000px";
+          document.body.append(below);
+          scrollTo(0, 900);
+        }"""
+    )
+    page.mouse.move(300, 200)
+    for _ in range(12):
+        page.mouse.wheel(0, -100)
+        page.wait_for_timeout(20)
+    page.wait_for_function("() => scrollY === 0")
+    page.wait_for_timeout(600)
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => scrollY") == 0, "a gesture of its own zooms, and the page stays"
+
+
 def sheet(count: int) -> bytes:
     """Pictures of the first points of a map, as Python packs them."""
     from PIL import Image

@@ -7,6 +7,7 @@ const ZOOM = [0.6, 400]; // bounds, relative to the fitted view
 const STRAY = 0.002;    // share of points at either end that may lie outside the first view,
 const STRETCH = 1.5;    // where they would make it so many times as large
 const MOST_NEAR = 20;   // zoom at which a few points are shown
+const ROLL = 250;       // ms between turns of the wheel that are one gesture
 const GLIDE = 450;      // ms in which points move to their places on another map of the same run
 const PATIENCE = [400, 4_000, 10_000, 20_000]; // ms after which missing blocks are asked for, if no message has come
 const maps = new WeakMap();
@@ -43,6 +44,10 @@ class LatentMap {
     root.tabIndex = 0;
     this.layer = new PointLayer(this.canvas);
     this.brought = () => this.pictured();
+    this.rolled = (e) => {  // a page that is being scrolled does not stop at a map that comes under the pointer
+      if (e.timeStamp - (this.lastRoll ?? -Infinity) > ROLL) this.rolling = e.composedPath().includes(this.root);
+      this.lastRoll = e.timeStamp;
+    };
     this.buttons();
     this.listen();
     this.sizes = new ResizeObserver(() => this.resize());
@@ -440,8 +445,9 @@ class LatentMap {
     c.addEventListener("pointerup", (e) => this.lift(e));
     c.addEventListener("pointercancel", () => this.drop());
     c.addEventListener("pointerleave", () => this.hover(-1));
+    window.addEventListener("wheel", this.rolled, { capture: true, passive: true });
     c.addEventListener("wheel", (e) => {
-      if (!this.data?.interactive) return;
+      if (!this.data?.interactive || !this.rolling) return;
       e.preventDefault();
       this.zoom(Math.exp(-e.deltaY * (e.deltaMode ? 0.05 : 0.0015)), e.offsetX, e.offsetY);
     }, { passive: false });
@@ -553,6 +559,7 @@ class LatentMap {
   release() {
     this.released = true;
     window.removeEventListener("gelda-pictures", this.brought);
+    window.removeEventListener("wheel", this.rolled, { capture: true });
     this.sizes.disconnect();
     this.layer.release();
   }
