@@ -72,19 +72,18 @@ def tidied(table: pd.DataFrame, notes: list[str] | None = None) -> pd.DataFrame:
 
 
 def _no_dates(name: str, given: pd.Series, values: pd.Series) -> str:
-    """What to say of a column of dates where some of those given are none; "" where all are."""
+    """What to say of a column of dates where some values cannot be read as one; "" where all can."""
     if kind(values) != "date":
         return ""
     text = given.astype("str").str.strip()
     gone = text[values.isna() & given.notna() & ~text.str.lower().isin(MISSING)]
     if gone.empty:
         return ""
-    some = f"{len(gone)} of {len(given)} values"
-    if len(gone) == 1:
-        return f"Column {name}: {some} is no date that there is ({gone.iloc[0]}) and is left empty: mend it."
+    one = len(gone) == 1
+    first = gone.iloc[0] if one else f"the first: {gone.iloc[0]}"
     return (
-        f"Column {name}: {some} are no dates that there are (the first: {gone.iloc[0]}) and are left empty: "
-        "mend them."
+        f"Column {name}: {len(gone)} of {len(given)} values cannot be read as {'a date' if one else 'dates'} "
+        f"({first}) and {'is' if one else 'are'} left empty: mend {'it' if one else 'them'} in the data."
     )
 
 

@@ -76,14 +76,15 @@ def test_dates_that_there_are_not_are_counted_and_the_first_is_named(tmp_path) -
     assert found[f"{columns.PREFIX}day"].isna().tolist() == [False, True, True, True, True, False]
     assert found[f"{columns.PREFIX}none"].tolist() == ["2024-02-30"] * 6
     assert notes[1:] == [
-        "Column day: 2 of 6 values are no dates that there are (the first: 2024-02-30) and are left empty: "
-        "mend them.",
-        "Column one: 1 of 6 values is no date that there is (2024-04-31) and is left empty: mend it.",
+        "Column day: 2 of 6 values cannot be read as dates (the first: 2024-02-30) and are left empty: mend "
+        "them in the data.",
+        "Column one: 1 of 6 values cannot be read as a date (2024-04-31) and is left empty: mend it in the "
+        "data.",
     ]
     count = len(ITEMS.label)
     taken = np.array(["2024-02-30", *["2024-03-01"] * (count - 1)])
     opened = open_bank(write_npz(tmp_path / "z.npz", {**npz_arrays(ITEMS), "taken": taken}))
-    assert f"1 of {count} values is no date that there is (2024-02-30)" in " ".join(opened.notes)
+    assert f"1 of {count} values cannot be read as a date (2024-02-30)" in " ".join(opened.notes)
 
 
 def test_columns_are_bounded_in_number_and_name() -> None:

@@ -99,12 +99,12 @@ def test_dates_that_there_are_not_are_said_of_any_data(pictures: Path, tmp_path:
     days = ["2024-02-30", *["2024-03-01"] * (len(files) - 1)]
     rows = {"file": files, "label": [Path(f).parent.name for f in files], "day": days}
     pd.DataFrame(rows).to_csv(pictures / "items.csv", index=False)
-    said = f"Column day: 1 of {len(files)} values is no date that there is (2024-02-30) and is left empty"
+    said = f"Column day: 1 of {len(files)} values cannot be read as a date (2024-02-30) and is left empty"
     assert said in text(open_page("data", source=str(pictures / "items.csv")))
     latents = banks.npz_arrays(banks.photo_items())
     days = np.array(["2024-02-30", *["2024-03-01"] * (len(latents["y"]) - 1)])
     path = banks.write_npz(tmp_path / "z.npz", {**latents, "day": days})
-    assert "is no date that there is (2024-02-30)" in text(open_page("data", source=str(path)))
+    assert "cannot be read as a date (2024-02-30)" in text(open_page("data", source=str(path)))
 
 
 def test_check_finds_what_cannot_be_read_and_copies(pictures: Path) -> None:
