@@ -64,3 +64,26 @@ def test_the_map_is_seen_with_its_layers_at_once(server, page, wide: int, high: 
     assert parts[1]["height"] > 0.5 * high
     box = page.locator(below).bounding_box()
     assert box["y"] + box["height"] <= high
+
+
+def test_notes_of_what_opens_over_the_page_are_legible_in_the_dark(server, browser) -> None:
+    """Dialogs and popovers lie outside of the app's element, which alone says that it is dark."""
+    page = browser.new_context(color_scheme="dark").new_page()
+    page.set_default_timeout(LIMIT)
+    page.goto(f"{server.url}/data?source=digits")
+    page.get_by_role("button", name="Demos").click()
+    page.wait_for_selector("[data-testid=stPopoverBody]")
+    red = page.evaluate(
+        """() => {
+          const note = document.createElement("p");
+          note.className = "note";
+          document.querySelector("[data-testid=stPopoverBody]").append(note);
+          const dot = document.createElement("canvas").getContext("2d");
+          dot.fillStyle = getComputedStyle(note).color;
+          dot.fillRect(0, 0, 1, 1);
+          const [red, , , alpha] = dot.getImageData(0, 0, 1, 1).data;
+          return red * alpha / 255;
+        }"""
+    )
+    assert red > 140, "light on what is nearly black"
+    page.context.close()
