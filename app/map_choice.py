@@ -104,7 +104,7 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
     here = [info for info in maps if info.scope == scope()]
     going = [info for info in here if info.state == "running"]
     with st.container(
-        key="vacant", border=True, height=540, vertical_alignment="center", horizontal_alignment="center"
+        key="vacant", border=True, height=514, vertical_alignment="center", horizontal_alignment="center"
     ):
         st.markdown(f"**{words.escaped(f'{title}, {layer.title}')}: no map has been made yet.**")
         for failed in [info for info in here if info.state == "failed"]:

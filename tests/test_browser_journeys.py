@@ -52,6 +52,9 @@ def test_a_click_during_a_timers_tick_counts_once(server, page) -> None:
     page.add_init_script(LATE)
     page.goto(f"{server.url}/explore?run=digits")
     wait_for_map(page)
+    page.locator(
+        ".map[data-pictures=true]"
+    ).wait_for()  # what asks for them keeps clear of presses, but not when late
     line = page.locator(".st-key-loop")
     line.get_by_role("button", name="among other classes").click()
     line.get_by_role("button", name="Drop them").click()
@@ -90,11 +93,12 @@ def test_what_lies_between_two_cells(server, page) -> None:
     title = page.locator(".js-plotly-plot .gtitle")
     expect(title).to_contain_text("of this way" if "start" in title.text_content() else "of the way")
     followed = page.locator(".strip figure.made")
-    assert followed.count() == 10  # two latents at five stops
+    expect(followed).to_have_count(10)  # two latents at five stops
     choose(page, "to the class", "six")
     page.get_by_role("button", name="Draw them").click()
     expect(title).to_contain_text("six")
-    assert followed.count() == 10 and "end_class=six" in page.url
+    expect(followed).to_have_count(10)
+    assert "end_class=six" in page.url
 
 
 def test_the_study_that_ships_can_be_read_and_taken(server, page) -> None:

@@ -43,7 +43,8 @@ async function brought({ run, address }) {
 async function look(root, data, ask) {
   const own = {};
   newestLook.set(root, own);
-  for (let wait = WAIT; !(data.address && (await brought(data))); wait = Math.min(LONGEST, SLOWER * wait)) {
+  let wait = WAIT * (1 + Math.random() / 5);  // two maps of a page do not ask together
+  for (; !(data.address && (await brought(data))); wait = Math.min(LONGEST, SLOWER * wait)) {
     await new Promise((done) => setTimeout(done, wait));
     while (performance.now() - pressed < QUIET) await new Promise((done) => setTimeout(done, QUIET / 2));
     if (newestLook.get(root) !== own || !root.isConnected) return;
