@@ -13,7 +13,7 @@ from app import comparison_charts, figures, grid_form, loading, run_list, state,
 from gelda import jobs, runs, studies, study_text
 from gelda.config import resolve_config
 from gelda.errors import UserError
-from gelda.statistics import told_apart
+from gelda.statistics import countable, told_apart
 from gelda.study_result import PLACES, main_measure
 from gelda.verdicts import FEWEST_SEEDS, enough
 
@@ -173,10 +173,11 @@ def _forest(result: dict[str, Any], measure: str) -> None:
     ]
     if not rows:
         return
+    told = enough(result) and all(countable(c["paired"][measure]) for c in result["cells"] if "paired" in c)
     figure = comparison_charts.differences(
         pd.DataFrame(rows), st.context.theme.type, f"What each setting changes: {words.METRICS[measure]}",
         ours="it", axis="points; right of zero it raises the accuracy", prefix="",
-        enough=enough(result),
+        enough=told,
     )  # fmt: skip
     figures.show(figure, "study")
 
@@ -214,7 +215,7 @@ def _figure(cell: dict[str, Any], measure: str, reference: str, told: bool) -> s
     if pair is None or pair["mean"] is None:
         return f"<td>{mean}</td>"
     text = f"{words.number(pair['mean'], signed=True)} ({words.interval(pair['ci95'], signed=True)})"
-    text = f"<b>{text}</b>" if told and words.certain(pair["ci95"]) else text
+    text = f"<b>{text}</b>" if told and countable(pair) and words.certain(pair["ci95"]) else text
     return f"<td>{mean}<br><small>{text}</small></td>"
 
 

@@ -143,12 +143,14 @@ def verdict_line(report: Mapping[str, Any], measure: str) -> str:
 
 
 def uncounted(report: Mapping[str, Any]) -> str:
-    """Why a row may not count; nothing where it may."""
+    """Why a row, or some of its measures, may not count; nothing where all may."""
+    why = "Shown and never counted as a win or a loss: fewer than 8 test groups"
     if not report.get("countable", True):
-        return "Shown and never counted as a win or a loss: fewer than 8 test groups."
-    if not verdicts.counts(report):
+        return f"{why}."
+    if not verdicts.enough(report):
         return f"Shown and not counted: a claim needs {verdicts.FEWEST_SEEDS} seeds."
-    return ""
+    few = [place(report, m) for m in measures(report) if not verdicts.grouped(report, m)]
+    return f"{why} on {words.listed(few)}." if few else ""
 
 
 def other_loss(report: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def differences(
     Columns: kind, method, title, mean, low, high. Filled where the interval excludes zero. The axis ends at
     ±100 points, which is all a difference can be; an interval that is longer runs out of the plot. `axis` and
     `prefix` are said in place of "right of zero {ours} is ahead" and, before a hovered title, "{ours} − ".
-    Without `enough` seeds nothing is filled.
+    Without `enough` seeds and test groups nothing is filled.
     """
     look = theme(theme_name)
     heads = list(dict.fromkeys(frame["kind"]))
@@ -70,7 +70,7 @@ def differences(
     figure = go.Figure(dict(data=data, layout=layout))
     if not note:
         sure = frame["low"].notna().any()
-        open_dot = "inside the noise" if enough else "too few seeds to tell"
+        open_dot = "inside the noise" if enough else "too few seeds or test groups to tell"
         note = f"Dot: mean over seeds. Line: 95 % interval. Open: {open_dot}." if sure else NO_INTERVAL
     charts.finish(figure, look, title, 150 + ROW * len(labels), note)
     return figure.update_layout(margin=dict(t=84))

@@ -89,7 +89,7 @@ def forest(report: dict[str, Any], measure: str, by_kind: bool, name: str = "com
     if frame.empty:
         return
     title = f"GeLDA minus each method, {comparison.measure_title(report, measure)}"
-    enough = verdicts.enough(report)
+    enough = verdicts.counts(report, measure)
     figures.show(comparison_charts.differences(frame, st.context.theme.type, title, enough=enough), name)
 
 
@@ -132,7 +132,7 @@ def _difference(report: dict[str, Any], method: str, measure: str, gap: str = " 
     text = words.number(pair["mean"], signed=True)
     if None not in pair["ci95"]:
         text += f"{gap}<small>({words.interval(pair['ci95'], signed=True)})</small>"
-    sure = verdicts.enough(report) and words.certain(pair["ci95"])
+    sure = verdicts.counts(report, measure) and words.certain(pair["ci95"])
     return f"<td>{f'<b>{text}</b>' if sure else text}</td>"
 
 
@@ -167,8 +167,8 @@ def _table(report: dict[str, Any], measure: str, by_kind: bool, paired: bool) ->
     )
     name = words.safe(comparison.measure_title(report, measure))
     if paired:
-        seeds = f"{verdicts.FEWEST_SEEDS} seeds or more"
-        said += f"GeLDA − method: {name}, bold where the interval of {seeds} excludes zero. "
+        enough = f"{verdicts.FEWEST_SEEDS} seeds and 8 test groups or more"
+        said += f"GeLDA − method: {name}, bold where the interval of {enough} excludes zero. "
     if other:
         said += (
             f"Other loss: {name} of the same arm trained with {comparison.other_loss(report)}; losses and "

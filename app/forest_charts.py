@@ -18,7 +18,7 @@ def forest(
     """Paired differences with 95 % intervals, one panel a metric, one row a method.
 
     Columns: metric, method, title, mean, low, high. Filled where the interval excludes zero, open elsewhere,
-    and everywhere where there are not `enough` seeds to tell.
+    and everywhere where there are not `enough` seeds and test groups to tell.
     """
     look = theme(theme_name)
     metrics = list(dict.fromkeys(frame["metric"]))
@@ -62,7 +62,7 @@ def forest(
         )  # fmt: skip
     figure = go.Figure(dict(data=data, layout=layout))
     own = frame[frame["method"] == "gelda"]
-    open_dots = "inside the noise" if enough else "too few seeds to tell"
+    open_dots = "inside the noise" if enough else "too few seeds or test groups to tell"
     note = f"Dot: mean over seeds. Line: 95 % interval. Open dots: {open_dots}."
     said = title(own, reference) if enough else f"GeLDA beside {reference}"
     charts.finish(figure, look, said, 128 + 34 * len(titles), note)

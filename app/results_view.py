@@ -65,10 +65,13 @@ def closing(run: runs.RunState, report: dict[str, Any]) -> None:
 
 
 def _finding(report: dict[str, Any]) -> str:
-    if not verdicts.counts(report):
+    if not verdicts.enough(report):
         seeds = words.count(len(report["seeds"]), "seed")
         return f"{seeds} {'is' if len(report['seeds']) == 1 else 'are'} too few to tell methods apart"
-    own = differences(report, ("tail", "unseen"))
+    told = tuple(m for m in ("tail", "unseen") if verdicts.counts(report, m))
+    if not told:
+        return "Too few test groups to tell methods apart"
+    own = differences(report, told)
     return forest_charts.title(own[own["method"] == "gelda"], "logit adjustment")
 
 
@@ -133,7 +136,7 @@ def _cell(report: dict[str, Any], method: str, metric: str, pair: dict[str, Any]
             look = f' title="95 % interval over seeds: {told}"'
         else:
             small = f"{small} ({told})"
-        if verdicts.enough(report) and words.certain(pair["ci95"]):
+        if verdicts.counts(report, metric) and words.certain(pair["ci95"]):
             small = f"<b>{small}</b>"
         else:
             look += ' style="opacity:.75"'
@@ -156,7 +159,8 @@ def _forest(report: dict[str, Any]) -> None:
     frame = differences(report)
     if frame.empty:
         return
-    figure = forest_charts.forest(frame, st.context.theme.type, enough=verdicts.enough(report))
+    enough = all(verdicts.counts(report, metric) for metric in frame["metric"].unique())
+    figure = forest_charts.forest(frame, st.context.theme.type, enough=enough)
     show(figure, "differences")
 
 

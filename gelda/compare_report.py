@@ -85,6 +85,8 @@ def compared(
     if other:
         result["under_other_loss"] = report.method_table(results("other:"), len(items.class_names))
     result["countable"] = tested >= statistics.MIN_GROUPS
+    if result["countable"]:
+        result["notes"] += _few(result["methods"][methods[0]])
     result["caution"] = bank.note  # pages say it where the figures stand, not among the notes alone
     if config.protocol != "longtail":
         every = [episode for seed in seeds for episode in outcomes[seed]["episodes"]]
@@ -167,6 +169,16 @@ def _notes(
     if tested < statistics.MIN_GROUPS:
         notes.append(f"Only {tested} test groups: the row is shown and counts for no claim.")
     return notes
+
+
+def _few(figures: Mapping[str, Any]) -> list[str]:
+    """Which measures rest on too few groups where all test items together lie in enough of them."""
+    found = {report.MEASURES[m]: figures[m]["groups"] for m in report.PAIRED if figures[m]["seeds"]}
+    return [
+        f"{title}: only {count} test groups, so the figures are shown and count for no claim."
+        for title, count in found.items()
+        if count < statistics.MIN_GROUPS
+    ]
 
 
 def _groups(config: CompareConfig, bank: ReadyBank, first: Episode) -> str:

@@ -17,7 +17,7 @@ from gelda.artifacts import FORMAT, check_format, read_json
 from gelda.augmenters import AUGMENTERS
 from gelda.errors import UserError
 from gelda.metrics import classification_figures, confusion, per_subdomain, recalls
-from gelda.statistics import cluster_interval, grouped_mean_variance, seed_interval
+from gelda.statistics import cluster_interval, countable, grouped_mean_variance, seed_interval
 
 METHOD_TITLES = {name: spec.title for name, spec in AUGMENTERS.items()}
 MEASURES = {
@@ -173,6 +173,8 @@ def headline(report: Mapping[str, Any]) -> str:
             text += " (one seed, no interval)"
         else:
             noise = "" if low > 0 or high < 0 else ", inside the noise"
+            if not countable(ours[measure]):
+                noise += f", {ours[measure]['groups']} test groups: shown, not counted"
             text += f" (95 % interval {' to '.join(rounding.ends(low, high, signed=True))}{noise})"
         parts.append(text)
     return f"GeLDA against logit adjustment: {'; '.join(parts)}."
@@ -250,17 +252,18 @@ def _interval(
     results: Sequence[SeedResult], measure: str, values: Sequence[NDArray], tested: bool = False
 ) -> dict[str, Any]:
     """The two-way (seed, group of test items) interval of a measure over per-item values of every seed;
-    `tested`: with the p that it is zero."""
+    `tested`: with the p that it is zero. groups: of test items, in the seed that tests it on fewest."""
     parts = [r.parts(measure, v) for r, v in zip(results, values, strict=True)]
     if any(len(p[0]) == 0 for p in parts):
         parts = [p for p in parts if len(p[0])]  # a seed's cut may leave no unseen cell
     if not parts:
-        return {"mean": float("nan"), "ci95": [float("nan"), float("nan")], "seeds": []}
+        return {"mean": float("nan"), "ci95": [float("nan"), float("nan")], "seeds": [], "groups": 0}
     seeds = [grouped_mean_variance(*p)[0] for p in parts]
+    more = {"seeds": seeds, "groups": min(len(np.unique(group)) for _, _, group in parts)}
     if len(parts) < 2:
-        return {"mean": seeds[0], "ci95": [float("nan"), float("nan")], "seeds": seeds}
+        return {"mean": seeds[0], "ci95": [float("nan"), float("nan")], **more}
     found = cluster_interval(*zip(*parts, strict=True))
-    return {**found.as_json(), **({"p": found.p} if tested else {}), "seeds": seeds}
+    return {**found.as_json(), **({"p": found.p} if tested else {}), **more}
 
 
 def _share(hits: NDArray[np.bool_]) -> float:

@@ -76,7 +76,8 @@ def told_apart(differences: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -
 
     Each has ``mean``, ``ci95`` and ``p``; Holm's step-down keeps the chance of even one false claim below
     5 %. Without ``p`` it is that of an interval with seeds - 1 degrees of freedom: too large where it has
-    more (studies of 0.6 and before). Without an interval nothing is claimed, though it was looked at.
+    more (studies of 0.6 and before). Without an interval, or on too few test groups, nothing is claimed,
+    though it was looked at.
     """
     p = [_p_of(d, own) for d, own in zip(differences, seeds, strict=True)]
     sure = holm(p) < 0.05
@@ -85,7 +86,7 @@ def told_apart(differences: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -
 
 def _p_of(difference: Mapping[str, Any], seeds: int) -> float:
     low, high = difference["ci95"]
-    if low is None or not np.isfinite(low):
+    if low is None or not np.isfinite(low) or not countable(difference):
         return 1.0
     if difference.get("p") is not None:
         return float(difference["p"])
@@ -199,9 +200,11 @@ class _Seed:
         )
 
 
-def countable(groups: ArrayLike) -> bool:
-    """Whether a row has enough distinct test groups [N] to count as a win or a loss (8, method's rule)."""
-    return len(np.unique(np.asarray(groups))) >= MIN_GROUPS
+def countable(figure: Mapping[str, Any]) -> bool:
+    """Whether a report's figure rests on enough test `groups` to count as a win or a loss (8, method's rule);
+    reports of 0.6 and before say of the whole row alone."""
+    groups = figure.get("groups")
+    return groups is None or groups >= MIN_GROUPS
 
 
 def ahead_of_every(intervals: Iterable[Interval]) -> bool:

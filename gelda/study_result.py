@@ -227,7 +227,7 @@ def _seeds(count: int) -> str:
 
 
 def _kept(table: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
-    return {m: {name: table[m].get(name) for name in ("mean", "ci95", "p")} for m in measures}
+    return {m: {name: table[m].get(name) for name in ("mean", "ci95", "p", "groups")} for m in measures}
 
 
 def mean(values: Sequence[float | None]) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from gelda.augmenters import AUGMENTERS
 from gelda.report import OURS, PAIRED, SEEDS_ALONE
 from gelda.report_text import interval_text
-from gelda.statistics import Interval, ahead_of_every
+from gelda.statistics import Interval, ahead_of_every, countable
 
 FEWEST_SEEDS = 5
 PAPER = "gelda-paper"
@@ -25,7 +25,7 @@ class Verdict:
     standing: EVERY (ahead of every baseline: all paired intervals lie above zero), BEST (ahead of the best
     one only), INSIDE (its interval to the best one includes zero), BEHIND (below the best one) or UNKNOWN
     (no interval). best: the baseline of the highest mean; difference: ours − best. first: whether no
-    baseline's mean is higher. counted: whether the row may count (enough test groups and seeds).
+    baseline's mean is higher. counted: whether it may count (enough test groups of the measure, and seeds).
     """
 
     measure: str
@@ -47,9 +47,15 @@ def main_measure(report: Mapping[str, Any]) -> str:
     return "tail" if report.get("config", {}).get("protocol", "longtail") == "longtail" else "uar"
 
 
-def counts(report: Mapping[str, Any]) -> bool:
-    """Whether a claim may be made at all: at least 8 test groups and 5 seeds (method §5)."""
-    return bool(report.get("countable", True)) and enough(report)
+def counts(report: Mapping[str, Any], measure: str | None = None) -> bool:
+    """Whether a claim may be made at all on a measure, or the main one: 8 test groups and 5 seeds or more."""
+    return grouped(report, measure or main_measure(report)) and enough(report)
+
+
+def grouped(report: Mapping[str, Any], measure: str) -> bool:
+    """Whether the report's test items, and those of the measure, lie in the groups that a claim needs."""
+    figure = next(iter(report["methods"].values())).get(measure) or {}  # of every method the same items
+    return bool(report.get("countable", True)) and countable(figure)
 
 
 def enough(report: Mapping[str, Any]) -> bool:
@@ -87,7 +93,7 @@ def verdict(report: Mapping[str, Any], measure: str) -> Verdict | None:
         standing = INSIDE if gap.high >= 0 else BEHIND
     unsettled = tuple(m for m, pair in pairs.items() if not pair.low > 0 and not pair.high < 0)
     first = ours >= _mean(report, best, measure)
-    return Verdict(measure, standing, best, gap, first, counts(report), unsettled)
+    return Verdict(measure, standing, best, gap, first, counts(report, measure), unsettled)
 
 
 def sentence(found: Verdict, titles: Mapping[str, str]) -> str:
@@ -113,7 +119,7 @@ def clear_best(report: Mapping[str, Any], measure: str) -> str | None:
     every other's, for its paired differences to all others are not in the report. The two controls are left
     out, and so are measures whose interval is over seeds alone (worst class, macro F1 …).
     """
-    if not counts(report) or measure in SEEDS_ALONE:
+    if not counts(report, measure) or measure in SEEDS_ALONE:
         return None
     methods = [m for m in report["methods"] if m in (OURS, PAPER) or m in baselines(report)]
     found = {m: interval(report["methods"][m].get(measure)) for m in methods}

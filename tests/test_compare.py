@@ -636,7 +636,8 @@ def test_a_comparison_from_end_to_end(protocol, planted, tmp_path, gelda, gelda_
     assert list(report["methods"]) == ["ce", "logit-adjustment", "mean-shift", "gelda"]
     for measures in report["methods"].values():
         for measure in ("overall", "tail", "uar", "unseen"):
-            assert set(measures[measure]) == {"mean", "ci95", "seeds"} and len(measures[measure]["ci95"]) == 2
+            assert set(measures[measure]) == {"mean", "ci95", "seeds", "groups"}
+            assert len(measures[measure]["ci95"]) == 2
         assert len(measures["overall"]["seeds"]) == 2 and 0 <= measures["overall"]["mean"] <= 100
     assert set(report["paired"]) == {"ce", "logit-adjustment", "mean-shift"}
     assert set(report["paired_to_la"]) == {"ce", "mean-shift", "gelda"}

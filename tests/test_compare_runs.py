@@ -94,6 +94,26 @@ def test_a_given_cut_from_the_command_line_to_its_report(workspace, monkeypatch)
     assert "was finished before" in CliRunner().invoke(cli.app, call).output
 
 
+def test_twelve_speakers_of_whom_two_say_the_rare_class_prove_nothing_of_it(workspace):
+    arrays = dict(np.load(write_bank(workspace / "bank.npz")))
+    at, rare = np.arange(240), arrays["y"] == 2
+    test = at % 3 == 2
+    split = np.where(test, "test", np.where(rare & (at % 12 != 0), "", "train"))
+    speaker = np.where(test, np.where(rare, at // 3 % 2, at // 3 % 12), 100 + at)
+    np.savez(workspace / "bank.npz", **arrays, split=split, speaker=speaker)
+    call = ["compare", str(workspace / "bank.npz"), "--cut", "given", "--preset", "tiny", "--device", "cpu"]
+    done = CliRunner().invoke(
+        cli.app, [*call, "--methods", "ce,gelda", "--json", str(workspace / "out.json")]
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads((workspace / "out.json").read_text())
+    assert found["countable"] and {m: found["paired"]["ce"][m]["groups"] for m in report.PAIRED} == {
+        "overall": 12, "tail": 2, "uar": 12, "unseen": 0
+    }  # fmt: skip
+    noted = [note for note in found["notes"] if "test groups" in note]
+    assert noted == ["Tail classes: only 2 test groups, so the figures are shown and count for no claim."]
+
+
 def test_an_interrupted_comparison_goes_on_with_what_it_had(workspace, spawned, monkeypatch):
     bank = write_bank(workspace / "bank.npz")
     run_id = jobs.start_comparison({**VALUES, "bank": str(bank)}, "tiny")
@@ -222,6 +242,12 @@ def test_few_groups_or_few_seeds_are_never_counted():
     assert not verdicts.verdict(made(pairs, means, seeds=[0, 1]), "tail").counted
     assert verdicts.clear_best(made(pairs, means, countable=False), "tail") is None
     assert verdicts.clear_best(made(pairs, means), "tail") == "gelda"
+    few = made(pairs, means)
+    for figures in few["methods"].values():
+        figures |= {"tail": {**figures["tail"], "groups": 2}, "uar": {**figures["tail"], "groups": 12}}
+    found = verdicts.verdict(few, "tail")
+    assert (found.standing, found.counted) == ("every", False) and not verdicts.counts(few)
+    assert verdicts.clear_best(few, "tail") is None and verdicts.counts(few, "uar")
 
 
 def test_the_best_is_marked_only_where_an_interval_allows():

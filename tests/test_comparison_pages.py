@@ -16,7 +16,7 @@ from test_pages import open_page, text, warnings
 
 from app import charts, comparison, comparison_charts, form
 from app.palette import THEMES
-from gelda import jobs, projection, report, verdicts
+from gelda import card, jobs, projection, report, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
@@ -220,6 +220,24 @@ def test_the_verdict_is_as_modest_as_the_interval(pair, title, workspace: Path) 
     page = open_page("results", run=RUN)
     assert page.title[0].value == title.format(best=report.METHOD_TITLES[best])
     assert "ahead of every baseline;" not in text(page).split("<table")[0].split("UAR, GeLDA")[0]
+
+
+def test_a_measure_of_few_test_groups_is_shown_and_never_counted(workspace: Path) -> None:
+    path = fixtures.make_comparison(workspace)
+    page = open_page("results", run=RUN)
+    assert "not counted" not in page.title[0].value and "<b>" in table(page)
+
+    def change(found: dict) -> None:
+        for figures in (*found["methods"].values(), *found["paired"].values()):
+            figures["tail"]["groups"] = 2
+
+    edited(path, change)
+    page = open_page("results", run=RUN)
+    assert page.title[0].value.endswith(": shown, not counted")
+    assert "fewer than 8 test groups on the rare classes." in text(page)
+    assert "<b>" not in table(page), "the column of differences is of the tail"
+    assert "<b>" in table(open_page("results", run=RUN, measure="overall"))
+    assert any("Shown and not counted" in line for line in card.limits(report.load_report(path)))
 
 
 def test_few_test_groups_are_shown_and_never_counted(workspace: Path) -> None:

@@ -76,6 +76,14 @@ def test_groups_of_cells_by_hand(by_cell, tail, uar):
     assert made["overall"] == MADE["methods"]["gelda"]["overall"], "items weigh alike whatever the groups"
 
 
+def test_the_groups_of_a_measure_are_those_of_the_seed_that_has_fewest():
+    groups = {m: MADE["paired_to_la"]["gelda"][m]["groups"] for m in report.PAIRED}
+    assert groups == {"overall": 5, "tail": 2, "uar": 5, "unseen": 2}
+    made = build([SEEDS[0], replace(SEEDS[1], group=np.where(TRUE == 2, "d", GROUP))])
+    assert made["methods"]["gelda"]["tail"]["groups"] == 1 and made["methods"]["ce"]["uar"]["groups"] == 4
+    assert np.isnan(build([replace(r, empty=()) for r in SEEDS])["methods"]["ce"]["unseen"]["mean"])
+
+
 def test_each_seed_has_cells_of_its_own():
     other = {**CELLS, "tail": ((2, 1),)}
     results = [replace(r, groups={}, cells=c) for r, c in zip(SEEDS, (CELLS, other), strict=True)]
@@ -171,10 +179,10 @@ def test_the_json_form(tmp_path):
     assert list(found["methods"]) == ["ce", "logit-adjustment", "gelda"]
     for value in found["methods"].values():
         assert {"overall", "head", "medium", "tail", "uar", "unseen", "worst", "macro_f1"} <= set(value)
-        for figure in value.values():
-            assert (
-                set(figure) == {"mean", "ci95", "seeds"} and len(figure["ci95"]) == len(figure["seeds"]) == 2
-            )
+        for measure, figure in value.items():
+            groups = set() if measure in report.SEEDS_ALONE else {"groups"}
+            assert set(figure) == {"mean", "ci95", "seeds"} | groups
+            assert len(figure["ci95"]) == len(figure["seeds"]) == 2
             assert 0 <= figure["mean"] <= 100
     assert set(found["paired"]) == {"ce", "logit-adjustment"} and set(found["paired_to_la"]) == {
         "ce",
@@ -233,8 +241,12 @@ def test_the_headline_is_as_modest_as_its_intervals():
     assert MADE["headline"].count("inside the noise") == 3, "two seeds prove nothing"
     sure = build([result(s, logit_adjustment=[8, 9, 6, 7], gelda=[]) for s in range(5)])
     assert "noise" not in sure["headline"].split(";")[0] + sure["headline"].split(";")[1]
+    assert sure["headline"].count("2 test groups: shown, not counted)") == 2, "tail and unseen cells"
+    more = [replace(r, group=np.arange(10)) for r in SEEDS]
+    assert "not counted" not in build(more)["headline"].split("; ")[-1], "overall: ten groups"
     assert sure["headline"].endswith(
-        "+40.0 points overall (95 % interval -28.0 to +108.0, inside the noise)."
+        "+40.0 points overall (95 % interval -28.0 to +108.0, inside the noise, 5 test groups: shown, not "
+        "counted)."
     )
     without = build([result(0, ce=[1], logit_adjustment=[2])])
     assert without["paired"] == {} and "no comparison of GeLDA" in without["headline"]

@@ -368,8 +368,8 @@ def test_many_items_do_not_need_much_memory():
 
 
 def test_a_row_counts_from_eight_groups_on():
-    assert not countable(np.repeat(np.arange(7), 30)) and countable(np.repeat(np.arange(8), 2))
-    assert countable([f"s{i}" for i in range(8)]) and not countable([])
+    assert [countable({"groups": count}) for count in (0, 7, 8)] == [False, False, True]
+    assert countable({}) and countable({"groups": None}), "a report of before says of the whole row alone"
 
 
 def test_ahead_of_every_needs_every_interval_above_zero():
@@ -452,8 +452,9 @@ def test_what_is_told_apart_has_its_side_and_no_interval_claims_nothing() -> Non
         {"mean": 3.0, "ci95": [float("nan")] * 2, "p": float("nan")},
         {"mean": 1.0, "ci95": [None, None]},
         {"mean": 1.0, "ci95": [0.1, 1.9], "p": 0.04},
+        {"mean": 3.0, "ci95": [2.0, 4.0], "p": 1e-4, "groups": 7},
     ]
-    assert told_apart(pairs, [5] * 5) == [1, -1, 0, 0, 0]
+    assert told_apart(pairs, [5] * 6) == [1, -1, 0, 0, 0, 0]
     assert told_apart([], []) == []
 
 
