@@ -93,8 +93,8 @@ def _keeping(explored: Explored) -> None:
     ):
         if not runs.readonly():
             _keep_form(explored)
-        for number, one in enumerate(kept):
-            _kept_row(explored, one, number)
+        for one in kept:
+            _kept_row(explored, one)
 
 
 def _keep_form(explored: Explored) -> None:
@@ -121,8 +121,9 @@ def _keep_form(explored: Explored) -> None:
         widgets.note(f"A link holds up to {selecting.IN_LINK} points; more of them need a name to be in it.")
 
 
-def _kept_row(explored: Explored, kept: selections.Kept, number: int) -> None:
+def _kept_row(explored: Explored, kept: selections.Kept) -> None:
     run, points = explored.run, explored.points
+    own = f"{run.id}.{kept.name}"  # not its place in the list, which changes
 
     def attempt(act: Callable[[], None]) -> None:
         try:
@@ -138,7 +139,8 @@ def _kept_row(explored: Explored, kept: selections.Kept, number: int) -> None:
             selecting.pick(run.id, rows, "name")
 
     def rename() -> None:
-        new = st.session_state[f"rename.{number}"].strip()
+        new = st.session_state[f"rename.{own}"].strip()
+        st.session_state[f"rename.{own}"] = kept.name  # a name that is refused must not stand for this one
         if new and new != kept.name:
             selections.rename(run.id, kept.name, new)
             held = state.selection(run.id)
@@ -151,15 +153,16 @@ def _kept_row(explored: Explored, kept: selections.Kept, number: int) -> None:
         if held.name == kept.name:
             state.select(run.id, held.rows, held.how)
 
-    with st.container(horizontal=True, vertical_alignment="center", key=f"kept-{number}"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"kept-{own}"):
         if runs.readonly():
             st.markdown(words.escaped(kept.name))
         else:
+            st.session_state.setdefault(f"rename.{own}", kept.name)
             st.text_input(
-                "Name", kept.name, key=f"rename.{number}", label_visibility="collapsed", width=200,
+                "Name", key=f"rename.{own}", label_visibility="collapsed", width=200,
                 on_change=attempt, args=(rename,),
             )  # fmt: skip
         widgets.note(f"{words.count(len(kept.ids), 'point')}, {words.ago(kept.kept)}")
-        st.button("Open", key=f"reopen.{number}", on_click=attempt, args=(reopen,))
+        st.button("Open", key=f"reopen.{own}", on_click=attempt, args=(reopen,))
         if not runs.readonly():
-            st.button("Delete", key=f"forget.{number}", on_click=attempt, args=(delete,))
+            st.button("Delete", key=f"forget.{own}", on_click=attempt, args=(delete,))

@@ -164,10 +164,28 @@ def test_a_selection_is_kept_by_name_and_reopened(run: runs.RunState, points) ->
     assert selections.load(run.id, "odd ones").ids == tuple(points["id"].iloc[[3, 4, 5]])
     fresh = open_page("explore", sel="odd ones")
     assert "3 points selected" in text(fresh)
-    fresh.text_input(key="rename.0").set_value("odd").run()
+    fresh.text_input(key=f"rename.{run.id}.odd ones").set_value("odd").run()
     assert fresh.query_params["sel"] == "odd" and [k.name for k in selections.listed(run.id)] == ["odd"]
-    fresh.button(key="forget.0").click().run()
+    fresh.button(key=f"forget.{run.id}.odd").click().run()
     assert not selections.listed(run.id) and "3 points selected" in text(fresh)
+
+
+def test_kept_selections_have_their_own_names_while_the_list_grows(run: runs.RunState) -> None:
+    def agree() -> list[str]:
+        named = [box.value for box in page.text_input if box.label == "Name"]
+        assert named == [kept.name for kept in selections.listed(run.id)]
+        return named
+
+    page = open_page("explore", sel=selecting.code(run, [3, 4, 5]))
+    for name in ("aaa", "bbb", "ccc"):
+        page.text_input(key="keep_name").set_value(name)
+        next(b for b in page.button if b.label == "Keep").click().run()
+        assert name in agree()
+    page.text_input(key=f"rename.{run.id}.bbb").set_value("aaa").run()
+    assert "There is a selection called 'aaa' already" in warnings(page)[0]
+    row = agree().index("bbb")
+    [b for b in page.button if b.label == "Delete"][row].click().run()
+    assert sorted(agree()) == ["aaa", "ccc"]
 
 
 def test_readonly_keeps_nothing(run: runs.RunState, monkeypatch: pytest.MonkeyPatch) -> None:
