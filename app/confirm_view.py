@@ -40,7 +40,7 @@ def ask(run: runs.RunState, mine: Edits) -> None:
     with st.container(border=True):
         if going:
             st.subheader("Confirming on the test half")
-            editing.follow(run.id, mine.name, "It goes on if you leave.")
+            editing.follow(run.id, mine.name, "It goes on if you leave.", "confirm_cancel")
         else:
             now = _state(run, mine)
             _offer(run, confirm.number_of(editing.kit_of(run), now), job, now)

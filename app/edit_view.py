@@ -159,14 +159,12 @@ def _waiting(run: runs.RunState, mine: Edits, job: edit_jobs.Job) -> None:
     """Heads are being trained: how far, and what to do where that stopped."""
     if job.going:
         st.subheader("Training the heads again")
-        editing.follow(run.id, mine.name, "{head}. It goes on if you leave.")
+        editing.follow(run.id, mine.name, "{head}. It goes on if you leave.", "edit_cancel")
         return
     st.subheader("The heads are not trained for these steps yet")
-    if job.state in ("failed", "interrupted") and job.message:
+    if job.message:
         st.warning(job.message)
-    if not runs.readonly():
-        label = "Go on" if job.state == "interrupted" else "Refit"
-        st.button(label, type="primary", on_click=editing.attempt, args=(lambda: editing.train(run),))
+    editing.again(run, job, "edit_refit")
 
 
 def _history(run: runs.RunState, mine: Edits) -> None:

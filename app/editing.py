@@ -181,9 +181,19 @@ def train(run: runs.RunState) -> None:
     edit_jobs.start(run.id, edits.DEFAULT)
 
 
+def again(run: runs.RunState, job: edit_jobs.Job, key: str) -> None:
+    """The button that trains what is missing of the heads."""
+    if not runs.readonly():
+        label = "Go on" if job.state in ("interrupted", "cancelled") else "Refit"
+        st.button(label, type="primary", key=key, on_click=attempt, args=(lambda: train(run),))
+
+
 @st.fragment(run_every=0.5)
-def follow(run_id: str, name: str, said: str) -> None:
-    """How far a job of the list is; draws the page again at its end. said: {head} stands for the head."""
+def follow(run_id: str, name: str, said: str, key: str) -> None:
+    """How far a job of the list is; draws the page again at its end. said: {head} stands for the head.
+
+    key: of the button that cancels a refit.
+    """
     job = edit_jobs.status(run_id, name)
     if not job.going:
         st.rerun()
@@ -191,6 +201,10 @@ def follow(run_id: str, name: str, said: str) -> None:
     share = job.done / job.total if job.total else 0.0
     text = said.format(head=head)
     st.progress(min(1.0, share), text=text[:1].upper() + text[1:])
+    if job.what == "refit" and not runs.readonly():
+        st.button("Stopping" if job.stopping else "Cancel", key=key, disabled=job.stopping,
+                  help="It stops at its next step. The heads that are trained stay.",
+                  on_click=attempt, args=(lambda: edit_jobs.cancel(run_id, name),))  # fmt: skip
 
 
 def _change(run: runs.RunState, how: Callable[[Edits], Edits]) -> None:

@@ -96,12 +96,12 @@ def _edited(explored: Explored, mine: Edits) -> None:
     if edit_figures.pending(own, mine.active):
         job = edit_jobs.status(run.id, mine.name)
         if job.going:
-            editing.follow(run.id, mine.name, "Training the heads without and with your steps: {head}")
+            said = "Training the heads without and with your steps: {head}"
+            editing.follow(run.id, mine.name, said, "loop_cancel")
             return
-        st.html('<p class="said"><b>The heads are not trained for these steps yet</b></p>')
-        if not runs.readonly():
-            st.button("Refit", type="primary", key="loop_refit", on_click=editing.attempt,
-                      args=(lambda: editing.train(run),))  # fmt: skip
+        said = job.message or "The heads are not trained for these steps yet"
+        st.html(f'<p class="said"><b>{words.safe(said)}</b></p>')
+        editing.again(run, job, "loop_refit")
         return
     found = editing.history(run, mine)
     measures, main = found["steps"][-1]["to_start"]["measures"], found["main"]

@@ -314,5 +314,5 @@ def _queue(state: runs.RunState, command: list[str] | None = None) -> None:
     _spawn(["queued", state.id, "--", *(command or ["run-stored", state.id])], state.path / "log.txt")
 
 
-def _spawn(arguments: list[str], log: Path) -> None:
-    processes.start(arguments, log)
+def _spawn(arguments: list[str], log: Path) -> int:
+    return processes.start(arguments, log).pid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def start(arguments: Sequence[str], log: Path, **variables: str) -> subprocess.P
     package = str(Path(__file__).resolve().parent.parent)  # also found where it is not installed
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     with open(log, "a") as file:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "gelda", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -33,6 +34,9 @@ def start(arguments: Sequence[str], log: Path, **variables: str) -> subprocess.P
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path, **variables},
         )
+    # whoever started it collects it, or one that was killed would stay a zombie, which looks alive
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 def cores() -> int:

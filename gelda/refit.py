@@ -7,6 +7,7 @@ A head is small: the CPU takes seconds, and gives a page, the command line and C
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from gelda.metrics import nearest
 from gelda.neighbours import NEIGHBOURS
 from gelda.settings import AdapterConfig
 
-Tick = Callable[[int, int], None]
+Tick = Callable[[float, int], None]  # heads done, with a share of the one that is trained; of how many
 
 
 class Bench:
@@ -49,7 +50,9 @@ class Bench:
             z = z * self.tensors["scale.std"] + self.tensors["scale.mean"]
         return z
 
-    def head(self, state: Applied, seed: int) -> Adapter:
+    def head(
+        self, state: Applied, seed: int, on_step: Callable[[int, int], None] = lambda step, total: None
+    ) -> Adapter:
         """The arm's head, trained on the training rows and what a state uses of the synthetic ones."""
         rows = state.rows
         train = (rows["split"] == "train").to_numpy()
@@ -68,7 +71,7 @@ class Bench:
             self.tensors.get("class_start"),
         )
         return tune(
-            self._start(), [data], [self.plan], self.about["layer"], self.config, seed, dtype=self.dtype
+            self._start(), [data], [self.plan], self.about["layer"], self.config, seed, on_step, self.dtype
         )
 
     def predicted(self, head: Adapter, z: torch.Tensor) -> NDArray[np.int16]:
@@ -141,6 +144,11 @@ def seeds_of(kit: Kit, heads: int = HEADS) -> list[int]:
     return [int(kit.about["seed"]) + 10_000 * k for k in range(heads)]
 
 
+def _part(tick: Tick, number: int, heads: int, step: int, total: int) -> None:
+    """Say how far head `number` is."""
+    tick(number + step / total, heads)
+
+
 def refit(kit: Kit, edits: Edits, tick: Tick = lambda done, total: None) -> None:
     """Train what is missing of the heads before the first step and after each step in force."""
     todo = pending(kit, edits.active)
@@ -149,9 +157,10 @@ def refit(kit: Kit, edits: Edits, tick: Tick = lambda done, total: None) -> None
     bench = Bench(kit)
     dev = torch.from_numpy(kit.rows("dev"))
     for number, (steps, place) in enumerate(todo):
-        tick(number, len(todo))
+        begun = partial(_part, tick, number, len(todo))
+        begun(0, 1)
         state = editing.applied(kit, steps)
-        head = bench.head(state, seeds_of(kit)[place])
+        head = bench.head(state, seeds_of(kit)[place], begun)
         predicted = bench.predicted(head, bench.z[dev])
         write_tensors(piece(kit, steps, place), {"predicted": predicted})
     tick(len(todo), len(todo))

@@ -1,6 +1,9 @@
 """The edit panel: select, drop, see, undo, confirm; what it says where it cannot."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import kit_fixtures as made
@@ -141,6 +144,31 @@ def test_heads_that_are_not_trained_are_offered_and_a_stopped_job_goes_on(worksp
     edit_jobs._write(path.name, "edits", "refit", "failed", message="The disk is full.")
     page = opened()
     assert "The disk is full." in [w.value for w in page.warning] and button(page, "Refit")
+
+
+def test_a_refit_can_be_cancelled_and_one_whose_process_was_ended_goes_on(workspace, monkeypatch):
+    path = made.make_run()
+    edits.save(Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids())))
+    started = []
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments) or os.getpid())
+    page = opened()
+    page.button("loop_refit").click().run()
+    page.button("loop_cancel").click().run()
+    assert page.button("edit_cancel").label == "Stopping" and page.button("edit_cancel").disabled
+    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments) or gone.pid)
+    edit_jobs._write(path.name, "edits", "refit", "cancelled")
+    page = opened()
+    assert page.button("loop_refit").label == page.button("edit_refit").label == "Go on" and not page.warning
+    page.button("edit_refit").click().run()
+    page.run()
+    assert len(started) == 2 and "process was ended" in page.warning[0].value
+    assert text(page).count("Its process was ended") == 2, "in the panel and over the map"
+    button(page, "Apply").click().run()
+    assert len(started) == 3, "a step starts what is not going"
+    monkeypatch.setenv("GELDA_READONLY", "1")
+    assert not [b for b in opened().button if b.label in ("Go on", "Refit", "Cancel")]
 
 
 def test_a_run_without_a_kit_says_what_to_do(workspace, monkeypatch):

@@ -336,6 +336,72 @@ def test_a_step_that_comes_at_the_very_end_is_trained_too(planted, monkeypatch):
     assert not pending(planted, late.active)
 
 
+def waited(planted, mine, state: str) -> edit_jobs.Job:
+    end = time.monotonic() + 10
+    while (job := edit_jobs.status(planted.run.name, mine.name)).state != state and time.monotonic() < end:
+        time.sleep(0.05)
+    return job
+
+
+def test_a_refit_killed_before_it_began_is_known_to_be_gone_and_the_next_step_starts_another(planted):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    document, pids = edits.folder(planted.run.name) / "jobs" / f"{mine.name}.json", []
+    for _ in range(2):
+        edit_jobs.start(planted.run.name, mine.name)
+        pids.append(json.loads(document.read_text())["pid"])
+        assert edit_jobs.status(planted.run.name, mine.name).going and pids[-1] != os.getpid()
+        os.kill(pids[-1], signal.SIGKILL)
+        job = waited(planted, mine, "interrupted")
+        assert job.state == "interrupted" and "process was ended" in job.message
+    assert pids[0] != pids[1]
+
+
+def test_a_refit_that_is_cancelled_stops_within_a_head_and_goes_on_later(planted, monkeypatch):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    with pytest.raises(UserError, match="No refit"):
+        edit_jobs.cancel(planted.run.name, mine.name)
+    write = artifacts.write_tensors
+
+    def third(path, tensors):
+        write(path, tensors)
+        if path.name == "head-2.safetensors":
+            edit_jobs.cancel(planted.run.name, mine.name)
+            assert edit_jobs.status(planted.run.name, mine.name).stopping
+
+    monkeypatch.setattr("gelda.refit.write_tensors", third)
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    job = edit_jobs.status(planted.run.name, mine.name)
+    assert (job.state, job.stopping, job.message) == ("cancelled", False, "")
+    assert len(pending(planted, mine.active)) == 2 * HEADS - 3
+    monkeypatch.setattr("gelda.refit.write_tensors", write)
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    assert not pending(planted, mine.active)
+    assert edit_jobs.status(planted.run.name, mine.name).state == "done"
+
+
+def test_a_step_that_comes_while_a_refit_is_stopping_keeps_it_going(planted, monkeypatch):
+    mine = started(planted, Drop(ids=made.bad_ids()))
+    write, late = artifacts.write_tensors, mine.push(Weight(factor=0.5))
+    stopped = edit_jobs._stopped
+
+    def at_once(run, name):  # the process has seen the wish, and has not written that down yet
+        edits.save(late)
+        edit_jobs.start(run, name)
+        return stopped(run, name)
+
+    def first(path, tensors):
+        write(path, tensors)
+        monkeypatch.setattr("gelda.refit.write_tensors", write)
+        edit_jobs.cancel(planted.run.name, mine.name)
+
+    monkeypatch.setattr("gelda.refit.write_tensors", first)
+    monkeypatch.setattr(edit_jobs, "_stopped", at_once)
+    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a second process"))
+    edit_jobs.work(planted.run.name, mine.name, "refit")
+    assert not pending(planted, late.active)
+    assert edit_jobs.status(planted.run.name, mine.name).state == "done"
+
+
 def test_a_confirmation_measures_the_steps_that_were_seen_or_none(planted, monkeypatch):
     spawned = []
     monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: spawned.append(arguments))
