@@ -83,6 +83,26 @@ def test_a_map_of_everything(run, planted):
     )
 
 
+def test_items_that_are_tested_are_placed_and_shape_no_map(run, planted):
+    """Far away or near: the training items lie where they lay."""
+    points, z = planted
+    tested = np.arange(60, 90)
+    write_table(run / "points.parquet", points.assign(split=["train"] * 60 + ["test"] * 30 + [""] * 24))
+    found = []
+    for key, away in (("near", 0), ("far", 50)):
+        moved = z.copy()
+        moved[tested] += away
+        document = read_json(run / "points.json")
+        write_json(run / "points.json", {**document, "key": key})
+        write_tensors(run / "points" / "late.safetensors", {"z": torch.from_numpy(moved).half()})
+        info = projection.project(run, "late", "all", "", CONFIG.model_copy(update={"fit_on": 200}))
+        assert (info.fitted, info.shown) == (60, 114)
+        found.append(projection.load_map(run, info.key))
+    near, far = found
+    np.testing.assert_array_equal(near[:60], far[:60])
+    assert np.abs(near[tested] - far[tested]).max() > 0.1 and np.isfinite(far).all()
+
+
 @pytest.mark.parametrize(
     "kind, name, column, value", [("class", "b", "label", 1), ("subdomain", "y", "subdomain", 1)]
 )
