@@ -16,7 +16,7 @@ from gelda.artifacts import FORMAT, content_key, read_arrays
 from gelda.edits import Edits
 from gelda.kit import Kit
 from gelda.report import SeedResult, paired
-from gelda.statistics import MIN_GROUPS, Interval, cluster_interval, grouped_mean_variance
+from gelda.statistics import MIN_GROUPS, cluster_interval, countable, grouped_mean_variance, told_apart
 
 HEADS = 5  # heads a state, from as many seeds
 SAID = (
@@ -55,8 +55,7 @@ def difference(kit: Kit, before: Predicted, after: Predicted, items: pd.DataFram
     """After − before in points: every measure of PAIRED, and every class's recall, with intervals.
 
     No interval (NaN) where a figure's items lie in fewer than MIN_GROUPS groups: it would not hold. `beyond`
-    of a class: its change excludes zero at a level at which any of all classes does so by chance 5 times in
-    100 (Bonferroni).
+    of a class: its change lies beyond chance though every class with an interval is looked at (Holm, 5 %).
     """
     results = [
         kit.result(k, {"before": b, "after": a}, items)
@@ -159,27 +158,30 @@ def _level(results: Sequence[SeedResult], measure: str, state: str) -> float:
 
 def _by_class(kit: Kit, results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """Recall of every class with a dev item: change, interval, and the two levels in percent."""
-    found = []
-    every = [np.flatnonzero(results[0].true == c) for c in range(len(kit.classes))]
-    groups = [len(np.unique(results[0].group[own])) for own in every]
-    level = 1 - 0.05 / max(1, sum(number >= MIN_GROUPS for number in groups))
-    for c, (name, own) in enumerate(zip(kit.classes, every, strict=True)):
+    found: list[dict[str, Any]] = []
+    for c, name in enumerate(kit.classes):
+        own = np.flatnonzero(results[0].true == c)
         if not len(own):
             continue
+        one, group = np.zeros(len(own), int), results[0].group[own]
         hits: Mapping[str, list[NDArray[np.floating]]] = {
             state: [100.0 * (r.predicted[state][own] == c) for r in results] for state in ("before", "after")
         }
         values = [a - b for a, b in zip(hits["after"], hits["before"], strict=True)]
-        change = _interval(values, results[0].group[own])
-        beyond = groups[c] >= MIN_GROUPS and _interval(values, results[0].group[own], level).excludes_zero
-        if groups[c] < MIN_GROUPS:
-            change = Interval(change.mean, float("nan"), float("nan"))
+        change = cluster_interval(values, [one] * len(values), [group] * len(values))
         levels = {state: float(np.mean(values)) for state, values in hits.items()}
-        about = {"class": c, "name": name, "items": len(own), "groups": groups[c], "beyond": beyond}
-        found.append({**about, **change.as_json(), **levels})
+        about = {
+            "class": c,
+            "name": name,
+            "items": len(own),
+            "groups": len(np.unique(group)),
+            "beyond": False,
+        }
+        found.append({**about, **change.as_json(), "p": change.p, **levels})
+    for row in found:
+        if not countable(row):
+            row |= {"ci95": [float("nan")] * 2, "p": float("nan")}
+    told = [row for row in found if countable(row)]
+    for row, sign in zip(told, told_apart(told, [len(results)] * len(told)), strict=True):
+        row["beyond"] = bool(sign)
     return found
-
-
-def _interval(values: Sequence[NDArray[np.floating]], group: NDArray[Any], level: float = 0.95) -> Interval:
-    one = np.zeros(len(group), int)
-    return cluster_interval(values, [one] * len(values), [group] * len(values), level=level)
