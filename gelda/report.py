@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gelda import rounding
+from gelda import __version__, rounding
 from gelda.artifacts import FORMAT, check_format, read_json
 from gelda.augmenters import AUGMENTERS
 from gelda.errors import UserError
@@ -196,9 +196,12 @@ def load_report(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages whose numbers a result depends on."""
-    names = ("gelda", "torch", "diffusers", "timm", "scikit-learn", "imbalanced-learn", "umap-learn", "numpy")
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the packages whose numbers a result depends on.
+
+    GeLDA's own is that of the code: of an editable install the metadata keep the version of its first day.
+    """
+    names = ("torch", "diffusers", "timm", "scikit-learn", "imbalanced-learn", "umap-learn", "numpy")
+    found = {"python": platform.python_version(), "gelda": __version__}
     for name in names:
         try:
             found[name] = metadata.version(name)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gelda import card, report, report_text
+from gelda import __version__, card, report, report_text
 from gelda.artifacts import write_json
 from gelda.errors import UserError
 from gelda.statistics import cluster_interval
@@ -198,6 +198,12 @@ def test_the_json_form(tmp_path):
     )
     assert {"python", "gelda", "torch", "diffusers", "numpy"} <= set(found["versions"])
     assert found["format"] == 1 and found["run"] == "r1" and found["class_names"] == ["x", "y", "z"]
+
+
+def test_the_version_is_of_the_code_and_not_of_what_was_once_installed(monkeypatch):
+    monkeypatch.setattr(report.metadata, "version", lambda name: "0.0.1")
+    found = report.versions()
+    assert (found["gelda"], found["numpy"]) == (__version__, "0.0.1")
 
 
 def test_per_class_confusion_and_per_subdomain():
