@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from gelda.manifest import Manifest
 if TYPE_CHECKING:
     import torch
 
+LAYER_NAME = re.compile(r"\w[\w.+-]*")  # of any bank: it becomes the name of files and folders
 INDEX_COLUMNS = ("id", "label", "subdomain", "group", "origin", "shard", "row")
 
 
@@ -59,6 +61,11 @@ class LatentBank:
         absent = [key for key in ("rows", "shard_rows", "layers") if key not in info]
         if absent:
             raise UserError(f"{path}/manifest.json has no '{absent[0]}': extract the bank again.")
+        for layer in info["layers"]:
+            if not LAYER_NAME.fullmatch(layer):
+                raise UserError(
+                    f"{path}/manifest.json: the layer name '{layer}' may hold letters, digits and _ . + - only."
+                )
         if len(index) != info["rows"] or sum(info["shard_rows"]) != info["rows"]:
             raise UserError(
                 f"The bank {path} says {info['rows']} rows, but its index has {len(index)} and its shards "

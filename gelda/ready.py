@@ -20,7 +20,7 @@ from gelda.datasets import DATASETS
 from gelda.datasets.source import AXES
 from gelda.errors import UserError, unknown
 from gelda.latent_files import LATENT_FILES
-from gelda.latents import LatentBank
+from gelda.latents import LAYER_NAME, LatentBank
 from gelda.paths import permitted
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _from_file(path: Path) -> ReadyBank:
     label = npz.integers(file.array(path, "y"), "y", path)
     total = len(label)
     for layer, shape in widths.items():
-        if not re.fullmatch(r"\w[\w.+-]*", layer):  # it becomes a folder's name
+        if not LAYER_NAME.fullmatch(layer):
             raise UserError(
                 f"{path.name}: the layer name '{layer}' may hold letters, digits and _ . + - only."
             )

@@ -31,6 +31,14 @@ def test_save_load_same(tmp_path):
     assert torch.equal(bank.load("deep"), again.load("deep")) and again.info == bank.info
 
 
+@pytest.mark.parametrize("name", ["../../../escaped", "/tmp/escaped", "..", "a/b", "", "deep\n"])
+def test_a_layer_is_no_way_out_of_a_folder(tmp_path, name):
+    build(tmp_path / "bank")
+    edit(tmp_path / "bank" / "manifest.json", layers={"deep": 12, name: 12})
+    with pytest.raises(UserError, match="(?s)the layer name '.*' may hold letters, digits"):
+        LatentBank.open(tmp_path / "bank")
+
+
 def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
