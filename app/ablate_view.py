@@ -40,7 +40,7 @@ def view() -> None:
         st.title("Which setting matters?")
         place = st.container()
     if st.session_state.get(SAID):
-        st.warning(st.session_state.pop(SAID))
+        widgets.warn(st.session_state.pop(SAID))
     if shown is not None:
         _study(shown)
     _offers()
@@ -76,7 +76,7 @@ def _finding(shown: runs.RunState | Path) -> None:
     st.title(words.escaped(finding(result, measure)))
     widgets.lead(words.safe(result["question"]))
     if isinstance(shown, runs.RunState) and shown.error:
-        st.warning(shown.error)
+        widgets.warn(shown.error)
 
 
 def finding(result: dict[str, Any], measure: str) -> str:

@@ -85,7 +85,7 @@ def _separability(look: sources.Look, probe: runs.RunState | None, probed: bool)
             f"{read} (at most {words.thousands(layer_probe.MOST)}), and take seconds a layer."
         )
         if probe is not None and probe.error:
-            st.warning(probe.error)
+            widgets.warn(probe.error)
         if not runs.readonly() and st.button(
             "Find out how well each layer separates the classes", type="secondary" if probed else "primary"
         ):  # fmt: skip

@@ -19,7 +19,7 @@ def remarks(look: Look) -> None:
     known = look.leaks
     check = checking.of(look)
     for sentence in dict.fromkeys([*known, *(check.leaks if check else [])]):
-        st.warning(sentence)
+        widgets.warn(sentence)
     notes = [text for text in look.source.notes if text not in known]
     if notes:
         st.subheader("How they were read")
@@ -51,7 +51,7 @@ def _check(look: Look, was_running: bool) -> None:
             "and files that two splits share. Encoding skips and lists what it cannot decode, without this."
         )
         if check is not None and check.error:
-            st.warning(f"The check stopped: {check.error}.")
+            widgets.warn(f"The check stopped: {check.error}.")
         if runs.readonly():
             return
         if st.button("Check every file"):

@@ -65,9 +65,9 @@ def _offer(run: runs.RunState, number: int, job: edit_jobs.Job, state: str) -> N
         "is a result."
     )
     if number > 1:
-        st.warning(f"This would be look number {number}: it is no longer a result.")
+        widgets.warn(f"This would be look number {number}: it is no longer a result.")
     if job.what == "confirm" and job.message:
-        st.warning(job.message)
+        widgets.warn(job.message)
     st.button("Confirm, once" if number == 1 else "Look again", on_click=editing.attempt,
               args=(lambda: edit_jobs.start(run.id, edits.DEFAULT, "confirm", state),))  # fmt: skip
 

@@ -43,7 +43,7 @@ def view() -> None:
         except UserError as error:
             with head:
                 st.title("These data cannot be opened")
-            st.warning(str(error))
+            widgets.warn(error)
         if look is None or not (look.bank or path in datasets.DATASETS):
             source_form.options_form(path, options, look.names[0] if look else (), _mendable(path, look))
     if look is not None:
@@ -192,7 +192,7 @@ def _previews(look: sources.Look, part: str, label: int, subdomain: int) -> None
     for column, key, title, names in zip(both, ("class", "subdomain"), titles, look.names, strict=True):
         if len(names) > 1:
             column.selectbox(
-                title, ["", *names], key=state.key(key),
+                words.escaped(title), ["", *names], key=state.key(key),
                 format_func=lambda n, t=title: n or f"Every {t.lower()}",
             )  # fmt: skip
     rows = spread(look.table, look.rows(part, label, subdomain))

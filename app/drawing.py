@@ -67,9 +67,9 @@ def cell(
     nouns = explored.kind, explored.axis
     for field, names, number, noun in zip(fields, (classes, subdomains), default, nouns, strict=True):
         state.bind(field, names[number], names, noun)
-    st.selectbox(titles[0], classes, key=state.key(fields[0]), width=WIDE)
+    st.selectbox(words.escaped(titles[0]), classes, key=state.key(fields[0]), width=WIDE)
     if len(subdomains) > 1:
-        st.selectbox(titles[1], subdomains, key=state.key(fields[1]), width=WIDE)
+        st.selectbox(words.escaped(titles[1]), subdomains, key=state.key(fields[1]), width=WIDE)
     return classes.index(state.value(fields[0])), subdomains.index(state.value(fields[1]))
 
 
@@ -94,7 +94,7 @@ def own_steps(explored: Explored) -> tuple[str, list[str]]:
 def settings(explored: Explored) -> None:
     """Steps, number, noise and what guidance works on."""
     own, steps = own_steps(explored)
-    axis = explored.axis
+    axis = words.escaped(explored.axis)
     with st.expander("How they are drawn"), st.container(horizontal=True, gap="medium"):
         st.segmented_control(
             "Sampling steps", steps, key="steps", required=True,
@@ -135,7 +135,7 @@ def drawn(explored: Explored, wanted: SampleRequest, what: str) -> Drawn | None:
             return None
         st.markdown(f"**{words.escaped(what)}: not drawn yet.**", width="content")
         if found is not None:
-            st.warning(found.message or "Drawing failed.")
+            widgets.warn(found.message or "Drawing failed.")
         if runs.readonly():
             widgets.note("This server is for looking only: choose what was drawn before.")
         elif st.button("Draw them, about 5 s", type="primary", key=f"draw-{wanted.kind}"):

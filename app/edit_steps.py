@@ -143,7 +143,10 @@ def _add(explored: Explored, label: str, place: str, key: str = "edit_add") -> N
     if key == "edit_add":
         label = st.selectbox("Class", classes, classes.index(label), key="edit_add_class")
         place = st.selectbox(
-            explored.axis.capitalize(), subdomains, subdomains.index(place), key="edit_add_place"
+            words.escaped(explored.axis.capitalize()),
+            subdomains,
+            subdomains.index(place),
+            key="edit_add_place",
         )
     st.number_input("How many", 1, edits.MOST_MADE, 20, key=f"{key}.count")
     guidance = _guidance(run, key)

@@ -48,7 +48,7 @@ def view(explored: Explored) -> None:
                 suggesting.buttons(explored, "edit_suggest")
         problem = st.session_state.pop(editing.PROBLEM, "")
         if problem:
-            st.warning(problem)
+            widgets.warn(problem)
         _history(run, mine)
         if ready and not found:
             confirm_view.ask(run, mine)
@@ -74,7 +74,7 @@ def _unusable(run: runs.RunState, problem: UserError) -> None:
     """A list that was made on other latents, by an earlier version or before the run was made anew; or a
     damaged one. It is kept, but must not stand in the way."""
     st.subheader("The steps that were made here belong to other latents, or cannot be read")
-    st.warning(str(problem))
+    widgets.warn(problem)
     if not runs.readonly():
         if st.button("Set them aside, and begin anew", type="primary"):
             with suppress(UserError):  # another window has done it
@@ -163,7 +163,7 @@ def _waiting(run: runs.RunState, mine: Edits, job: edit_jobs.Job) -> None:
         return
     st.subheader("The heads are not trained for these steps yet")
     if job.message:
-        st.warning(job.message)
+        widgets.warn(job.message)
     editing.again(run, job, "edit_refit")
 
 

@@ -145,7 +145,8 @@ def view(run: Path, meta: dict[str, Any], points: pd.DataFrame, axis: str,
             if len(names) == 1:
                 continue
             several = words.plural(noun)
-            st.multiselect(several.capitalize(), names, key=state.key(key), placeholder=f"All {several}")
+            label = words.escaped(several.capitalize())
+            st.multiselect(label, names, key=state.key(key), placeholder=f"All {several}")
         if len(splits) > 1:
             st.pills("Split of real points", splits, key="split", selection_mode="multi")
         if not points["kept"].all():
@@ -159,7 +160,8 @@ def view(run: Path, meta: dict[str, Any], points: pd.DataFrame, axis: str,
 
 def _highlight(known: list[str], meta: dict[str, Any], axis: str) -> None:
     """Which groups are in colour where there are more than hues; all others are grey."""
-    kind = {"class": "classes", "condition": words.plural(axis)}.get(state.value("colour"), "groups")
+    plural = words.escaped(words.plural(axis))
+    kind = {"class": "classes", "condition": plural}.get(state.value("colour"), "groups")
     st.multiselect(
         f"In colour, {words.thousands(len(known))} {kind} in all", known, key=state.key("highlight"),
         max_selections=LIMIT, placeholder="Search by name",

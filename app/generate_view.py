@@ -64,7 +64,7 @@ def _run(preset: str, changed: dict[str, Any]) -> None:
     try:
         config = resolve_config(changed, preset)
     except UserError as error:
-        st.warning(str(error))
+        widgets.warn(error)
         return
     cost_view.view(config)
     _start("Start", lambda: jobs.start_run(changed, preset))
@@ -109,7 +109,7 @@ def _comparison(values: dict[str, Any], effort: str) -> None:
         return
     wrong = form.problem(values, effort)
     if wrong:
-        st.warning(wrong)
+        widgets.warn(wrong)
         return
     cost_view.compared(values, effort)
     _start("Compare", lambda: jobs.start_comparison(values, effort))

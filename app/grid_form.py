@@ -45,7 +45,7 @@ def view(base: RunConfig, start: Callable[[dict[str, Any]], None]) -> None:
         study, _ = grids.from_spec(grid, "The grid")
         takes = studies.shape(study, base)
     except UserError as error:
-        st.warning(str(error))
+        widgets.warn(error)
         return
     widgets.note(outlook([len(values) for values in factors.values()], takes))
     with st.container(horizontal=True):

@@ -123,10 +123,10 @@ def _encoder(media: str) -> tuple[str, encoders.EncoderSpec | None]:
     state.put("encoder", name)
     spec, problem = _known(name)
     if problem or spec is None:
-        st.warning(problem)
+        widgets.warn(problem)
         return name, None
     if spec.media != media:
-        st.warning(f"{name} encodes {words.NOUNS[spec.media]}s, and these items are {words.NOUNS[media]}s.")
+        widgets.warn(f"{name} encodes {words.NOUNS[spec.media]}s, and these items are {words.NOUNS[media]}s.")
         return name, None
     if name not in encoders.ENCODERS:
         widgets.note(words.safe(spec.note))
@@ -237,7 +237,7 @@ def _start(values: dict[str, Any]) -> None:
             with st.spinner("Checking data and encoder"):
                 run = jobs.start_extraction(values)
         except UserError as error:
-            st.warning(str(error))
+            widgets.warn(error)
             return
         st.session_state["_extraction"] = run
         st.rerun()

@@ -31,8 +31,8 @@ def view(run: Any, layers: Sequence[LayerInfo], meta: dict[str, Any], aligned: b
             "Layer", help=f"{words.escaped(meta.get('layer_reason', ''))} {ALIGNED if aligned else TURNED}"
         )
         steps.select_slider(
-            "Layer", list(titles), key=state.key("layer"), format_func=titles.get,
-            label_visibility="collapsed",
+            "Layer", list(titles), key=state.key("layer"),
+            format_func=lambda name: words.escaped(titles[name]), label_visibility="collapsed",
         )  # fmt: skip
         if not change:
             return ""

@@ -108,7 +108,7 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
     ):
         st.markdown(f"**{words.escaped(f'{title}, {layer.title}')}: no map has been made yet.**")
         for failed in [info for info in here if info.state == "failed"]:
-            st.warning(failed.message or "Making this map failed.")
+            widgets.warn(failed.message or "Making this map failed.")
         if going:
             follow(run, [info.key for info in going])
         elif runs.readonly():

@@ -40,7 +40,7 @@ def _beside(explored: Explored) -> None:
     titles = {
         "layers": "Layers",
         "classes": "Classes",
-        "subdomains": words.plural(explored.axis).capitalize(),
+        "subdomains": words.escaped(words.plural(explored.axis).capitalize()),
     }
     st.segmented_control(
         "Side by side", _ways(explored), key="beside", required=True, format_func=titles.get,
@@ -104,7 +104,7 @@ def _missing(explored: Explored, scopes: Sequence[tuple[str, str, str]]) -> None
     going = [info.key for info in here if info.state == "running"]
     failed = {info.message for info in here if info.state == "failed"}
     for message in sorted(failed):
-        st.warning(message)
+        widgets.warn(message)
     if going:
         map_choice.follow(explored.run, going)
     elif scopes and not runs.readonly():
@@ -126,7 +126,7 @@ def _together(explored: Explored, found: Sequence[MapInfo | None]) -> None:
         _missing(explored, [(entry.name, "all", "") for entry in missing])
         return
     for message in sorted({m.message for m in explored.maps if m.scope_kind == "all" and m.message}):
-        st.warning(message)
+        widgets.warn(message)
     about = words.duration(map_choice.together(explored.maps, explored.layers))
     st.button(
         f"Lay all {len(found)} layers out together, about {about}", on_click=map_choice.start_together,
@@ -155,7 +155,7 @@ def _form(explored: Explored) -> None:
         widgets.note("It has been made before.")
     else:
         if there is not None:
-            st.warning(there.message)
+            widgets.warn(there.message)
         about = words.duration(map_choice.seconds(explored.maps, 1))
         st.button(
             f"Make this map, about {about}", key="make_map", on_click=_make,

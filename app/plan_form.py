@@ -54,7 +54,7 @@ def _outcome(name: str, data: str, encoder: str, found: Look | None) -> None:
     from gelda import plan_runs
 
     if found is not None and found.state == "failed":
-        st.warning(found.message)
+        widgets.warn(found.message)
     if found is not None and found.state == "done":
         _takes(found.found)
     if runs.readonly():
@@ -97,9 +97,9 @@ def _takes(found: dict[str, Any]) -> None:
     st.subheader(f"{words.count(items['total'], 'item')}{KNOWN[items['known']]}, {classes}, {subdomains}")
     for line in (found["problem"], *(f"Missing: {line}" for line in found["missing"])):
         if line:
-            st.warning(words.escaped(line))
+            widgets.warn(line)
     if not found["encoder"]["here"]:
-        st.warning(f"The weights of {words.escaped(found['encoder']['name'])} are not on this machine.")
+        widgets.warn(f"The weights of {found['encoder']['name']} are not on this machine.")
     _places([Place(**place) for place in (*found["places"], *found["weights"])])
     if None in seconds:
         widgets.note("How long it takes is not known before the encoder’s weights are here.")

@@ -58,7 +58,7 @@ def closing(run: runs.RunState, report: dict[str, Any]) -> None:
     with left:
         if report.get("notes"):
             st.header("What to keep in mind")
-            st.markdown("\n".join(f"- {text}" for text in report["notes"]))
+            widgets.bullets([words.minus(text) for text in report["notes"]])
         results_exports.view(run, report)
     with right:
         _seconds(run, report)

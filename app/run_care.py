@@ -61,7 +61,7 @@ def _done(act: Callable[..., Any], *arguments: Any) -> None:
     try:
         act(*arguments)
     except UserError as error:
-        st.warning(str(error))
+        widgets.warn(error)
     else:
         _close()
         st.rerun()

@@ -33,7 +33,7 @@ def attempt(act: Callable[..., Any], *arguments: Any) -> None:
     try:
         act(*arguments)
     except UserError as error:
-        st.warning(str(error))
+        widgets.warn(error)
     else:
         st.rerun()
 

@@ -38,9 +38,9 @@ def view(explored: Explored) -> None:
         _found(explored, st.session_state["find"])
     held = state.selection(explored.run.id)
     if held.problem:
-        st.warning(held.problem)
+        widgets.warn(held.problem)
     if st.session_state.get("_kept_problem"):
-        st.warning(st.session_state.pop("_kept_problem"))
+        widgets.warn(st.session_state.pop("_kept_problem"))
 
 
 def _example(explored: Explored) -> str:

@@ -98,7 +98,7 @@ def _upload() -> None:
         if given is None:
             return
         if given.file_id == refused:
-            st.warning(why)
+            widgets.warn(why)
             return
         try:
             with st.spinner("Unpacking"):

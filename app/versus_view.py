@@ -42,7 +42,7 @@ def picker(run: runs.RunState, place: Any) -> runs.RunState | None:
             loading.report_of(found.path)
             others[asked] = found
         except UserError as error:  # the run itself can be looked at all the same
-            st.warning(str(error))
+            widgets.warn(error)
     state.bind("other", "", ["", *others], "run")
     titles = {"": "no other run", **run_names.titles(list(others.values()))}
     place.selectbox("Beside", list(titles), key="other", format_func=titles.get)
@@ -58,7 +58,7 @@ def view(run: runs.RunState, other: runs.RunState, head: Any) -> None:
         with head:
             st.title("These two runs have nothing in common")
             widgets.absent()
-        st.warning(str(error))
+        widgets.warn(error)
         state.publish()
         return
     figures.bind()

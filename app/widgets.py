@@ -50,12 +50,15 @@ def guarded() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.warning(str(error))
+        warn(error)
     except Exception as error:  # a page must say what happened whatever it was
         logging.getLogger("gelda.app").exception("A page could not be drawn")
-        st.warning(
-            f"This page could not be drawn ({type(error).__name__}: {error}). The log has the details."
-        )
+        warn(f"This page could not be drawn ({type(error).__name__}: {error}). The log has the details.")
+
+
+def warn(said: object) -> None:
+    """What went wrong, in one sentence: an error, or a text that may name a file or what an address holds."""
+    st.warning(words.markdown(said))
 
 
 def lead(text: str) -> None:
@@ -183,7 +186,7 @@ def unfinished(run: runs.RunState) -> bool:
     said = "is still going" if run.status in ALIVE else was + words.STATUS.get(run.status, run.status)
     st.title(f"This run {said}")
     if run.error:
-        st.warning(run.error)
+        warn(run.error)
     st.fragment(_going, run_every=2 if run.status in ALIVE else None)(run)
     st.page_link(ASSETS.parent / "pages" / "home.py", label="All runs, and what can be done with this one")
     return True

@@ -269,7 +269,15 @@ def distinct(titles: Mapping[str, str]) -> dict[str, str]:
 
 def escaped(text: object) -> str:
     """Text for Markdown: names come from files."""
-    return re.sub(r"([\\`*_{}\[\]()#+.!|<>$~:-])", r"\\\1", str(text))
+    return re.sub(r"([\\`*_{}\[\]()#+.!|<>$~:&=-])", r"\\\1", str(text))
+
+
+def markdown(text: object) -> str:
+    """A sentence for Markdown: a command between backticks stays code, all else is escaped, for it may name
+    what comes from a file or an address. A plain web address in it is still a link, to what it says."""
+    code = re.compile(r"((?<!`)`(?!`)[^`\n]+`(?!`))")
+    parts = code.split(" ".join(str(text).splitlines()))
+    return "".join(part if k % 2 else escaped(part) for k, part in enumerate(parts))
 
 
 def safe(text: object) -> str:

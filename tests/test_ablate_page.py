@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages import open_page, text
+from test_pages import open_page, text, warnings
 from test_study_result import TWO, found, of, rows
 
 from app import ablate_view, grid_form, study_charts
@@ -119,7 +119,7 @@ def test_a_failed_setting_is_a_sentence_and_the_study_resumes(spawned):
     value = result(TWO, resolve_config({"seeds": 5}), table, there)
     state = stored(value, "failed", "1 of 5 settings failed.")
     page = opened()
-    assert page.warning[0].value == "1 of 5 settings failed." and "The &lt;disk&gt; is full." in text(page)
+    assert warnings(page)[0] == "1 of 5 settings failed." and "The &lt;disk&gt; is full." in text(page)
     next(b for b in page.button if b.label == "Resume").click().run()
     assert [arguments[-2:] for arguments in spawned] == [["run-stored", state.id]]
 
@@ -173,7 +173,7 @@ def test_values_that_cannot_be_are_a_sentence_and_start_nothing(values, says):
     page = opened()
     page.multiselect(key="grid_factors").set_value(["sampling.weight"]).run()
     page.text_input(key="grid.sampling.weight").set_value(values).run()
-    assert says in page.warning[0].value
+    assert says in warnings(page)[0]
     assert "grid_run" not in {b.key for b in page.button}
 
 

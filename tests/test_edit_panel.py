@@ -10,7 +10,7 @@ import kit_fixtures as made
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages import open_page, text
+from test_pages import open_page, text, warnings
 
 from app import edit_charts, edit_view
 from gelda import edit_jobs, edits, kit, projection, runs, suspects
@@ -64,7 +64,7 @@ def test_select_drop_see_undo_redo_confirm(workspace):
     assert "First look at the test half: a result." in said and "on test" in said
     assert not [b for b in page.button if b.label.startswith("Confirm")], "these steps were looked at"
     button(page, "Apply").click().run()
-    assert "look number 2: it is no longer a result" in "\n".join(w.value for w in page.warning)
+    assert "look number 2: it is no longer a result" in "\n".join(warnings(page))
     button(page, "Look again").click().run()
     assert "2nd look" in text(page) and not page.exception
 
@@ -143,7 +143,7 @@ def test_heads_that_are_not_trained_are_offered_and_a_stopped_job_goes_on(worksp
     assert started and "Training the heads again" in text(page)
     edit_jobs._write(path.name, "edits", "refit", "failed", message="The disk is full.")
     page = opened()
-    assert "The disk is full." in [w.value for w in page.warning] and button(page, "Refit")
+    assert "The disk is full." in warnings(page) and button(page, "Refit")
 
 
 def test_a_refit_can_be_cancelled_and_one_whose_process_was_ended_goes_on(workspace, monkeypatch):
@@ -199,7 +199,7 @@ def test_a_list_of_other_latents_is_one_sentence_and_can_be_set_aside(workspace,
     edits.save(Edits(path.name, "other", steps=(Drop(ids=("x",)),), at=1))
     before = edits.path_of(path.name, "edits").read_bytes()
     page = opened()
-    assert "made on other latents" in "\n".join(w.value for w in page.warning)
+    assert "made on other latents" in "\n".join(warnings(page))
     assert "do not fit this run any more" in text(page)
     button(page, "Set them aside").click().run()
     assert not page.warning and "Drop what does not help" in text(page)

@@ -16,6 +16,7 @@ from media_fixtures import recording as recording_file
 from media_fixtures import tone
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+from test_pages import warnings
 
 from gelda import encoders, extraction_runs, jobs, recording, runs
 from gelda.datasets import Source
@@ -250,7 +251,7 @@ def test_pages_take_an_extraction_for_what_it_is(gelda, pictures):
     page.query_params["run"] = only_run().id
     page.switch_page(str(ROOT / "pages" / "results.py")).run()
     assert not page.exception
-    assert any("made a bank, and has no report" in warning.value for warning in page.warning)
+    assert any("made a bank, and has no report" in said for said in warnings(page))
 
 
 def test_a_report_of_an_extraction_is_refused_in_a_sentence(gelda, pictures):

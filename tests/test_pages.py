@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import app_fixtures as fixtures
@@ -35,11 +36,16 @@ def open_page(name: str, **query: str) -> AppTest:
 def text(page: AppTest) -> str:
     parts = [*page.title, *page.header, *page.subheader, *page.markdown, *page.caption, *page.warning]
     html = [element.proto.body for element in page.get("html")]
-    return "\n".join([*(part.value for part in parts), *html])
+    return "\n".join([*(read(part) for part in parts), *html])
+
+
+def read(part) -> str:
+    """What a person reads of a text that is Markdown."""
+    return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", part.value)
 
 
 def warnings(page: AppTest) -> list[str]:
-    return [w.value for w in page.warning]
+    return [read(w) for w in page.warning]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_pages import open_page, text, warnings
 
-from app import search, selecting, words
+from app import search, selecting
 from gelda import projection, runs, selections
 from gelda.errors import UserError
 from gelda.neighbours import load_neighbours
@@ -315,9 +315,9 @@ def test_the_point_that_is_offered_is_the_one_that_is_shown(run: runs.RunState, 
     ids = points["id"].tolist()
     page = open_page("explore", panel="neighbours", sel=selecting.code(run, [3, 4, 5]))
     _of_the_point(page).select(ids[4]).run()
-    assert f"Nearest to the real image {words.escaped(ids[4])}" in text(page)
+    assert f"Nearest to the real image {ids[4]}" in text(page)
     page.session_state["_selection"] = selecting.state.Selection(run.id, [2, 4], "lasso")
     page.session_state["point"] = ""
     page.run()
     assert _of_the_point(page).value == ids[2]
-    assert f"Nearest to the real image {words.escaped(ids[2])}" in text(page)
+    assert f"Nearest to the real image {ids[2]}" in text(page)

@@ -1,5 +1,6 @@
 """The repository is formatted, free of lint, and pages stay thin."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,18 @@ def test_pages_have_at_most_80_lines():
     assert pages
     for page in pages:
         assert len(page.read_text().splitlines()) <= 80, page.name
+
+
+def test_what_is_said_of_a_mistake_goes_through_one_function():
+    """`widgets.warn` escapes it: an error may name a file or what the address holds."""
+    raw = []
+    for file in sorted([*(ROOT / "app").glob("*.py"), *(ROOT / "pages").glob("*.py")]):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args:
+                box = call.func.attr in ("warning", "error", "info", "success", "toast")
+                if box and not isinstance(call.args[0], ast.Constant) and file.name != "widgets.py":
+                    raw.append(f"{file.name}:{call.lineno}")
+    assert not raw, "use widgets.warn"
 
 
 def test_types_of_the_engine():
