@@ -37,7 +37,7 @@ def actions(explored: Explored) -> None:
     if asked and makes(run):
         with st.container(border=True):
             st.markdown(f"**Generate into {words.escaped(asked[0])}, {words.escaped(asked[1])}**")
-            _add(explored, *asked, key="edit_cell_add")
+            _add(explored, *asked, name="edit_cell_add")
             st.button("Not now", on_click=state.put, args=("edit_cell", ""))
     if not ids:
         said = "Nothing that can be dropped is selected: a weight is given to all synthetic latents."
@@ -48,8 +48,12 @@ def actions(explored: Explored) -> None:
 
 def _popover(run: runs.RunState, label: str, name: str, disabled: bool = False) -> DeltaGenerator:
     """A popover that closes when the list of steps changes: under its new key it is another one."""
-    stamp = loading.stamp(edits.path_of(run.id, edits.DEFAULT))
-    return st.popover(label, disabled=disabled, key=f"edit_popover.{name}.{stamp}")
+    return st.popover(label, disabled=disabled, key=f"edit_popover.{name}.{_list(run)}")
+
+
+def _list(run: runs.RunState) -> str:
+    """The run and its list of steps as it is now, for keys of what must not outlast it."""
+    return f"{run.id}.{loading.stamp(edits.path_of(run.id, edits.DEFAULT))}"
 
 
 def makes(run: runs.RunState) -> bool:
@@ -62,10 +66,10 @@ def rename(run: runs.RunState, mine: Edits) -> None:
     with _popover(run, "Name", "name", disabled=not mine.at):
         titles = [f"{k + 1}. {edit_figures.title(step)}" for k, step in enumerate(mine.active)]
         chosen = st.selectbox("Step", range(len(titles)), index=len(titles) - 1 if titles else None,
-                              format_func=lambda k: titles[k], key="edit_rename")  # fmt: skip
+                              format_func=lambda k: titles[k], key=f"edit_rename.{_list(run)}")  # fmt: skip
         if chosen is None:
             return
-        key = f"edit_title.{chosen}"
+        key = f"edit_title.{chosen}.{_list(run)}"
         st.text_input(
             "Its name", mine.steps[chosen].title, key=key, placeholder="What it does", max_chars=200
         )
@@ -85,17 +89,17 @@ def _weight(run: runs.RunState, ids: tuple[str, ...], these: str) -> None:
     """The selection, or all of them, to count more or less."""
     whom = f"these {these}" if ids else "all synthetic latents"
     factor = st.select_slider(
-        f"Let {whom} count", [0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0], 0.5, key="edit_factor",
-        format_func=lambda f: f"{f:g} ×",
+        f"Let {whom} count", [0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0], 0.5,
+        key=f"edit_factor.{run.id}", format_func=lambda f: f"{f:g} ×",
     )  # fmt: skip
     step = Weight(factor=factor, ids=ids)
     st.button("Apply", key="edit_weight", type="primary", on_click=editing.attempt,
               args=(lambda: editing.push(run, step),))  # fmt: skip
 
 
-def _guidance(run: runs.RunState, key: str) -> dict[str, float | None]:
+def _guidance(run: runs.RunState, name: str) -> dict[str, float | None]:
     """How strongly latents are drawn toward their condition; None is the run's own, which it starts at."""
-    own = loading.guidance(run.path)
+    own, key = loading.guidance(run.path), f"{name}.{run.id}"
     said = "1 is unguided; more draws latents toward what is typical of the class."
     asked = (
         st.slider("Class guidance", 0.0, 5.0, own[0], 0.1, key=f"{key}.class", help=said),
@@ -136,20 +140,20 @@ def _first_cell(explored: Explored) -> tuple[str, str]:
     return explored.classes[label], explored.subdomains[place]
 
 
-def _add(explored: Explored, label: str, place: str, key: str = "edit_add") -> None:
+def _add(explored: Explored, label: str, place: str, name: str = "edit_add") -> None:
     """More latents for one cell."""
-    run = explored.run
+    run, key = explored.run, f"{name}.{explored.run.id}"
     classes, subdomains = list(explored.classes), list(explored.subdomains)
-    if key == "edit_add":
-        label = st.selectbox("Class", classes, classes.index(label), key="edit_add_class")
+    if name == "edit_add":
+        label = st.selectbox("Class", classes, classes.index(label), key=f"{key}.label")
         place = st.selectbox(
             words.escaped(explored.axis.capitalize()),
             subdomains,
             subdomains.index(place),
-            key="edit_add_place",
+            key=f"{key}.place",
         )
     st.number_input("How many", 1, edits.MOST_MADE, 20, key=f"{key}.count")
-    guidance = _guidance(run, key)
+    guidance = _guidance(run, name)
 
     def push() -> None:
         count = int(st.session_state[f"{key}.count"])  # typed, and clicked at once

@@ -89,7 +89,7 @@ def test_what_is_typed_and_clicked_at_once_counts(workspace):
     path = made.make_run()
     page = opened()
     button(page, "Apply").click().run()
-    page.text_input("edit_title.0").input("Half of all")
+    next(t for t in page.text_input if t.label == "Its name").input("Half of all")
     page.button("edit_keep_name").click().run()  # both in one run, as where the click comes at once
     assert edits.load(kit.load(path)).steps[0].title == "Half of all" and "1. Half of all" in text(page)
 
