@@ -55,7 +55,7 @@ def difference(kit: Kit, before: Predicted, after: Predicted, items: pd.DataFram
     """After − before in points: every measure of PAIRED, and every class's recall, with intervals.
 
     No interval (NaN) where a figure's items lie in fewer than MIN_GROUPS groups: it would not hold. `beyond`
-    of a class: its change lies beyond chance where the classes that have an interval are all looked at (Holm).
+    of a class: its change lies beyond chance though every class with an interval is looked at (Holm, 5 %).
     """
     results = [
         kit.result(k, {"before": b, "after": a}, items)
@@ -81,10 +81,12 @@ def history(kit: Kit, edits: Edits) -> dict[str, Any]:
     """Every step in force, its difference to the start and to the step before, where heads are trained."""
     items = dev_items(kit)
     states = [predictions(kit, edits.active[:k]) for k in range(edits.at + 1)]
-    start, steps = states[0], []
+    start, steps, weights = states[0], [], inherited(kit, edits.active)
     for k, step in enumerate(edits.active, 1):
         now, last = states[k], states[k - 1]
         entry: dict[str, Any] = {"step": k, "kind": step.kind, "title": title(step)}
+        if weights[k - 1]:
+            entry["weight"] = weights[k - 1]
         if start is not None and last is not None and now is not None:
             entry["to_start"] = difference(kit, start, now, items)
             entry["to_previous"] = difference(kit, last, now, items)["measures"]
@@ -129,6 +131,16 @@ def title(step: Any) -> str:
     return f"{'Drop' if step.kind == 'drop' else 'Keep'} {where}"
 
 
+def inherited(kit: Kit, steps: Sequence[Any]) -> list[str]:
+    """Of each step, what the latents that it makes count where that is not 1, as those before did; or ""."""
+    counts = {one.step.key(): sorted({*one.counts}) for one in editing.applied(kit, steps).made}
+    found = []
+    for own in (counts.get(step.key(), []) for step in steps):
+        said = " to ".join(f"{count:.3g}" for count in dict.fromkeys(own[:1] + own[-1:]))
+        found.append("" if own in ([], [1.0]) else f"each counts {said} times, as those before")
+    return found
+
+
 def _where(step: Any) -> str:
     parts = []
     if getattr(step, "ids", ()):
@@ -158,21 +170,30 @@ def _level(results: Sequence[SeedResult], measure: str, state: str) -> float:
 
 def _by_class(kit: Kit, results: Sequence[SeedResult]) -> list[dict[str, Any]]:
     """Recall of every class with a dev item: change, interval, and the two levels in percent."""
-    found = []
+    found: list[dict[str, Any]] = []
     for c, name in enumerate(kit.classes):
         own = np.flatnonzero(results[0].true == c)
         if not len(own):
             continue
-        group = results[0].group[own]
+        one, group = np.zeros(len(own), int), results[0].group[own]
         hits: Mapping[str, list[NDArray[np.floating]]] = {
             state: [100.0 * (r.predicted[state][own] == c) for r in results] for state in ("before", "after")
         }
         values = [a - b for a, b in zip(hits["after"], hits["before"], strict=True)]
-        one = np.zeros(len(own), int)
         change = cluster_interval(values, [one] * len(values), [group] * len(values))
         levels = {state: float(np.mean(values)) for state, values in hits.items()}
-        about = {"class": c, "name": name, "items": len(own), "groups": len(np.unique(group))}
+        about = {
+            "class": c,
+            "name": name,
+            "items": len(own),
+            "groups": len(np.unique(group)),
+            "beyond": False,
+        }
         found.append({**about, **change.as_json(), "p": change.p, **levels})
+    for row in found:
+        if not countable(row):
+            row |= {"ci95": [float("nan")] * 2, "p": float("nan")}
     told = [row for row in found if countable(row)]
-    signs = told_apart(told, [len(results)] * len(told))
-    ...
+    for row, sign in zip(told, told_apart(told, [len(results)] * len(told)), strict=True):
+        row["beyond"] = bool(sign)
+    return found
