@@ -67,8 +67,9 @@ SUBDOMAIN = {"uar": "UAR", "overall": "Accuracy", "macro_f1": "Macro F1"}
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; names come from files, so a bar in one is escaped."""
-    lines = ["| " + " | ".join(t.replace("|", r"\|") for t in row) + " |" for row in (head, *rows)]
+    """Lines of a Markdown table; names come from files, so bars are escaped and lines joined."""
+    told = [[" ".join(text.replace("|", r"\|").splitlines()) for text in row] for row in (head, *rows)]
+    lines = [f"| {' | '.join(row)} |" for row in told]
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gelda.errors import unknown
-from gelda.report_text import interval_text
+from gelda.report_text import interval_text, markdown_table
 from gelda.setting_words import beside, quoted
 from gelda.terminal import duration
 
@@ -81,24 +81,21 @@ def _markdown(result: Mapping[str, Any]) -> str:
         f"Dev items, {seeds} seed{'s' if seeds > 1 else ''}; accuracies in percent, differences to "
         f"“{reference}” in points with 95 % intervals.",
         "",
-        f"| setting | {' | '.join(TITLES[m] for m in measures)} | "
-        f"{' | '.join(f'Δ {TITLES[m]}' for m in measures)} |",
-        f"|---|{'---:|' * (2 * len(measures))}",
     ]
+    changes, table = [f"Δ {TITLES[m]}" for m in measures], []
     for cell in result["cells"]:
         if cell["state"] != "done":
             said = cell["error"] or STATES[cell["state"]]
-            lines.append(f"| {cell['title']} | {said} |{' |' * (2 * len(measures) - 1)}")
+            table.append([cell["title"], said, *[""] * (2 * len(measures) - 1)])
             continue
         means = [f"{cell['figures'][m]['mean']:.1f}" for m in measures]
         pairs = [interval_text(cell["paired"][m], signed=True) if "paired" in cell else "" for m in measures]
-        lines.append(f"| {cell['title']} | {' | '.join(means)} | {' | '.join(pairs)} |")
+        table.append([cell["title"], *means, *pairs])
+    lines += markdown_table(["setting", *[TITLES[m] for m in measures], *changes], table)
     if result["effects"]:
-        lines += ["", f"| effect | {' | '.join(f'Δ {TITLES[m]}' for m in measures)} |"]
-        lines.append(f"|---|{'---:|' * len(measures)}")
-        for effect in result["effects"]:
-            found = [interval_text(effect["figures"][m], signed=True) for m in measures]
-            lines.append(f"| {effect_title(effect)} | {' | '.join(found)} |")
+        found = [[effect_title(e), *[interval_text(e["figures"][m], signed=True) for m in measures]]
+                 for e in result["effects"]]  # fmt: skip
+        lines += ["", *markdown_table(["effect", *changes], found)]
     lines += ["", *[f"- {note}" for note in result["notes"]]]
     return "\n".join([*lines, "", f"Made by `{result['command']}`.", ""])
 

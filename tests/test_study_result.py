@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -200,3 +201,7 @@ def test_a_failed_setting_keeps_its_sentence(capsys, monkeypatch):
     assert "The disk is full." in study_text.render(value, "md") and value["effects"] == []
     study_text.show(value)
     assert "The disk is full." in capsys.readouterr().out
+    value["cells"][3]["error"] = "a|b\nsecond line"
+    lines = [line for line in study_text.render(value, "md").splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(TWO.cells) and r"a\|b second line" in lines[5]
+    assert len({len(re.split(r"(?<!\\)\|", line)) for line in lines}) == 1, "as many cells in every row"
