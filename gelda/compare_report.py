@@ -173,11 +173,11 @@ def _notes(
 
 def _few(figures: Mapping[str, Any]) -> list[str]:
     """Which measures rest on too few groups where all test items together lie in enough of them."""
-    found = {report.MEASURES[m]: figures[m]["groups"] for m in report.PAIRED if figures[m]["seeds"]}
     return [
-        f"{title}: only {count} test groups, so the figures are shown and count for no claim."
-        for title, count in found.items()
-        if count < statistics.MIN_GROUPS
+        f"{report.MEASURES[m]}: only {figures[m]['groups']} test groups, so the figures are shown and count "
+        "for no claim."
+        for m in report.PAIRED
+        if figures[m]["seeds"] and not statistics.countable(figures[m])
     ]
 
 
