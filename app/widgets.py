@@ -222,7 +222,7 @@ def progress(run: runs.RunState) -> None:
                 parts.append(f"{words.duration(stage.remaining)} left")
             said = ", ".join(parts) or "starting"
         rows.append(
-            f'<tr class="{stage.state}"><td>{words.safe(stage.title)}</td>'
+            f'<tr class="{words.safe(stage.state)}"><td>{words.safe(stage.title)}</td>'
             f'<td class="bar"><div role="progressbar" aria-valuenow="{100 * share:.0f}" '
             f'aria-label="{words.safe(stage.title)}"><i style="width:{100 * min(1.0, share):.0f}%"></i>'
             "</div></td>"

@@ -129,7 +129,7 @@ def queued(run_id: str, command: list[str]) -> None:
     from gelda import recording, runs, slots
 
     path = runs.find_run(run_id)
-    with slots.turn(runs.read_state(path)):
+    with slots.turn(path):
         try:
             app(command, standalone_mode=False)
         except BaseException as error:

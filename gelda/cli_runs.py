@@ -68,6 +68,7 @@ def run(
     if spec is not None and not spec.suffix and not spec.is_file():
         state = runs.read_state(runs.find_run(str(spec)))
         work = _stored(state)
+        recording.refuse_going(state.path)  # whose wish to cancel must not be taken back
         recording.forget_cancel(state.path)
         _shown(work, state, json_file)
         return

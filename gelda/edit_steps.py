@@ -40,9 +40,16 @@ class Drop(Choosing):
 
 
 class Keep(Choosing):
-    """Use synthetic latents that the filter, or a step before, left out."""
+    """Use synthetic latents that the filter, or a Drop before, left out, with the weight they had.
+
+    0.6.0 gave them weight 1, and took back what a Resample had replaced; so lists with a Keep have other
+    keys now.
+    """
 
     kind: Literal["keep"] = "keep"
+
+    def key(self) -> str:
+        return content_key("what was left out", super().key())
 
 
 class Weight(Choosing):

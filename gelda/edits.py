@@ -110,7 +110,8 @@ def set_aside(run: str, name: str = DEFAULT) -> Path:
 def load(kit: Kit, name: str = DEFAULT) -> Edits:
     """A run's list of edits; an empty one where there is none yet."""
     file = path_of(kit.run.name, name)
-    return read(file, kit) if file.is_file() else Edits(kit.run.name, kit.key, name)
+    there = read(file, kit) if file.is_file() else Edits(kit.run.name, kit.key)
+    return replace(there, name=name)  # its file's: a copied list says the name of the first
 
 
 def read(file: Path, kit: Kit) -> Edits:
@@ -214,31 +215,40 @@ class Made:
 
 @dataclass(frozen=True)
 class Applied:
-    """What a head learns from: rows [N'] (the kit's, then those that `made` makes, in order) and factors.
+    """What a head learns from: rows [N'] (the kit's, then those that `made` makes, in order).
 
-    factor [N']: what a row counts beside its usual weight; 0 = not used.
+    weight [N']: what a row counts, beside its usual weight, where it is used. out [N']: left out by the
+    filter or a Drop, so that a Keep takes it back; replaced [N']: a Resample made another in its place.
     """
 
     rows: pd.DataFrame
-    factor: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    out: NDArray[np.bool_]
+    replaced: NDArray[np.bool_]
     made: tuple[Made, ...] = ()
+
+    @property
+    def factor(self) -> NDArray[np.float64]:
+        """What a row counts [N']; 0 = not used."""
+        return np.where(self.out | self.replaced, 0.0, self.weight)
 
 
 def applied(kit: Kit, steps: Sequence[Any]) -> Applied:
     """The training rows after `steps`, in order. Real rows always count 1."""
-    state = Applied(kit.table, np.where(kit.table["kept"].to_numpy(bool), 1.0, 0.0))
+    kept = kit.table["kept"].to_numpy(bool)
+    state = Applied(kit.table, np.ones(len(kept)), ~kept, np.zeros(len(kept), dtype=bool))
     for step in steps:
         if isinstance(step, Sampled):
             state = _sampled(kit, step, state)
             continue
-        chosen, factor = _chosen(kit, step, state.rows), state.factor.copy()
+        chosen = _chosen(kit, step, state.rows)
         if isinstance(step, Drop):
-            factor[chosen] = 0.0
+            state = replace(state, out=state.out | chosen)
         elif isinstance(step, Keep):
-            factor[chosen & (factor == 0)] = 1.0
+            state = replace(state, out=state.out & ~chosen)
         else:
-            factor[chosen] *= step.factor
-        state = replace(state, factor=factor)
+            weight = np.where(chosen & used(state), state.weight * step.factor, state.weight)
+            state = replace(state, weight=weight)
     return state
 
 
@@ -258,7 +268,7 @@ def needed(kit: Kit) -> set[str]:
 
 def _sampled(kit: Kit, step: Sampled, state: Applied) -> Applied:
     """With the rows that a step makes; Resample takes those before it out, and makes as many."""
-    rows, factor = state.rows, state.factor
+    rows, before = state.rows, state
     cells = [(kit.classes.index(c), kit.subdomains.index(s)) for c, s in dict.fromkeys(step.cells)]
     if isinstance(step, Add):
         order = [(c, s, step.count) for c, s in cells]
@@ -267,7 +277,7 @@ def _sampled(kit: Kit, step: Sampled, state: Applied) -> Applied:
         counts = rows[first].groupby(["label", "subdomain"]).size()
         order = [(c, s, int(counts.get((c, s), 0))) for c, s in cells]
         order = [cell for cell in order if cell[2]]
-        factor = np.where(_chosen(kit, step, rows), 0.0, factor)
+        state = replace(state, replaced=state.replaced | _chosen(kit, step, rows) & used(state))
     levels = max(1, int(kit.table["level"].max()))
     number = len(state.made)
     parts = [
@@ -275,15 +285,21 @@ def _sampled(kit: Kit, step: Sampled, state: Applied) -> Applied:
         for c, s, n in order
     ]
     if not parts:
-        return replace(state, factor=factor)
+        return state
     new = pd.concat(parts, ignore_index=True).assign(
         group="", split="", origin="synthetic", kept=True, point=-1
     )
     new["id"] = [f"made-{step.key()}-{number}-{i:05d}" for i in range(len(new))]
-    counts = tuple(_inherited(state, c, s) for c, s, _ in order)
+    counts = tuple(_inherited(before, c, s) for c, s, _ in order)
     each = np.repeat(counts, [n * levels for *_, n in order])
-    made = (*state.made, Made(step, tuple(order), counts))
-    return Applied(pd.concat([rows, new], ignore_index=True), np.concatenate([factor, each]), made)
+    fresh = np.zeros(len(new), dtype=bool)
+    return Applied(
+        pd.concat([rows, new], ignore_index=True),
+        np.append(state.weight, each),
+        np.append(state.out, fresh),
+        np.append(state.replaced, fresh),
+        (*state.made, Made(step, tuple(order), counts)),
+    )
 
 
 def _inherited(state: Applied, label: int, subdomain: int) -> float:

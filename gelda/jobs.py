@@ -32,9 +32,10 @@ def start_demo(
     if name == "speech":
         from gelda import speech_demo
 
-        state = speech_demo.prepared()
         more = [f"--seeds={seeds}"] if seeds else []
-        _queue(state, ["demo", name, "--no-open", f"--preset={preset}", *more])
+        with recording.starting():
+            state = speech_demo.prepared()
+            _queue(state, ["demo", name, "--no-open", f"--preset={preset}", *more])
         return state.id
     if seeds is not None:
         overrides["seeds"] = seeds
@@ -69,9 +70,10 @@ def start_comparison(values: dict[str, Any], preset: str = "default") -> str:
     config = resolve_compare(values, preset)
     bank = open_bank(Path(config.bank).expanduser())
     compare.check(config, bank)
-    state, done = compare_runs.prepared(config, bank)
-    if not done:
-        _queue(state)
+    with recording.starting():
+        state, done = compare_runs.prepared(config, bank)
+        if not done:
+            _queue(state)
     return state.id
 
 
@@ -87,8 +89,9 @@ def start_extraction(values: dict[str, Any]) -> str:
     _allowed()
     config = extraction_runs.resolved(resolve_extract(values))
     extraction_runs.opened(config)
-    state = extraction_runs.prepared(config)
-    _queue(state)
+    with recording.starting():
+        state = extraction_runs.prepared(config)
+        _queue(state)
     return state.id
 
 
@@ -98,8 +101,10 @@ def start_probe(path: str) -> str:
     from gelda.ready import open_bank
 
     _allowed()
-    state = layer_probe.prepared(Path(path), open_bank(Path(path).expanduser()))
-    _queue(state)
+    bank = open_bank(Path(path).expanduser())
+    with recording.starting():
+        state = layer_probe.prepared(Path(path), bank)
+        _queue(state)
     return state.id
 
 
@@ -114,9 +119,10 @@ def start_study(asked: str | dict[str, Any], seeds: int, preset: str = "digits")
     study, shared = (studies.get(asked), {}) if isinstance(asked, str) else grids.from_spec(asked, "The grid")
     base = resolve_config({**shared, "seeds": seeds}, preset)
     ablation.check(study, base)
-    state, done = ablation.prepared(study, base)
-    if not done:
-        _queue(state)
+    with recording.starting():
+        state, done = ablation.prepared(study, base)
+        if not done:
+            _queue(state)
     return state.id
 
 
@@ -124,15 +130,7 @@ def resume(run_id: str) -> None:
     """Start an interrupted, failed or cancelled run again; finished stages are reused."""
     _allowed()
     path = runs.find_run(run_id)
-    state = runs.read_state(path)
-    if state.shipped:
-        raise UserError(
-            f"The run '{run_id}' ships with GeLDA and is finished: start your own with `gelda demo`."
-        )
-    if state.status in runs.ALIVE:
-        raise UserError(f"The run '{run_id}' is already going.")
-    if state.status == "broken":
-        raise UserError(state.error or f"The run '{run_id}' cannot be read.")
+    state = _stopped(path)
     if state.extraction:
         from gelda import extraction_runs
         from gelda.extract_config import resolve_extract
@@ -146,7 +144,22 @@ def resume(run_id: str) -> None:
         from gelda import compare_runs
 
         compare_runs.reopen(state)  # a bank that was moved is said now, not by a process that dies at once
-    _queue(state)
+    with recording.starting():
+        _queue(_stopped(path))
+
+
+def _stopped(path: Path) -> runs.RunState:
+    """A run of the workspace that is not going."""
+    state = runs.read_state(path)
+    if state.shipped:
+        raise UserError(
+            f"The run '{state.id}' ships with GeLDA and is finished: start your own with `gelda demo`."
+        )
+    if state.status in runs.ALIVE:
+        raise UserError(f"The run '{state.id}' is already going.")
+    if state.status == "broken":
+        raise UserError(state.error or f"The run '{state.id}' cannot be read.")
+    return state
 
 
 def cancel(run_id: str) -> None:

@@ -82,9 +82,10 @@ def start_plan(plan: str, data: str, encoder: str) -> str:
     made = plan_jobs.job(plan, permitted(data), encoder)
     plan_jobs.open_source(made)
     extraction_runs.opened(made.extract)
-    state = extraction_runs.prepared(made.extract)
     own = [f"--encoder={encoder}"] if encoder else []
-    jobs._queue(state, ["run", f"--preset={plan}", f"--data={made.data}", *own])
+    with recording.starting():
+        state = extraction_runs.prepared(made.extract)
+        jobs._queue(state, ["run", f"--preset={plan}", f"--data={made.data}", *own])
     return state.id
 
 

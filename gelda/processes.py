@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gelda import runs
+from gelda import recording, runs
 from gelda.errors import UserError
 from gelda.recording import Cancelled
 from gelda.runs import RunState
@@ -61,8 +61,9 @@ def side_by_side(
     try:
         while waiting or going:
             while waiting and len(going) < at_once:
-                state, alive = waiting.pop(0)()
-                going[state.path] = None if alive else _process(state)
+                with recording.starting():
+                    state, alive = waiting.pop(0)()
+                    going[state.path] = None if alive else _process(state)
                 paths.append(state.path)
             time.sleep(POLL)
             for path, process in list(going.items()):
@@ -87,6 +88,6 @@ def side_by_side(
 
 
 def _process(state: RunState) -> subprocess.Popen[bytes]:
-    state.status, state.error = "queued", None
+    state.status, state.error, state.pid = "queued", None, None
     runs.save_state(state)
     return start(["run-stored", state.id], state.path / "log.txt", OMP_NUM_THREADS="1")

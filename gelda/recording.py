@@ -8,13 +8,14 @@ import platform
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gelda.artifacts import now
+from gelda.artifacts import locked, now
 from gelda.errors import UserError, sentence
-from gelda.runs import SILENCE, RunState, StageState, save_state, silent_for
+from gelda.paths import home
+from gelda.runs import SILENCE, RunState, StageState, is_mine, read_state, save_state, silent_for
 
 HEARTBEAT = 2.0  # seconds between signs of life
 
@@ -29,15 +30,11 @@ class Recorder:
         self._started = time.perf_counter()
 
     def __enter__(self) -> Recorder:
-        if (
-            self.state.status == "running"
-            and self.state.pid != os.getpid()
-            and silent_for(self.state.path) < SILENCE / 2
-        ):
-            raise UserError(f"The run '{self.state.id}' is already going in another process.")
-        self.state.status, self.state.error = "running", None
-        self.state.pid, self.state.host = os.getpid(), platform.node()
-        save_state(self.state)
+        with starting():
+            refuse_going(self.state.path)
+            self.state.status, self.state.error = "running", None
+            self.state.pid, self.state.host = os.getpid(), platform.node()
+            save_state(self.state)
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
@@ -134,6 +131,19 @@ def tracked(state: RunState) -> Iterator[None]:
         raise
     state.status, state.stage = "done", ""
     save_state(state)
+
+
+def starting() -> AbstractContextManager[None]:
+    """Hold while a run is looked at and then started: of two who start it at once, one is refused."""
+    return locked(home() / "slots" / "start.lock")
+
+
+def refuse_going(path: Path) -> None:
+    """Raise for a run that another process is at, or waits in line for."""
+    there = read_state(path)
+    taken = there.status == "running" or there.status == "queued" and there.pid is not None
+    if taken and not is_mine(there) and silent_for(path) < SILENCE / 2:
+        raise UserError(f"The run '{there.id}' is already going in another process.")
 
 
 def forget_cancel(path: Path) -> None:

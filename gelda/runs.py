@@ -14,7 +14,9 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from gelda.artifacts import FORMAT, check_format, now, read_json, write_json
 from gelda.encoders import assets
@@ -49,9 +51,11 @@ class StageState:
     state: str = "waiting"  # waiting | running | done | reused | failed
     done: int = 0
     total: int = 0
-    seconds: float = 0.0
+    seconds: FiniteFloat = 0.0
     message: str = ""
-    remaining: float | None = None
+    remaining: FiniteFloat | None = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 @dataclass
@@ -68,10 +72,12 @@ class RunState:
     updated: str = ""
     error: str | None = None
     headline: str | None = None
-    pid: int | None = None
+    pid: Annotated[int, Field(gt=0, lt=2**31)] | None = None
     host: str | None = None
     shipped: bool = False
     stages: list[StageState] = field(default_factory=list)
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     @property
     def comparison(self) -> bool:
@@ -107,6 +113,9 @@ class RunState:
         value = asdict(self)
         del value["path"], value["shipped"]
         return {"format": FORMAT, **value}
+
+
+_STORED: TypeAdapter[RunState] = TypeAdapter(RunState)
 
 
 def readonly() -> bool:
@@ -158,15 +167,15 @@ def read_state(path: Path) -> RunState:
     try:
         value = read_json(path / "run.json")
         check_format(value, path / "run.json")
-        del value["format"], value["id"]  # a copied or renamed folder is a run of its own
-        stages = [StageState(**stage) for stage in value.pop("stages")]
-        state = RunState(path.name, path=path, shipped=_is_shipped(path), stages=stages, **value)
+        del value["format"]
+        where = {"id": path.name, "path": path, "shipped": state.shipped}  # a copied folder is another run
+        state = _STORED.validate_python({**value, **where})
         if state.status not in STATUSES:
             raise UserError(f"{path / 'run.json'} has the unknown status '{state.status}'.")
     except UserError as error:
         state.status, state.error = "broken", str(error)
         return state
-    except (TypeError, KeyError, AttributeError):
+    except ValidationError:
         state.error = f"{path / 'run.json'} is half written or not a run: delete the folder {path.name}."
         return state
     patience = PATIENCE if state.status == "queued" else SILENCE

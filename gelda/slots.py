@@ -18,8 +18,8 @@ from typing import IO
 from gelda.artifacts import read_json, write_json
 from gelda.errors import UserError
 from gelda.paths import home
-from gelda.recording import Cancelled, tracked
-from gelda.runs import SILENCE, RunState, list_runs, read_state, save_state, silent_for
+from gelda.recording import Cancelled, starting, tracked
+from gelda.runs import SILENCE, RunState, is_mine, list_runs, read_state, save_state, silent_for
 
 POLL = 1.0  # seconds between two looks at the line
 RECENT = 200  # newest runs that are looked at for waiting ones, whatever the index says of them
@@ -78,22 +78,41 @@ def place(path: Path) -> float:
 
 
 @contextmanager
-def turn(state: RunState) -> Iterator[None]:
-    """Wait for a slot and hold it; raises Cancelled where the person asked for that while waiting."""
-    state.pid, state.host = os.getpid(), platform.node()
-    save_state(state)
+def turn(path: Path) -> Iterator[None]:
+    """Wait for a run's slot and hold it.
+
+    Raises Cancelled where the person asked for that while waiting, and UserError, with nothing changed, where
+    the run waits for another process or not any more.
+    """
+    with starting():
+        state = _waits(path)
+        if state.pid is not None:
+            raise UserError(f"The run '{state.id}' waits in line with another process.")
+        state.pid, state.host = os.getpid(), platform.node()
+        save_state(state)
     held = None
     try:
         with _or_cancelled(state):
-            while (held := _take(state)) is None:
-                (state.path / "heartbeat").touch()
-                if (state.path / "cancel").exists():
+            while held is None:
+                if not is_mine(_waits(path)):
+                    raise UserError(f"The run '{state.id}' was started anew: another process waits for it.")
+                if (path / "cancel").exists():
                     raise Cancelled
-                time.sleep(POLL)
+                if (held := _take(state)) is None:
+                    time.sleep(POLL)
         yield
     finally:
         if held is not None:
             held.close()
+
+
+def _waits(path: Path) -> RunState:
+    """A run as it lies there now, while it waits."""
+    (path / "heartbeat").touch()  # first: who comes late, or slept, is not taken for interrupted
+    state = read_state(path)
+    if state.status != "queued":
+        raise UserError(f"The run '{state.id}' does not wait any more: its status is {state.status}.")
+    return state
 
 
 @contextmanager

@@ -73,6 +73,36 @@ def test_steps_build_on_each_other(planted):
     assert used(planted, Resample(cells=(("cat", "day"),))) == used(planted), "nothing there to make anew"
 
 
+def test_keep_takes_back_what_was_left_out_and_nothing_else(planted):
+    cell = (("dog", "night"),)
+    anew, keep = Resample(cells=cell), Keep(cells=cell)
+    there = used(planted, anew)
+    taken_back = set(used(planted, anew, keep)) - set(there)
+    left_out = set(used(planted, keep)) - set(used(planted))
+    assert taken_back == left_out, "what was replaced stays away; what the filter left out comes back"
+    bad = made.bad_ids()[:2]
+    weighed = used(planted, Weight(factor=0.5, ids=bad))
+    assert used(planted, Weight(factor=0.5, ids=bad), Drop(ids=bad), Keep(ids=bad)) == weighed
+    assert used(planted, Drop(ids=bad), Weight(factor=0.5), Keep(ids=bad))[bad[0]] == 1, "it was not there"
+    dropped = used(planted, Drop(ids=bad), anew, Keep(ids=bad))
+    assert set(bad) <= set(dropped), "it was dropped, and not replaced"
+    assert used(planted, anew, Drop(cells=cell), keep) == used(planted, anew, keep)
+
+
+def test_a_stored_list_with_keep_is_the_same_at_every_step_of_undo(planted):
+    cell = (("dog", "night"),)
+    mine = Edits(planted.run.name, planted.key, "back")
+    steps = [Weight(factor=0.5), Drop(cells=cell), Resample(cells=(("dog", "day"),)), Keep(classes=("dog",))]
+    for step in steps:
+        mine = mine.push(step)
+    edits.save(mine)
+    there = edits.load(planted, "back")
+    for number in range(len(steps), -1, -1):
+        assert used(planted, *there.active) == used(planted, *steps[:number])
+        there = there.undo()
+    edits.path_of(planted.run.name, "back").unlink()
+
+
 def test_a_list_may_begin_with_any_word(planted):
     for name in ("confirmed once", "best"):
         edits.save(Edits(planted.run.name, planted.key, name))
@@ -124,6 +154,16 @@ def test_a_list_is_read_as_it_was_saved(planted):
     edits.save(saved)
     assert edits.load(planted, "mine") == saved and edits.names(planted.run.name) == ["mine"]
     assert edits.load(planted, "none yet").steps == ()
+
+
+def test_a_copied_list_is_a_list_of_its_own(planted):
+    edits.save(Edits(planted.run.name, planted.key).push(Weight(factor=2)))
+    first, copy = (edits.path_of(planted.run.name, name) for name in (edits.DEFAULT, "variant"))
+    copy.write_bytes(first.read_bytes())
+    edits.change(planted, "variant", lambda mine: mine.push(Weight(factor=0.5)))
+    steps = [len(edits.load(planted, name).steps) for name in (edits.DEFAULT, "variant")]
+    first.unlink(), copy.unlink()
+    assert steps == [1, 2]
 
 
 def test_the_key_of_a_state_is_of_what_was_done_not_of_names(planted):

@@ -146,6 +146,14 @@ def test_running_run_shows_its_stages(name: str) -> None:
         assert not next(b for b in page.button if b.label == "Run the demo").disabled
 
 
+def test_a_stage_of_a_strange_run_is_text(workspace: Path) -> None:
+    file = fixtures.make_unfinished("running", "some-run") / "run.json"
+    stored = json.loads(file.read_text())
+    stored["stages"][0]["state"] = '"><img src=//evil.example>'
+    file.write_text(json.dumps(stored))
+    assert "<img src=//evil" not in text(open_page("results", run="some-run"))
+
+
 @pytest.mark.parametrize("status, said", [("running", "9 s left"), ("interrupted", "stopped here")])
 def test_only_a_run_that_is_going_has_time_left(status: str, said: str, workspace: Path) -> None:
     fixtures.make_unfinished(status, "some-run")

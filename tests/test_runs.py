@@ -74,7 +74,11 @@ def test_what_cannot_be_read_comes_back_as_broken(content, words):
     assert content is None or (path / "run.json").read_text() == content, "nothing is lost"
 
 
-@pytest.mark.parametrize("key, value", [("status", "sleeping"), ("unknown_field", 1)])
+@pytest.mark.parametrize("key, value", [
+    ("status", "sleeping"), ("unknown_field", 1), ("created", 5), ("name", None), ("pid", 10**30),
+    ("pid", -1), ("headline", ["h"]), ("stages", [{"name": "a", "title": 5}]),
+    ("stages", [{"name": "a", "title": "A", "seconds": float("inf")}]),
+])  # fmt: skip
 def test_a_state_of_another_shape_is_broken(key, value):
     path = create("r1").path
     stored = json.loads((path / "run.json").read_text())

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gelda import jobs, runs, slots
+from gelda import cli_runs, jobs, runs, slots
 from gelda.errors import UserError
-from gelda.recording import Cancelled
+from gelda.recording import Cancelled, Recorder
 
 HOLD = "import sys, time; from pathlib import Path; from gelda import runs, slots\n" \
        "state = runs.read_state(runs.find_run(sys.argv[1]))\n" \
-       "with slots.turn(state): (state.path / 'began').touch(); time.sleep(60)"  # fmt: skip
+       "with slots.turn(state.path): (state.path / 'began').touch(); time.sleep(60)"  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_so_many_go_at_a_time(monkeypatch, count, expected):
     monkeypatch.setenv("GELDA_SLOTS", count)
     line = [waiting(name) for name in ("x", "y", "z")]
     assert [taken(s) for s in line] == expected
-    with slots.turn(line[0]):
+    with slots.turn(line[0].path):
         line[0].status = "running"
         runs.save_state(line[0])
         assert [taken(s) for s in line[1:]] == [count == "2", False]
@@ -107,10 +107,10 @@ def test_who_waits_begins_when_the_slot_is_free():
     began = threading.Event()
 
     def wait():
-        with slots.turn(second):
+        with slots.turn(second.path):
             began.set()
 
-    with slots.turn(first):
+    with slots.turn(first.path):
         first.status = "running"
         runs.save_state(first)
         other = threading.Thread(target=wait)
@@ -123,14 +123,94 @@ def test_who_waits_begins_when_the_slot_is_free():
 
 def test_a_run_that_waits_can_be_cancelled():
     first, second = waiting("one"), waiting("two")
-    with slots.turn(first):
+    with slots.turn(first.path):
         first.status = "running"
         runs.save_state(first)
         jobs.cancel("two")
-        with pytest.raises(Cancelled), slots.turn(second):
+        with pytest.raises(Cancelled), slots.turn(second.path):
             pytest.fail("it was cancelled")
         assert runs.read_state(second.path).status == "cancelled"
     assert not (second.path / "cancel").exists() and ids() == []
+
+
+@pytest.mark.parametrize("status, pid", [("done", None), ("running", 1), ("queued", None), ("queued", 1)])
+def test_who_waits_leaves_where_the_run_is_not_its_own_any_more(status, pid):
+    """It was finished, or started, elsewhere, or resumed; also the wish to cancel belongs to that process."""
+    first, second = waiting("one"), waiting("two")
+    left = []
+
+    def wait():
+        with pytest.raises(UserError, match="'two'") as refused, slots.turn(second.path):
+            pytest.fail("it had no turn")
+        left.append(str(refused.value))
+
+    with slots.turn(first.path):
+        other = threading.Thread(target=wait, daemon=True)
+        other.start()
+        until = time.time() + 10
+        while not runs.is_mine(runs.read_state(second.path)) and time.time() < until:
+            time.sleep(0.01)
+        second.status, second.pid = status, pid
+        runs.save_state(second)
+        (second.path / "cancel").touch()
+        other.join(10)
+    assert left and runs.read_state(second.path).status == status and (second.path / "cancel").exists()
+
+
+def test_one_process_waits_for_a_run(monkeypatch):
+    state = waiting("one")
+    state.pid = 1
+    runs.save_state(state)
+    with pytest.raises(UserError, match="waits in line with another process"), slots.turn(state.path):
+        pytest.fail("it had no turn")
+    with pytest.raises(UserError, match="already going in another process"):
+        Recorder(state).__enter__()
+    monkeypatch.setattr(cli_runs, "_shown", lambda *_: pytest.fail("it was started"))
+    (state.path / "cancel").touch()
+    with pytest.raises(UserError, match="already going in another process"):
+        cli_runs.run(Path("one"))
+    assert runs.read_state(state.path).pid == 1 and (state.path / "cancel").exists()
+
+
+def test_of_two_who_resume_a_run_one_is_refused(monkeypatch):
+    state = waiting("one")
+    state.status = "interrupted"
+    runs.save_state(state)
+    spawned, said, join = [], [], slots.join
+
+    def slow(path):
+        time.sleep(0.3)
+        join(path)
+
+    def resume():
+        try:
+            jobs.resume("one")
+        except UserError as error:
+            said.append(str(error))
+
+    monkeypatch.setattr(slots, "join", slow)
+    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: spawned.append(arguments))
+    both = [threading.Thread(target=resume) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(10)
+    assert len(spawned) == 1 and said == ["The run 'one' is already going."]
+
+
+def test_a_process_that_comes_late_still_has_its_turn():
+    state = waiting("one")
+    for file in state.path.iterdir():
+        os.utime(file, (time.time() - 2 * runs.PATIENCE,) * 2)
+    assert runs.read_state(state.path).status == "interrupted"
+    began = threading.Event()
+
+    def wait():
+        with slots.turn(state.path):
+            began.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert began.wait(10)
 
 
 def test_only_a_run_that_waits_can_go_to_the_front(monkeypatch):
