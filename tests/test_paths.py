@@ -57,6 +57,19 @@ def test_who_may_only_look_sees_the_workspace_and_what_ships(tmp_path, monkeypat
     assert permitted("/") == permitted("/")
 
 
+@pytest.fixture(scope="module")
+def shell():
+    """Set before a test's own workspace is, as by whoever starts the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("GELDA_DATA_ROOTS", "GELDA_SLOTS", "GELDA_READONLY"):
+            patched.setenv(name, "/nowhere")
+        yield
+
+
+def test_what_the_shell_has_set_does_not_reach_a_test(shell):
+    assert [name for name in os.environ if name.startswith("GELDA_")] == ["GELDA_HOME"]
+
+
 def test_a_path_that_is_none(tmp_path):
     with pytest.raises(UserError, match="not a path"):
         inside(tmp_path, "a\0b")
