@@ -23,6 +23,9 @@ import pandas as pd
 from gelda.errors import UserError
 
 MAPPED = {"F16": np.float16, "F32": np.float32}  # what `map_array` reads
+MODEST = 1_000_000_000  # bytes of memory that any file may take
+GROWTH = 100.0  # memory ÷ file, above that
+A_VALUE = 32  # bytes of a table's cell in memory, about: between a number and a short text
 FORMAT = 1  # version of every folder this release writes; newer ones are refused with a sentence
 UNWRITABLE = (
     errno.EACCES,
@@ -169,10 +172,29 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, index=False)
 
 
+def require_modest(path: Path, needed: int) -> None:
+    """UserError where a small file would fill the memory (`needed` bytes), before it is read.
+
+    Packed, a list of one value takes next to nothing; what people measured shrinks by a tenth, or by ten.
+    """
+    size = Path(path).stat().st_size
+    if needed > MODEST and needed > GROWTH * size:
+        raise UserError(
+            f"{path} is {size / 1e6:.1f} MB, but would take {needed / 1e9:.1f} GB of memory: it is damaged, "
+            "or not what it says. Look at how it was made, or give a part of it."
+        )
+
+
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a Parquet table; broken files are a sentence."""
+    """Read a Parquet table; broken files, and those that would fill the memory, are a sentence."""
+    import pyarrow.parquet as parquet
+
     try:
+        about = parquet.read_metadata(path)
+        require_modest(path, about.num_rows * about.num_columns * A_VALUE)
         return pd.read_parquet(path)
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except Exception as error:  # pyarrow raises several unrelated types for a broken file

@@ -20,15 +20,24 @@ def assets() -> Path:
     return inside if inside.is_dir() else package.parent / "assets"
 
 
+def readonly() -> bool:
+    """GELDA_READONLY=1: looking is allowed, starting jobs is not."""
+    return os.environ.get("GELDA_READONLY", "") not in ("", "0")
+
+
 def data_roots() -> tuple[Path, ...]:
-    """Folders of `$GELDA_DATA_ROOTS` (split as PATH is) and the workspace; none: everything may be opened."""
+    """Folders of `$GELDA_DATA_ROOTS` (split as PATH is) and the workspace; none: everything may be opened.
+
+    A server that is for looking only is open to strangers: without named folders they see the workspace and
+    what ships, and nothing else of its disk.
+    """
     named = [part for part in os.environ.get("GELDA_DATA_ROOTS", "").split(os.pathsep) if part]
-    folders = [*map(Path, named), home()] if named else []
+    folders = [*map(Path, named), home()] if named else [home(), assets()] if readonly() else []
     return tuple(folder.expanduser().resolve() for folder in folders)
 
 
 def permitted(path: Path | str) -> Path:
-    """`path` with its links followed; UserError where it lies outside GELDA_DATA_ROOTS."""
+    """`path` with its links followed; UserError where it lies outside the folders that may be opened."""
     path = Path(path).expanduser()
     try:
         real = path.resolve()
@@ -36,6 +45,11 @@ def permitted(path: Path | str) -> Path:
         raise UserError(f"{path} is not a path that can be opened.") from error
     roots = data_roots()
     if roots and not any(real.is_relative_to(root) for root in roots):
+        if not os.environ.get("GELDA_DATA_ROOTS"):
+            raise UserError(
+                f"{path} lies outside the workspace, and this server is for looking only: name the folders "
+                "that visitors may open in GELDA_DATA_ROOTS."
+            )
         raise UserError(
             f"{path} lies outside the folders that may be opened here (GELDA_DATA_ROOTS: "
             f"{', '.join(map(str, roots))})."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gelda import columns, npz
-from gelda.artifacts import content_key, file_sha256
+from gelda.artifacts import content_key, file_sha256, require_modest
 from gelda.artifacts import read_tensors as _read_tensors
 from gelda.datasets import DATASETS
 from gelda.datasets.source import AXES
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "valid", "test", "")
 GROUP_COLUMNS = ("group", "speaker")
+A_ROW = 200  # bytes that an item takes without its latents: its id as a text, class, group …
 # ours, of a bank's index
 INDEX = ("id", "uri", "label", "subdomain", "group", "split", "origin", "shard", "row")
 
@@ -188,6 +190,9 @@ def _from_file(path: Path) -> ReadyBank:
             "no array z_<layer>" if not widths else "no 'y'" if "y" not in shapes else "no 'class_names'"
         )
         raise UserError(f"{path.name} is no bank of latents: it has {missing}.")
+    rows = max((shape[0] for shape, _ in shapes.values() if shape), default=0)
+    arrays = sum(math.prod(shape) * kind.itemsize for shape, kind in shapes.values())
+    require_modest(path, arrays + rows * A_ROW)
     label = npz.integers(file.array(path, "y"), "y", path)
     total = len(label)
     for layer, shape in widths.items():

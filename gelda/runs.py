@@ -22,6 +22,7 @@ from gelda.artifacts import FORMAT, check_format, now, read_json, write_json
 from gelda.encoders import assets
 from gelda.errors import UserError
 from gelda.paths import home
+from gelda.paths import readonly as readonly
 
 SILENCE = 20.0  # seconds without one after which a running run counts as interrupted
 PATIENCE = 120.0  # the same for a queued run: its process is still importing torch, maybe on a busy machine
@@ -116,11 +117,6 @@ class RunState:
 
 
 _STORED: TypeAdapter[RunState] = TypeAdapter(RunState)
-
-
-def readonly() -> bool:
-    """GELDA_READONLY=1: looking is allowed, starting jobs is not."""
-    return os.environ.get("GELDA_READONLY", "") not in ("", "0")
 
 
 def create_run(config: dict[str, Any], name: str, demo: str, run_id: str | None = None) -> RunState:

@@ -33,9 +33,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def gelda_home(tmp_path, monkeypatch):
     """The workspace of a test. A module that shares one overrides this fixture by the same name."""
     home = tmp_path / "home"
+    for name in [name for name in os.environ if name.startswith("GELDA_")]:  # what the shell has set
+        monkeypatch.delenv(name)
     monkeypatch.setenv("GELDA_HOME", str(home))
-    for name in ("GELDA_DEMO_PRESET", "GELDA_READONLY"):
-        monkeypatch.delenv(name, raising=False)
     return home
 
 

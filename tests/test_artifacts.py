@@ -326,3 +326,20 @@ def test_a_mapped_array_that_cannot_be_read_is_a_sentence(tmp_path, broken):
         path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match="cannot be read as safetensors"):
         artifacts.map_array(path, {"no such array": "y", "type": "n"}.get(broken, "z"))
+
+
+@pytest.mark.parametrize(("rows", "width"), [(116_000, 768), (1_000_000, 1024)])
+def test_a_file_as_large_as_its_content_is_read(tmp_path, rows, width):
+    file = tmp_path / "bank.npz"
+    file.touch()
+    os.truncate(file, rows * width * 4)  # sparse: it takes no disk
+    artifacts.require_modest(file, rows * width * 4 + rows * 200)
+
+
+def test_a_small_table_that_would_fill_the_memory_is_refused_unread(tmp_path, monkeypatch):
+    path = tmp_path / "index.parquet"
+    same = np.zeros(16_000_000, np.int8)
+    artifacts.write_table(path, pd.DataFrame({"id": same, "label": same}))
+    monkeypatch.setattr(pd, "read_parquet", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(UserError, match=r"is 0\.\d MB, but would take 1\.0 GB of memory"):
+        artifacts.read_table(path)

@@ -230,6 +230,10 @@ def test_data_roots_limit_what_can_be_opened(pictures: Path, monkeypatch: pytest
 def test_readonly_shows_and_starts_nothing(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GELDA_READONLY", "1")
     page = open_page("data", source=str(pictures))
+    assert "GELDA_DATA_ROOTS" in warnings(page)[0] and "<figure" not in text(page)
+    assert not warnings(open_page("data", source="digits"))
+    monkeypatch.setenv("GELDA_DATA_ROOTS", str(pictures))
+    page = open_page("data", source=str(pictures))
     assert page.title[0].value.startswith("11 pictures")
     labels = {b.label for b in page.button}
     assert not labels & {"Encode these items", "Check every file"}

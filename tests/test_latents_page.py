@@ -211,6 +211,7 @@ def test_items_are_no_bank(folder: Path) -> None:
 
 def test_readonly_starts_nothing(folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GELDA_READONLY", "1")
+    monkeypatch.setenv("GELDA_DATA_ROOTS", str(folder.parent))
     for query in ({"source": str(folder)}, {"bank": str(photos)}):
         page = open_page("latents", **query)
         assert not warnings(page)

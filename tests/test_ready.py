@@ -475,3 +475,11 @@ def test_a_pickle_in_the_place_of_an_array_is_never_run(tmp_path):
     with pytest.raises(UserError, match="Python objects"):
         open_bank(path)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_small_file_that_would_fill_the_memory_is_refused_by_its_header(tmp_path):
+    path = tmp_path / "many.npz"
+    same = np.zeros(6_000_000, np.int8)  # without ids: each would be made
+    np.savez_compressed(path, y=same, z_a=same.astype("f2")[:, None], class_names=["ant"])
+    with pytest.raises(UserError, match="would take 1.2 GB of memory"):
+        open_bank(path)
