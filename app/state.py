@@ -31,6 +31,7 @@ _TURNS = "_turns"  # how often a field that has a widget was set past it: {name:
 _FIRST = "_first"  # the default that a field was bound with last, and the run: {name: (default, run)}
 _FORMER = "_former"  # the widget before the last time: {name: (key, value that it had)}
 _ACTED = "_acted"  # the last press of each component that was acted on: {component: press}
+_NEWEST = ("run", "study")  # fields whose default is the newest: a link must hold which one that was
 _PARTS = re.compile(
     r"(?:\\.|[^,])+"
 )  # of a field of several values: a class may be called "tench, Tinca tinca"
@@ -75,7 +76,7 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None, noun: st
     many = isinstance(default, list | tuple)
     st.session_state[_BOUND][name] = default
     first = st.session_state.setdefault(_FIRST, {})
-    run = "" if name == "run" else st.session_state.get(_key("run"))
+    run = "" if name in _NEWEST else st.session_state.get(_key("run"))
     former, had = st.session_state.get(_FORMER, {}).get(name, ("", None))
     text = _from_outside(name)
     if text is not None:
@@ -175,9 +176,9 @@ def publish() -> None:
 
 
 def _address() -> dict[str, str]:
-    """What of the view differs from its defaults, and the run, as the URL has it."""
+    """What of the view differs from its defaults, as the URL has it; and what by default is the newest."""
     now = {n: (st.session_state.get(_key(n), d), d) for n, d in st.session_state[_BOUND].items()}
-    return {n: _text(current) for n, (current, default) in now.items() if current != default or n == "run"}
+    return {n: _text(current) for n, (current, default) in now.items() if current != default or n in _NEWEST}
 
 
 def along() -> bool:
