@@ -19,6 +19,8 @@ from gelda.verdicts import FEWEST_SEEDS, enough
 
 ACROSS = 3  # ready-made studies in a row
 STATES = {"waiting": "waiting", "running": "running now", "failed": "failed"}
+BEGUN = "_study_begun"  # set where a click has started a study, which stands at the top of the page
+TO_TOP = """document.querySelector('[data-testid="stMain"]')?.scrollTo({ top: 0 });"""
 SAID = "_study_said"  # what kept a study from starting, until the page is drawn again
 
 
@@ -46,6 +48,8 @@ def view() -> None:
     _offers()
     with place:
         widgets.absent("this study")
+    if st.session_state.pop(BEGUN, False):
+        st.html(f"<script>{TO_TOP}</script>", unsafe_allow_javascript=True)
     state.publish()
 
 
@@ -264,5 +268,6 @@ def _start(asked: str | dict[str, Any], preset: str) -> None:
         return
     try:
         state.put("study", jobs.start_study(asked, int(st.session_state["study_seeds"]), preset))
+        st.session_state[BEGUN] = True
     except UserError as error:
         st.session_state[SAID] = str(error)

@@ -17,6 +17,8 @@ MAP, RIGHT = (0.0, 0.54), (0.62, 0.96)
 UPPER, LOWER = (0.46, 1.0), (0.0, 0.24)
 NAMED = 5  # classes that have a line of their own
 LEAST = 0.08  # mean probability at which a class is worth a line
+SURE = 0.5  # mean probability from which the head is said to be sure of a class
+LETTER, LINE = 1.8, 7.0  # room that a name takes: percent of the way a letter, and percent of probability
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ def finding(between: Between, names: Sequence[str]) -> str:
     if between.classes[0] == between.classes[1]:
         share, at = 100 * own.min(), 100 * between.shares[own.argmin()]
         return f"On the whole way the head says {first} with at least {share:.0f} % (at {at:.0f} % of it)"
+    if max(own.max(), other.max()) < SURE:
+        return f"The head is sure of neither {first} nor {second} anywhere on this way"
     after = np.flatnonzero(other > own)
     if not len(after):
         return f"The head never prefers {second} to {first} on this way"
     if after[0] == 0:
         return f"The head prefers {second} to {first} from the start of this way"
     at, ahead = 100 * between.shares[after[0]], between.probability[after[0]].max()
-    sure = "" if ahead >= 0.5 else ", at first sure of neither"
+    sure = "" if ahead >= SURE else ", at first sure of neither"
     return f"From {at:.0f} % of the way on, the head prefers {second} to {first}{sure}"
 
 
@@ -118,17 +122,17 @@ def _said(between: Between, names: Sequence[str], look: Theme, hues: tuple[str, 
     ends = list(dict.fromkeys(between.classes))
     others = [int(c) for c in np.argsort(-most, kind="stable") if c not in ends and most[c] >= LEAST]
     shown = [*ends, *others[: NAMED - len(ends)]]
-    found = []
+    found, taken = [], []
     for number in shown:
         own = 100 * between.probability[:, number]
         colour = hues[between.classes.index(number)] if number in ends else look.muted
         found.append(_line(between, own, words.safe(names[number]), colour, 2.2 if number in ends else 1.4))
-        place = int(own.argmax())
+        place = _place(between, names[number], own, taken)
         layout["annotations"].append(_label(between, names[number], place, float(own[place]), look))
     rest = 100 * (1 - between.probability[:, shown].sum(1))
     if rest.max() >= 1:
         found.append(_line(between, rest, "all others", look.quiet, 1.2, "dot"))
-        place = int(rest.argmax())
+        place = _place(between, "all others", rest, taken)
         layout["annotations"].append(_label(between, "all others", place, float(rest[place]), look, True))
     return found
 
@@ -140,6 +144,26 @@ def _line(between: Between, values: np.ndarray, name: str, colour: str, width: f
         line=dict(color=colour, width=width, dash=dash),
         hovertemplate=f"{name}: %{{y:.0f}} % at %{{x:.0f}} % of the way<extra></extra>",
     )  # fmt: skip
+
+
+def _place(between: Between, text: str, values: np.ndarray, taken: list[tuple[float, float, float]]) -> int:
+    """Where on its line a name stands: as high as it can without covering one of those before, in `taken`."""
+    last, wide = len(values) - 1, LETTER * len(text)
+
+    def room(place: int) -> tuple[float, float, float]:
+        """Left and right end, and height."""
+        x = 100 * between.shares[place]
+        left = x if place == 0 else x - wide if place == last else x - wide / 2
+        return left, left + wide, float(values[place]) - LINE * (place in (0, last))
+
+    def free(place: int) -> bool:
+        left, right, height = room(place)
+        return all(right < a or left > b or abs(height - y) >= LINE for a, b, y in taken)
+
+    order = [int(place) for place in np.argsort(-values, kind="stable")]
+    place = next((place for place in order if free(place)), order[0])
+    taken.append(room(place))
+    return place
 
 
 def _label(between: Between, text: str, place: int, y: float, look: Theme,

@@ -19,6 +19,7 @@ SEEDS = ("own", *map(str, range(1, 10)))
 STEERED = {"both": "Class and {axis}", "class": "Class alone", "subdomain": "{axis} alone"}
 WIDE = 165  # pixels of a choice of class or subdomain
 BACKGROUND = 1_500  # real points behind the drawn ones, every cell kept
+TOLD = 6  # cells drawn before that are named
 FAR_OFF = 0.1  # of the map's width: places that are off by more are said to be uncertain
 
 
@@ -137,11 +138,22 @@ def drawn(explored: Explored, wanted: SampleRequest, what: str) -> Drawn | None:
         if found is not None:
             widgets.warn(found.message or "Drawing failed.")
         if runs.readonly():
-            widgets.note("This server is for looking only: choose what was drawn before.")
+            widgets.note(f"This server is for looking only. {_before(explored, wanted)}")
         elif st.button("Draw them, about 5 s", type="primary", key=f"draw-{wanted.kind}"):
             jobs.start_samples(explored.run.id, wanted)
             st.rerun()
     return None
+
+
+def _before(explored: Explored, wanted: SampleRequest) -> str:
+    """What can be chosen, with the settings as they are: the cells, or pairs of them, that were drawn."""
+    same = [r for r in samples.drawn(explored.run.path)
+            if r.model_copy(update={"start": wanted.start, "end": wanted.end}) == wanted]  # fmt: skip
+    if not same:
+        return "Nothing was drawn before with these settings."
+    cells = [" to ".join(named(explored, *cell) for cell in (r.start, r.end) if cell) for r in same]
+    more = f" and {len(cells) - TOLD} more" if len(cells) > TOLD else ""
+    return f"Drawn before, with these settings: {'; '.join(cells[:TOLD])}{more}."
 
 
 @st.fragment(run_every=0.5)

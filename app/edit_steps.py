@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import editing, loading, state, widgets, words
 from app.explored import Explored
 from gelda import edit_figures, edits, runs
-from gelda.edits import Add, Drop, Edits, Resample, Weight
+from gelda.edits import Add, Drop, Edits, Resample, Step, Weight
 
 MOST_CELLS = 60  # cells that one step makes anew
 
@@ -79,8 +79,13 @@ def rename(run: runs.RunState, mine: Edits) -> None:
 
 
 def drop(run: runs.RunState, ids: tuple[str, ...]) -> None:
-    """Leave latents out, and start the selection afresh."""
-    editing.push(run, Drop(ids=ids))
+    """Leave latents out."""
+    _push(run, Drop(ids=ids))
+
+
+def _push(run: runs.RunState, step: Step) -> None:
+    """Make a step and start the selection afresh: the line over the map then says what the step did."""
+    editing.push(run, step)
     state.select(run.id, [], "")
 
 
@@ -93,7 +98,7 @@ def _weight(run: runs.RunState, ids: tuple[str, ...], these: str) -> None:
     )  # fmt: skip
     step = Weight(factor=factor, ids=ids)
     st.button("Apply", key="edit_weight", type="primary", on_click=editing.attempt,
-              args=(lambda: editing.push(run, step),))  # fmt: skip
+              args=(lambda: _push(run, step),))  # fmt: skip
 
 
 def _guidance(run: runs.RunState, name: str) -> dict[str, float | None]:
@@ -122,7 +127,7 @@ def _resample(explored: Explored, ids: tuple[str, ...]) -> None:
     )
     step = Resample(cells=cells, seed=_seed(run), **_guidance(run, "edit_resample"))
     st.button("Make them anew", key="edit_make_anew", type="primary",
-              on_click=editing.attempt, args=(lambda: editing.push(run, step),))  # fmt: skip
+              on_click=editing.attempt, args=(lambda: _push(run, step),))  # fmt: skip
 
 
 def _asked(explored: Explored) -> tuple[str, str] | None:
@@ -155,7 +160,7 @@ def _add(explored: Explored, label: str, place: str, name: str = "edit_add") -> 
 
     def push() -> None:
         count = int(st.session_state[f"{key}.count"])  # typed, and clicked at once
-        editing.push(run, Add(cells=((label, place),), count=count, seed=_seed(run), **guidance))
+        _push(run, Add(cells=((label, place),), count=count, seed=_seed(run), **guidance))
         state.put("edit_cell", "")
 
     st.button("Generate", key=f"{key}.go", type="primary", on_click=editing.attempt, args=(push,))

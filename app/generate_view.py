@@ -31,7 +31,9 @@ def view() -> None:
         "A run encodes, adapts, trains the denoiser, draws synthetic latents for what is scarce, retrains "
         "the layers after, and compares every method with intervals."
     )
-    if going_view.view():
+    above = going_view.view()
+    over = {run.id for run in going_view.ended()}  # they stand above
+    if above:
         st.header("Another one")
     left, right = st.columns([0.6, 0.4], gap="large")
     with left:
@@ -56,7 +58,7 @@ def view() -> None:
             values, effort = form.comparison(bank) if bank else ({}, "")
         with right:
             _comparison(values, effort)
-    run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE)
+    run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE and run.id not in over)
     state.publish()
 
 
@@ -67,6 +69,9 @@ def _run(preset: str, changed: dict[str, Any]) -> None:
         widgets.warn(error)
         return
     cost_view.view(config)
+    asked = config.model_dump(mode="json")
+    if any(runs.read_spec(run.path) == asked for run in going_view.alive()):
+        widgets.note("A run of these very settings is going or waits already: this would be the same again.")
     _start("Start", lambda: jobs.start_run(changed, preset))
     run_settings.reset(preset, changed)
 

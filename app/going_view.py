@@ -5,26 +5,45 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import arm_charts, curve_charts, loading, run_list, widgets, words
+from app import arm_charts, curve_charts, loading, run_care, run_list, widgets, words
 from app.figures import show
 from gelda import arm_progress, curves, runs, slots
 from gelda.arm_progress import ArmProgress
 
+_SEEN = "_seen_going"  # ids of runs that were drawn as going, in this session
 CURVES = 6  # generators of a comparison whose losses are drawn
 
 
 def alive() -> list[runs.RunState]:
     """Runs with a report that go or wait, the line's next one first."""
-    found = [r for r in runs.list_runs(limit=run_list.RECENT) if r.status in widgets.ALIVE and r.reported]
+    found = [run for run in _recent() if run.status in widgets.ALIVE]
     line = {run.id: place for place, run in enumerate(slots.line())}
     return sorted(found, key=lambda r: line.get(r.id, -1))
 
 
+def _recent() -> list[runs.RunState]:
+    return [run for run in runs.list_runs(limit=run_list.RECENT) if run.reported]
+
+
 def view() -> bool:
-    """Drawn again every second while there is anything; whether there is."""
+    """What goes, drawn again every second, and what has ended under this session's eyes; whether there is
+    any."""
     before = [run.id for run in alive()]
     st.fragment(_live, run_every=1 if before else None)(before)
-    return bool(before)
+    over = ended()
+    run_care.dialog(over)
+    if over:
+        st.header("Ended just now")
+        for run in over:
+            run_list.row(run)
+    st.session_state[_SEEN] = list(dict.fromkeys([*st.session_state.get(_SEEN, []), *before]))
+    return bool(before or over)
+
+
+def ended() -> list[runs.RunState]:
+    """Runs that this session saw going and that go no more: they keep their place, with what can be done."""
+    seen = st.session_state.get(_SEEN, [])
+    return [run for run in _recent() if run.id in seen and run.status not in widgets.ALIVE]
 
 
 def _live(before: list[str]) -> None:

@@ -106,15 +106,17 @@ def _encoder(media: str) -> tuple[str, encoders.EncoderSpec | None]:
     state.bind("encoder", known[0])
     asked = state.value("encoder")
     listed = asked if asked in known else OTHER
+    kind, typed = f"encoder-kind.{media}", f"encoder-name.{media}"  # those of other items are others
+    if state.asked("encoder") or kind not in st.session_state:
+        st.session_state[kind], st.session_state[typed] = listed, asked if listed == OTHER else ""
     picked = st.radio(
-        "Encoder", known, known.index(listed), key="encoder-kind",
+        "Encoder", known, key=kind,
         format_func=lambda n: encoders.ENCODERS[n].title if n in encoders.ENCODERS else n[0].upper() + n[1:],
         captions=[encoders.ENCODERS[n].note for n in fitting] + [""],
     )  # fmt: skip
     if picked == OTHER:
         name = st.text_input(
-            "Hub name or folder", asked if asked not in known else "", key="encoder-name",
-            placeholder=" or ".join(_examples(media)),
+            "Hub name or folder", key=typed, placeholder=" or ".join(_examples(media)),
         ).strip()  # fmt: skip
         if not name:
             return "", None
@@ -171,7 +173,8 @@ def _layers(name: str, spec: encoders.EncoderSpec) -> dict[str, Any]:
     if kind == "chosen":
         names = list(_widths(name, "all", "auto") or {})
         if names:
-            layers = ",".join(st.multiselect("Layers, in depth order", names, key="layers-names")) or "all"
+            key = f"layers-names.{name}"
+            layers = ",".join(st.multiselect("Layers, in depth order", names, key=key)) or "all"
         else:
             layers = st.text_input("Layers by number or name", "last4", key="layers-text") or "all"
     return {"layers": layers, "pooling": pooling, "dtype": store}

@@ -131,15 +131,16 @@ def options_form(path: str, options: SourceOptions, classes: Sequence[str], want
     said = f"Read them differently ({len(changed)} changed)" if changed else "Read them differently"
     reader = datasets.recognised(path) if options.reader == "auto" else options.reader
     named = {"classes": classes} if classes else None
-    with st.expander(said, expanded=wanted), st.form(f"options-{path}-{_text(changed)}", border=False):
+    prefix = f"read-{path}-{_text(changed)}"  # what was typed for other data, or before, is not for these
+    with st.expander(said, expanded=wanted), st.form(prefix, border=False):
         shown = fields(reader)
         plain = [name for name in shown if name != "columns"]
         new = {}
         if "columns" in shown:
             st.markdown("**What the table calls its columns**")
-            new = settings(COLUMNS, options, prefix="read", across=4)
+            new = settings(COLUMNS, options, prefix=prefix, across=4)
             st.markdown("**What is made of them**")
-        new |= settings(plain, options, named, prefix="read", across=4)
+        new |= settings(plain, options, named, prefix=prefix, across=4)
         if st.form_submit_button("Read with these"):
             merged = options.model_dump() | new
             merged["columns"] = options.columns.model_dump() | new.get("columns", {})

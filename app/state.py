@@ -28,9 +28,10 @@ _ABSENT = "_absent"  # what a link names and is not here: [(noun, name)]; the ad
 _SENT = "_sent"  # addresses written for this page, from the one that the browser was last seen at
 _TAKEN = "_taken"  # (address that came from outside, names that were taken from it)
 _TURNS = "_turns"  # how often a field that has a widget was set past it: {name: number}
-_WHOLE = "_whole"  # all of a range as it was bound last: {name: (low, high)}
+_FIRST = "_first"  # the default that a field was bound with last, and the run: {name: (default, run)}
 _FORMER = "_former"  # the widget before the last time: {name: (key, value that it had)}
 _ACTED = "_acted"  # the last press of each component that was acted on: {component: press}
+_NEWEST = ("run", "study")  # fields whose default is the newest: a link must hold which one that was
 _PARTS = re.compile(
     r"(?:\\.|[^,])+"
 )  # of a field of several values: a class may be called "tench, Tinca tinca"
@@ -74,6 +75,8 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None, noun: st
     """
     many = isinstance(default, list | tuple)
     st.session_state[_BOUND][name] = default
+    first = st.session_state.setdefault(_FIRST, {})
+    run = "" if name in _NEWEST else st.session_state.get(_key("run"))
     former, had = st.session_state.get(_FORMER, {}).get(name, ("", None))
     text = _from_outside(name)
     if text is not None:
@@ -84,13 +87,13 @@ def bind(name: str, default: Any, options: Sequence[Any] | None = None, noun: st
         value = st.session_state[former]  # a click on the widget that was about to be replaced
     elif _key(name) in st.session_state:
         value = st.session_state[_key(name)]
-        if isinstance(default, tuple) and value == st.session_state.get(_WHOLE, {}).get(name):
-            value = default  # all of another run's range is no filter of this one
+        before, of = first.get(name, (None, run))
+        if value == before and (isinstance(default, tuple) or of != run):
+            value = default  # what another run begins with, such as all of its range, was not chosen
     else:
         carried = st.session_state[_CARRIED].get(name)
         value = default if carried is None else _parse(carried, many)
-    if isinstance(default, tuple):
-        st.session_state.setdefault(_WHOLE, {})[name] = default
+    first[name] = default, run
     put(name, _valid(value, default, options))
     return _key(name)
 
@@ -173,9 +176,9 @@ def publish() -> None:
 
 
 def _address() -> dict[str, str]:
-    """What of the view differs from its defaults, and the run, as the URL has it."""
+    """What of the view differs from its defaults, as the URL has it; and what by default is the newest."""
     now = {n: (st.session_state.get(_key(n), d), d) for n, d in st.session_state[_BOUND].items()}
-    return {n: _text(current) for n, (current, default) in now.items() if current != default or n == "run"}
+    return {n: _text(current) for n, (current, default) in now.items() if current != default or n in _NEWEST}
 
 
 def along() -> bool:

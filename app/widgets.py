@@ -210,9 +210,9 @@ def progress(run: runs.RunState) -> None:
             "done": words.duration(stage.seconds),
             "reused": "kept from before",
             "failed": "stopped here",
-            "running": "stopped here",
+            "running": "goes on here" if run.status == "queued" else "stopped here",
         }.get(stage.state, "")
-        if stage.state == "running" and run.status in ALIVE:
+        if stage.state == "running" and run.status == "running":
             parts = []
             if stage.message:
                 parts.append(stage.message)

@@ -74,6 +74,19 @@ def test_a_link_to_a_study_that_is_not_here_opens_another_and_says_so():
     assert said in text(page) and page.selectbox(key="study").value == state.id and not page.warning
 
 
+def test_a_link_holds_the_study_that_is_shown_though_it_is_the_newest(spawned, monkeypatch):
+    monkeypatch.setenv("GELDA_DEMO_PRESET", "tiny")
+    state = stored(of())
+    page = opened()
+    link = dict(page.query_params)
+    assert page.query_params["study"] == state.id
+    page.button(key="study-weight").click().run()
+    (new,) = (run.id for run in runs.list_runs() if run.id != state.id)
+    assert page.query_params["study"] == new and ablate_view.TO_TOP in text(page), "it stands at the top"
+    assert ablate_view.TO_TOP not in text(page.run())
+    assert opened(**link).selectbox(key="study").value == state.id
+
+
 def test_few_seeds_are_too_few():
     stored(of(3))
     assert "3 seeds are too few" in opened().title[0].value
@@ -105,8 +118,10 @@ def test_a_study_that_runs_fills_its_table_and_can_be_cancelled(status):
     runs.save_state(state)
     (state.path / "heartbeat").touch()
     page = opened(study=state.id)
-    assert "seed 2 of 5" in text(page) and "waiting" in text(page)
+    assert "waiting" in text(page)
     assert "waits in line" in text(page)
+    assert ("seed 2 of 5" in text(page)) == (status == "running"), "one that waits is at no seed"
+    assert ("goes on here" in text(page)) == (status == "queued")
     said = {"running": "Cancel", "queued": "Take out"}[status]
     next(b for b in page.button if b.label == said).click().run()
     assert (state.path / "cancel").exists()

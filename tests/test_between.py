@@ -54,6 +54,7 @@ CHANGES = np.array([[0.9, 0.05, 0.05], [0.6, 0.2, 0.2], [0.2, 0.7, 0.1], [0, 1, 
 @pytest.mark.parametrize("probability, classes, words", [
     (CHANGES, (0, 1), "From 50 % of the way on, the head prefers b&lt;c to a"),
     (np.array([[0.9, 0.1, 0], [0.2, 0.3, 0.5], [0, 1, 0]]), (0, 1), "From 50 % of .* to a"),
+    (np.array([[0.1, 0.09, 0.8], [0.09, 0.1, 0.8], [0.1, 0.12, 0.78]]), (0, 1), "neither a nor b&lt;c any"),
     (np.array([[0.9, 0.1, 0], [0.3, 0.4, 0.3], [0, 1, 0]]), (0, 1), "sure of neither"),
     (np.array([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.8, 0.2, 0]]), (0, 1), "never prefers b&lt;c to a"),
     (np.array([[0.3, 0.4, 0.3], [0.1, 0.9, 0], [0, 1, 0]]), (0, 1), "prefers b&lt;c to a from the start"),
@@ -71,3 +72,20 @@ def test_lines_are_of_the_classes_that_matter_and_sum_to_one() -> None:
     np.testing.assert_allclose(sum(said.values()), 100, atol=1e-6)
     labels = {a.text for a in figure.layout.annotations}
     assert set(said) <= labels
+
+
+def test_names_at_lines_that_lie_together_do_not_cover_one_another() -> None:
+    shares = np.linspace(0, 1, 21)
+    flat = np.tile([0.10, 0.11, 0.105, 0.674, 0.011], (21, 1)) + 0.002 * shares[:, None]
+    names = ["two", "three", "five", "seven", "nine"]
+    flow = between_charts.Between(
+        shares, np.zeros((21, 2, 2)), flat, np.ones((21, 2)), ("two", "three"), (0, 1)
+    )
+    behind = Backdrop(np.random.default_rng(1).normal(size=(9, 2)), np.arange(9) % 3, [])
+    figure = between_charts.figure(flow, behind, names, "Title", "dark")
+    found = [a for a in figure.layout.annotations if a.xref == "x2"]
+    assert len(found) >= 4
+    for k, one in enumerate(found):
+        for other in found[:k]:
+            apart = abs(one.x - other.x) > between_charts.LETTER * min(len(one.text), len(other.text)) / 2
+            assert apart or abs(one.y - other.y) > 5, (one.text, other.text)

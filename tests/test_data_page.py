@@ -131,8 +131,8 @@ def test_manifest_of_clips_plays(clips: Path) -> None:
 
 def test_options_are_applied_and_held_in_the_address(clips: Path) -> None:
     page = open_page("data", source=str(clips))
-    page.text_input(key="read.subdomain").input("polish")
-    page.number_input(key="read.test_share").set_value(0.5)
+    page.text_input(key=f"read-{clips}-.subdomain").input("polish")
+    page.number_input(key=f"read-{clips}-.test_share").set_value(0.5)
     next(b for b in page.button if b.label == "Read with these").click().run()
     assert not page.exception and not warnings(page)
     given = json.loads(page.query_params["options"])
@@ -151,10 +151,18 @@ def test_options_are_those_of_the_kind(name: str) -> None:
 
 def test_a_folder_has_no_columns_and_a_table_has(pictures: Path, clips: Path) -> None:
     folder, manifest = open_page("data", source=str(pictures)), open_page("data", source=str(clips))
-    assert "read.layout" in {w.key for w in folder.text_input}
-    assert "read.fold" in {w.key for w in manifest.text_input}
+    assert f"read-{pictures}-.layout" in {w.key for w in folder.text_input}
+    assert f"read-{clips}-.fold" in {w.key for w in manifest.text_input}
     for page in (folder, manifest):
-        assert "read.columns.label" not in {w.key for w in page.text_input}
+        assert not [w.key for w in page.text_input if w.key and w.key.endswith("columns.label")]
+
+
+def test_how_other_data_were_to_be_read_is_not_how_these_are(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    page = open_page("data", source=str(clips))
+    page.text_input(key=f"read-{clips}-.subdomain").set_value("polish").run()  # typed, and not applied
+    page.text_input(key="source").set_value(str(made.clip_manifest(tmp_path / "other"))).run()
+    assert not page.exception and "polish" not in [w.value for w in page.text_input]
 
 
 def test_speakers_on_both_sides_are_said(clips: Path) -> None:

@@ -14,6 +14,7 @@ from test_pages import open_page, text, warnings
 
 from app import edit_charts, edit_view
 from gelda import edit_jobs, edits, kit, projection, runs, suspects
+from gelda.artifacts import write_json
 from gelda.edits import Drop, Edits
 from gelda.errors import UserError
 from gelda.neighbours import load_neighbours
@@ -83,6 +84,21 @@ def test_the_line_over_the_map_leads_through_the_loop(workspace):
     page.button("loop_undo").click().run()
     assert "Seen on the test half" in text(page), "what was seen stays to be seen"
     assert not page.button("loop_suggest.0").disabled and not page.exception
+
+
+@pytest.mark.parametrize("step", ["Apply", "Make them anew", "Generate"])
+def test_the_line_over_the_map_says_what_any_step_did(workspace, monkeypatch, step):
+    path = made.make_run()
+    write_json(path / "generator.json", {"setting": {"guidance": 1.0}, "sampling": {}})
+    (path / "generator.safetensors").touch()
+    monkeypatch.setattr(edits, "check", lambda *_: None)
+    monkeypatch.setattr("gelda.edit_jobs.start", lambda *_: None)
+    page = opened()
+    button(page, f"Select {made.BAD} among other classes").click().run()
+    assert page.button("loop_drop")
+    button(page, step).click().run()
+    assert edits.load(kit.load(path)).active and not page.exception
+    assert page.button("loop_refit") and "selected</b>" not in text(page)
 
 
 def test_what_is_typed_and_clicked_at_once_counts(workspace):

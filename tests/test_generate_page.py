@@ -211,3 +211,26 @@ def test_a_torn_account_of_the_arms_is_a_sentence(workspace: Path) -> None:
     (path / "heartbeat").touch()
     (path / "arms.json").write_text('{"format": 1, "meth')
     assert any("arms.json" in w for w in warnings(open_page("generate")))
+
+
+def test_a_run_that_ends_keeps_its_place_and_can_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fixtures.make_unfinished("running", "going-one")
+    page = open_page("generate")
+    (path / "cancel").touch()
+    state = runs.read_state(path)
+    state.status = "cancelled"
+    runs.save_state(state)
+    page.run()
+    assert [h.value for h in page.header] == ["Ended just now", "Another one"], "and not in the list below"
+    resumed = []
+    monkeypatch.setattr(jobs, "resume", resumed.append)
+    page.button(key="resume-going-one").click().run()
+    assert resumed == ["going-one"] and not page.exception
+    assert "Ended just now" not in [h.value for h in open_page("generate").header]
+
+
+def test_the_same_run_once_more_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixtures.make_unfinished("running", "going-one")
+    same = "A run of these very settings is going or waits already"
+    assert same in text(open_page("generate", preset="tiny"))
+    assert same not in text(open_page("generate", preset="digits"))

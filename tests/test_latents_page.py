@@ -74,7 +74,7 @@ def test_only_encoders_that_fit_are_offered(folder: Path, tmp_path: Path) -> Non
     for path, media in ((folder, "image"), (made.clip_manifest(tmp_path), "audio")):
         page = open_page("latents", source=str(path))
         assert not warnings(page)
-        offered = page.radio(key="encoder-kind").options[:-1]  # the last is any other model
+        offered = page.radio(key=f"encoder-kind.{media}").options[:-1]  # the last is any other model
         assert offered == [s.title for s in encoders.ENCODERS.values() if s.media == media]
 
 
@@ -85,6 +85,18 @@ def test_it_says_what_it_costs(folder: Path) -> None:
     said = f"{13} items × {sum(widths.values())} numbers in {len(widths)} layers"
     assert said in text(page)
     assert f"{4 * numbers / 1e3:.3g}\u202f<small>kB" in text(page)
+
+
+def test_an_encoder_of_other_items_is_not_taken_over(folder: Path, tmp_path: Path) -> None:
+    page = open_page("latents", source=str(folder))
+    page.radio(key="encoder-kind.image").set_value("random-vit").run()
+    page.query_params["source"] = str(made.clip_manifest(tmp_path))
+    page.query_params["encoder"] = "mini-speech"
+    page.run()
+    assert page.radio(key="encoder-kind.audio").value == "mini-speech" and not warnings(page)
+    page.query_params["encoder"] = "random-whisper"
+    page.run()
+    assert page.radio(key="encoder-kind.audio").value == "random-whisper", "a link counts in the same session"
 
 
 def test_plumbing_says_so(folder: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_failed_drawing_says_why_and_is_offered_again() -> None:
 def test_looking_only_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GELDA_READONLY", "1")
     page = open_page("explore", run="digits", panel="scrubber", from_class="seven")
-    assert "for looking only" in text(page)
+    assert "for looking only. Drawn before, with these settings: " in text(page)
     assert not any(label.startswith("Draw them") for label in buttons(page))
 
 

@@ -85,3 +85,25 @@ def test_one_press_of_a_component_is_acted_on_once() -> None:
 
     (told,) = AppTest.from_function(script).run().text
     assert told.value == "True False True True True True"
+
+
+def test_what_another_run_begins_with_is_no_choice() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from app import state
+
+        state.begin("page")
+        state.bind("run", "a", ["a", "b"])
+        st.selectbox("Run", ["a", "b"], key=state.key("run"))
+        own = {"a": "50", "b": "20"}[state.value("run")]
+        state.bind("steps", own, ["20", "50", "100"])
+        st.segmented_control("Steps", ["20", "50", "100"], key="steps", required=True)
+        state.publish()
+
+    at = AppTest.from_function(script).run()
+    at.selectbox[0].set_value("b").run()
+    assert at.segmented_control[0].value == "20" and at.query_params == {"run": "b"}
+    at.segmented_control[0].set_value("100").run()
+    at.selectbox[0].set_value("a").run()
+    assert at.segmented_control[0].value == "100", "what was chosen stays"
