@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import between_charts, charts, drawing, items, loading, state, widgets, words
+from app import between_charts, charts, drawing, items, state, widgets, words
 from app.explored import Explored
 from gelda import samples
 from gelda.samples import Drawn
@@ -58,7 +58,7 @@ def _figure(explored: Explored, found: Drawn, cells: tuple[tuple[int, int], tupl
             ends: tuple[str, str]) -> None:  # fmt: skip
     place = found.scales.index(float(state.value("between_guidance")))
     near = found.arrays["near"][place]
-    xy = loading.coordinates(explored.run.path, explored.info)
+    xy = explored.coordinates(explored.info)
     between = between_charts.Between(
         np.asarray(samples.SHARES),
         samples.place(near, xy),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import components, facets, loading, selecting, state, widgets, words
+from app import components, facets, selecting, state, widgets, words
 from app.explored import Explored
 from app.facets import Told
 
@@ -24,7 +24,7 @@ _component = components.declare("columns", "columns", "columns/columns.css", "co
 
 def view(explored: Explored) -> None:
     """The charts of what is in view; a bar selects its points, a name colours the map."""
-    found = loading.facets(explored.run.path, explored.axis)
+    found = explored.facets
     selected = np.zeros(len(explored.points), bool)
     selected[explored.rows] = True
     view_of = facets.in_view(explored.visible, explored.synthetic, selected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -18,7 +17,7 @@ MOST_CELLS = 60  # cells that one step makes anew
 def actions(explored: Explored) -> None:
     """The one primary action, and the others beside it."""
     run = explored.run
-    ids = editing.selected_ids(run, explored.points, explored.selected, explored.made)
+    ids = editing.selected_ids(run, explored.points, explored.selected)
     these = words.count(len(ids), "synthetic latent")
     with st.container(horizontal=True):
         st.button(
@@ -108,8 +107,7 @@ def _guidance(run: runs.RunState, key: str) -> dict[str, float | None]:
 def _resample(explored: Explored, ids: tuple[str, ...]) -> None:
     """Make the cells of the selection anew."""
     run = explored.run
-    known = [explored.points] if explored.made is None else [explored.points, explored.made.points]
-    part = pd.concat([table.loc[table["id"].isin(set(ids)), ["label", "subdomain"]] for table in known])
+    part = explored.points.loc[explored.points["id"].isin(set(ids)), ["label", "subdomain"]]
     pairs = part.drop_duplicates().itertuples(index=False)
     cells = tuple((explored.classes[c], explored.subdomains[s]) for c, s in pairs)
     if not 0 < len(cells) <= MOST_CELLS:

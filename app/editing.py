@@ -1,9 +1,10 @@
-"""A run's list of edits as a page sees it: cached reads, the points with what was dropped, and steps."""
+"""A run's list of edits as a page sees it: cached reads, the points with what steps dropped and made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from app import loading, state
-from gelda import edit_figures, edit_jobs, edits, kit, runs
+from gelda import columns, edit_figures, edit_jobs, edits, kit, runs
 from gelda.artifacts import read_arrays
 from gelda.edits import Edits, Step
 from gelda.errors import UserError
@@ -52,25 +53,31 @@ def _after(run: Path, state_key: str, _own: Kit, _mine: Edits) -> edits.Applied:
     return edits.applied(_own, _mine.active)
 
 
-def shown(run: runs.RunState, points: pd.DataFrame) -> pd.DataFrame:
-    """The points, with `kept` off for what the steps in force leave out; a new table where there are any."""
+def shown(run: runs.RunState, points: pd.DataFrame, more: MadePoints | None) -> pd.DataFrame:
+    """The points as the steps in force leave them, those that steps made last; a new table if there are any.
+
+    `kept` is off for what a head does not learn from, `dropped` on for what is out by a step alone; `step` is
+    the number of the step that made a latent, 0 of the run's own points.
+    """
     mine = _in_force(run)
     if mine is None:
         return points
     own = kit_of(run)
-    return _shown(run.path, edits.state_key(own, mine.active), own, _applied(run, mine), points)
+    key = more.key if more is not None else edits.state_key(own, mine.active)
+    return _shown(run.path, key, own, _applied(run, mine), points, more)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _shown(
-    run: Path, state_key: str, _own: Kit, _applied: edits.Applied, _points: pd.DataFrame
+    run: Path, key: str, _own: Kit, _applied: edits.Applied, _points: pd.DataFrame, _more: MadePoints | None
 ) -> pd.DataFrame:
     used = edits.used(_applied)[: len(_own.table)]
     point = _own.table["point"].to_numpy()
     about = _own.synthetic & (point >= 0)
     kept = _points["kept"].to_numpy(dtype=bool, copy=True)
     kept[point[about]] = used[about]
-    return _points.assign(kept=kept)
+    table = _points.assign(kept=kept, dropped=_points["kept"].to_numpy(bool) & ~kept, step=0)
+    return table if _more is None else columns.filled(pd.concat([table, _more.points], ignore_index=True))
 
 
 def counted(run: runs.RunState, meta: dict[str, Any]) -> dict[str, Any]:
@@ -87,41 +94,49 @@ def counted(run: runs.RunState, meta: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class MadePoints:
-    """Latents that steps made, as the map shows them beside the run's points; `around` places them."""
+    """Latents that steps made: points like all others, in the rows from `first` on."""
 
-    points: pd.DataFrame  # [M] rows, with the columns of the run's points
+    first: int  # how many points the run itself has
+    points: pd.DataFrame  # [M] rows, with the columns of the run's points as `shown` has them
     near: np.ndarray  # [M, 8] rows of the nearest training points
     distance: np.ndarray  # [M, 8]
-    around: np.ndarray  # [M, 8] rows of the nearest real points
-
-    def selected(self, run: str) -> np.ndarray:
-        """Which of them a person has selected, ``[M]``."""
-        return self.points["id"].isin(state.selection(run).made).to_numpy()
+    around: np.ndarray  # [M, 8] rows of the nearest real points, which place them on a map
+    latents: np.ndarray  # [M, D] standardised, of the layer that latents are generated at
+    key: str  # names them, with what was dropped: for what is made of them and kept
 
 
 def made(run: runs.RunState, points: pd.DataFrame) -> MadePoints | None:
-    """What the steps in force made, as far as it is there."""
+    """What the steps in force made, as far as it is there; points: the run's own."""
     mine = _in_force(run)
-    own = kit_of(run) if mine is not None else None
-    if mine is None or own is None or not any(isinstance(step, edits.Sampled) for step in mine.active):
+    if mine is None or not any(isinstance(step, edits.Sampled) for step in mine.active):
         return None
-    applied = _applied(run, mine)
-    start, parts, found = len(own.table), [], []
-    for one in applied.made:
-        count = sum(n for *_, n in one.order) * max(1, int(own.table["level"].max()))
-        rows, file = slice(start, start + count), one.file(own)
+    own, applied = kit_of(run), _applied(run, mine)
+    # a latent's row must not depend on which files there are: behind one that is missing, none is shown
+    files = list(takewhile(Path.is_file, (one.file(own) for one in applied.made)))
+    key = f"{edits.state_key(own, mine.active)}-{len(files)}"
+    return _made(run.path, key, own, applied, mine, files, points) if files else None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _made(run: Path, key: str, _own: Kit, _applied: edits.Applied, _mine: Edits, _files: Sequence[Path],
+          _points: pd.DataFrame) -> MadePoints:  # fmt: skip
+    number = {step.key(): k for k, step in enumerate(_mine.active, 1)}
+    start, parts = len(_own.table), []
+    for one, _ in zip(_applied.made, _files, strict=False):
+        count = sum(n for *_, n in one.order) * max(1, int(_own.table["level"].max()))
+        rows = _applied.rows.iloc[start : start + count]
+        kept = _applied.factor[start : start + count] > 0
         start += count
-        if file.is_file():
-            frame = applied.rows.iloc[rows].reindex(columns=points.columns)
-            parts.append(frame.assign(method=own.about["arm"], uri="", kept=applied.factor[rows] > 0))
-            found.append(read_arrays(file))
-    if not parts:
-        return None
+        part = _points.iloc[:0].reindex(range(count))  # nothing, in every column of the run's points
+        known = {name: rows[name].to_numpy() for name in part.columns.intersection(rows.columns)}
+        about = {"method": _own.about["arm"], "uri": "", "kept": kept, "dropped": ~kept}
+        parts.append(part.assign(**known | about, step=number[one.step.key()]))
     table = pd.concat(parts, ignore_index=True)
     if "predicted" in table:  # nobody has asked a head about them
         table["predicted"] = table["predicted"].fillna(-1).astype(np.int32)
-    arrays = (np.concatenate([f[name] for f in found]) for name in ("near", "distance", "around"))
-    return MadePoints(table, *arrays)
+    found = [read_arrays(file) for file in _files]
+    arrays = (np.concatenate([f[name] for f in found]) for name in ("near", "distance", "around", "z"))
+    return MadePoints(len(_points), table, *arrays, key)
 
 
 def _in_force(run: runs.RunState) -> Edits | None:
@@ -223,12 +238,11 @@ def attempt(act: Callable[[], None]) -> None:
         st.session_state[PROBLEM] = str(error)
 
 
-def selected_ids(
-    run: runs.RunState, points: pd.DataFrame, rows: np.ndarray, more: MadePoints | None
-) -> tuple[str, ...]:
-    """Ids of the selected synthetic latents that the edited arm has and uses, those that steps made last."""
+def selected_ids(run: runs.RunState, points: pd.DataFrame, rows: np.ndarray) -> tuple[str, ...]:
+    """Ids of the selected synthetic latents that the edited arm has and uses, those that steps made too."""
     part = points.iloc[rows]
     own = kit_of(run)
     there = part["id"].isin(set(own.table["id"][own.synthetic])) & (part["origin"] == "synthetic")
-    ids = tuple(part["id"][there & part["kept"]].astype(str))
-    return ids if more is None else (*ids, *more.points["id"][more.selected(run.id) & more.points["kept"]])
+    if "step" in part:
+        there = there | (part["step"] > 0)
+    return tuple(part["id"][there & part["kept"]].astype(str))

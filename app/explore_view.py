@@ -16,6 +16,7 @@ from app import (
     editing,
     explore_panels,
     items,
+    joined,
     layer_slider,
     loading,
     loop_bar,
@@ -30,7 +31,7 @@ from app import explore_filters as filters
 from app import map as latent_map
 from app.explored import Explored
 from app.palette import entries, theme
-from gelda import layer_maps, projection, report, runs, samples
+from gelda import layer_maps, projection, report, runs
 from gelda.embedding import NEIGHBOURS
 
 HEIGHT = 456  # of the map at least, in pixels: with its slider and what stands above, it fits a screen of 800
@@ -47,7 +48,8 @@ def view(run: runs.RunState, head: Any) -> None:
         st.title(_headline(meta))
         widgets.caution(meta)
     loading.prepare()
-    points = editing.shown(run, loading.points(run.path))
+    made = editing.made(run, loading.points(run.path))
+    points = editing.shown(run, loading.points(run.path), made)
     layers, maps = projection.layers(run.path), loading.maps(run.path)
     axis = words.axis(run, meta)
     colours = loading.colourings(run.path, axis)
@@ -63,9 +65,8 @@ def view(run: runs.RunState, head: Any) -> None:
     with settings:
         visible = filters.view(run.path, meta, points, axis, colours)
     info = map_choice.chosen(run, maps)
-    rows = selecting.opened(run, points)
-    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows,
-                        editing.made(run, points))  # fmt: skip
+    rows = selecting.opened(run, points, made)
+    explored = Explored(run, meta, points, layers, maps, info, visible, rows[visible[rows]], rows, made)
     panels = explore_panels.bind(explored)
     with actions:
         explore_panels.for_cell(explored, *filters.chosen(meta))
@@ -109,29 +110,22 @@ def _map(explored: Explored) -> str:
     run, info, points, meta = explored.run, explored.info, explored.points, explored.meta
     visible = explored.visible
     chosen = filters.highlighted(run.path, meta)
-    more = explored.made
-    layout = layout_of(run, info, points, visible, explored.rows, meta, state.value("colour"), chosen)
-    if more is not None and info.has_synthetic:
-        layout = with_made(layout, more, explored, chosen)
-    count = len(points)
+    colour = state.value("colour")
+    layout = layout_of(run, info, points, visible, explored.rows, meta, colour, chosen, explored.made)
     source = state.value("density")
     if source != "off":
         of_source = (points["origin"] == source).to_numpy()
-        layout = replace(layout, density=density.of(layout.xy[: len(points)], visible & of_source, source))
-    joined = explore_panels.lines(explored)
-    if joined is not None:
-        layout = replace(layout, lines=joined)
-
-    def pick(found: np.ndarray, how: str, joined: str = "") -> None:
-        made = layout.points["id"].iloc[found[found >= count]]
-        selecting.pick(run.id, found[found < count], how, joined, made)
+        layout = replace(layout, density=density.of(layout.xy, visible & of_source, source))
+    lines = explore_panels.lines(explored)
+    if lines is not None:
+        layout = replace(layout, lines=lines)
 
     def on_pick(event: dict[str, Any]) -> None:
         if event.get("polygon"):
             inside = latent_map.inside(event["polygon"], layout.xy)
-            pick(inside[layout.visible[inside]], "lasso")
+            selecting.pick(run.id, inside[visible[inside]], "lasso")
         elif event.get("row") is not None:
-            pick(np.asarray([event["row"]]), "click", "toggle" if event.get("more") else "")
+            selecting.pick(run.id, [event["row"]], "click", "toggle" if event.get("more") else "")
         else:
             state.select(run.id, [], "")
 
@@ -173,10 +167,14 @@ def layout_of(
     meta: dict[str, Any],
     colour: str,
     chosen: Sequence[str] | None = None,
+    more: editing.MadePoints | None = None,
 ) -> latent_map.Layout:
-    """What the map component draws, for this page and for Home's picture; chosen: see `colouring.make`."""
-    xy = loading.coordinates(run.path, info)
-    near, distance = loading.neighbours(run.path)
+    """What the map component draws, for this page and for Home's picture; chosen: see `colouring.make`.
+
+    more: what edits made, the last of the points.
+    """
+    xy = joined.coordinates(run.path, info, more)
+    near, distance = joined.neighbours(run.path, more)
     axis = words.axis(run, meta)
     made = colouring.make(colour, points, meta, axis, loading.scored_by(run.path), chosen)
     synthetic = int(((points["origin"] == "synthetic").to_numpy() & visible).sum())
@@ -197,32 +195,6 @@ def layout_of(
         mode=selecting.mode(),
         alt=f"Map of {int(visible.sum()) - synthetic} real and {synthetic} synthetic latents, coloured by "
         f"{made.title}.",
-    )
-
-
-def with_made(
-    layout: latent_map.Layout,
-    more: editing.MadePoints,
-    explored: Explored,
-    chosen: Sequence[str] | None,
-) -> latent_map.Layout:
-    """The layout with the latents that edits made, placed among the real points they lie nearest to."""
-    points = pd.concat([layout.points, more.points], ignore_index=True)
-    made = colouring.make(
-        state.value("colour"), points, explored.meta, explored.axis,
-        loading.scored_by(explored.run.path), chosen,
-    )  # fmt: skip
-    return replace(
-        layout,
-        points=points,
-        xy=np.concatenate([layout.xy, samples.place(more.around, layout.xy)]),
-        colouring=made,
-        selected=np.append(
-            layout.selected, len(layout.points) + np.flatnonzero(more.selected(explored.run.id))
-        ),
-        visible=np.concatenate([layout.visible, filters.visible(more.points, explored.meta)]),
-        near=np.concatenate([layout.near, more.near]),
-        distance=np.concatenate([layout.distance, more.distance]),
     )
 
 

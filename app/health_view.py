@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loading, widgets, words
+from app import widgets, words
 from app.explored import Explored
 from gelda import projection
 from gelda.selection_health import SelectionHealth, selection_health
@@ -79,11 +79,15 @@ SHOWN: dict[str, tuple[str, Callable[[Figures, str], tuple[str, str, str]]]] = {
 def view(explored: Explored) -> None:
     """One row of figures; where a figure cannot be given, the reason stands in its place."""
     layer = projection.generation_layer(explored.run.path)
-    latents = loading.latents(explored.run.path, layer)
-    distance = loading.neighbours(explored.run.path)[1][:, 0]
-    key = projection.points_key(explored.run.path)
-    health = _health(explored.run.path, key, explored.selected, latents, distance, explored.points)
+    latents, distance = explored.latents(layer), explored.neighbours[1][:, 0]
+    key = projection.points_key(explored.run.path) + explored.key
+    out = explored.dropped[explored.selected]
+    health = _health(explored.run.path, key, explored.selected[~out], latents, distance, explored.points)
+    left_out = f"{words.thousands(int(out.sum()))} dropped by edits left out" if out.any() else ""
     if not health.used:
+        if left_out:
+            st.subheader("Are its synthetic latents healthy?")
+            widgets.note(f"None of them is in use: {left_out}.")
         return
     few = f"the {words.thousands(health.used)} taken from its " if health.used < health.synthetic else "its "
     st.subheader("Are its synthetic latents healthy?")
@@ -96,7 +100,8 @@ def view(explored: Explored) -> None:
         else "of the same classes, as the cells themselves have too few"
     )
     made = words.count(health.synthetic, "synthetic latent")
-    widgets.note(f"{few.capitalize()}{made}, where latents are made, beside {real}, {cells}.")
+    less = f" ({left_out})" if left_out else ""
+    widgets.note(f"{few.capitalize()}{made}{less}, where latents are made, beside {real}, {cells}.")
     for column, (name, (title, said)) in zip(
         st.columns(len(SHOWN), gap="medium"), SHOWN.items(), strict=True
     ):

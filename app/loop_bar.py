@@ -31,7 +31,7 @@ def view(explored: Explored) -> None:
             mine = editing.current(run) if kit.exists(run.path) else None
         except UserError:
             unusable = True
-        held = len(explored.selected) + len(state.selection(run.id).made)
+        held = len(explored.selected)
         if held:
             _selected(explored, mine, held)
         elif unusable:
@@ -60,7 +60,7 @@ def _selected(explored: Explored, mine: Edits | None, held: int) -> None:
     run = explored.run
     ids = ()
     if mine is not None and not runs.readonly():
-        ids = editing.selected_ids(run, explored.points, explored.selected, explored.made)
+        ids = editing.selected_ids(run, explored.points, explored.selected)
     st.html(f'<p class="said"><b>{_said(explored, held, len(ids))}</b></p>')
     if ids:
         st.button("Drop it" if len(ids) == 1 else "Drop them", type="primary", key="loop_drop",
@@ -68,15 +68,13 @@ def _selected(explored: Explored, mine: Edits | None, held: int) -> None:
                   on_click=editing.attempt, args=(lambda: _drop(explored, ids),))  # fmt: skip
         st.button("More…", key="loop_more", on_click=explore_panels.show, args=("edit",),
                   help="Weigh them, make their cells anew, or generate more.")  # fmt: skip
-    if len(explored.selected):
-        st.button("Look at them", key="loop_look", on_click=explore_panels.show, args=("selection",))
-        st.button("Their neighbours", key="loop_near", on_click=explore_panels.show, args=("neighbours",))
+    st.button("Look at them", key="loop_look", on_click=explore_panels.show, args=("selection",))
+    st.button("Their neighbours", key="loop_near", on_click=explore_panels.show, args=("neighbours",))
 
 
 def _said(explored: Explored, held: int, used: int) -> str:
     """What is selected: how many points, how many synthetic ones, how many of these a head learns from."""
-    made = len(state.selection(explored.run.id).made)
-    synthetic = int(explored.synthetic[explored.selected].sum()) + made
+    synthetic = int(explored.synthetic[explored.selected].sum())
     dropped = f", {words.thousands(used)} in use" if 0 < used < synthetic else ""
     if synthetic == held:
         return f"{words.count(held, 'synthetic latent')} selected{dropped}"

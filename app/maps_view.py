@@ -56,7 +56,7 @@ def _beside(explored: Explored) -> None:
             name,
             _trust(info),
             info.key,
-            loading.coordinates(explored.run.path, info),
+            explored.coordinates(info),
             info == explored.info,
         )
         for name, info in zip(names, found, strict=True)

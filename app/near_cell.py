@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app import items, loading, near_strip, state, widgets, words
+from app import items, near_strip, state, widgets, words
 from app.explored import Explored
 from gelda import nearby
 from gelda.report import method_title
@@ -56,9 +56,9 @@ def _answer(explored: Explored, label: int, subdomain: int) -> None:
     points, thing = explored.points, items.thing(explored.meta)
     cell = nearby.made_for(points, label, subdomain, state.value("maker"))
     among = "real" if state.value("among") == "real" else "train"
-    layer, said = near_strip.layer(explored, synthetic=True)
-    latents = loading.latents(explored.run.path, layer)
-    near = nearby.to_centre(latents, cell, nearby.pool(points, among), int(state.value("k")))
+    edited = explored.made is not None and cell.max(initial=0) >= explored.made.first
+    layer, said = near_strip.layer(explored, synthetic=True, made=edited)
+    near = nearby.to_centre(explored.latents(layer), cell, nearby.pool(points, among), int(state.value("k")))
     part, of = points.iloc[near.rows], words.count(len(near.rows), f"real {items.thing(explored.meta, 1)}")
     right = int((part["label"] == label).sum())
     inside = int(((part["label"] == label) & (part["subdomain"] == subdomain)).sum())
@@ -94,7 +94,7 @@ def _answer(explored: Explored, label: int, subdomain: int) -> None:
 
 def _scale(explored: Explored) -> str:
     """What a distance is to be compared with."""
-    distance = loading.neighbours(explored.run.path)[1][:, 0]
+    distance = explored.neighbours[1][:, 0]
     train = distance[(explored.points["split"] == "train").to_numpy()]
     train = train[np.isfinite(train)]
     if not len(train):

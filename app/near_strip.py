@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app import items, loading, state, widgets, words
+from app import items, state, widgets, words
 from app.explored import Explored
 from gelda.nearby import Near
 
@@ -10,15 +10,19 @@ MOST = {"audio": 16}  # shown at once of a kind that takes room
 ACROSS = 4  # players in a row
 
 
-def layer(explored: Explored, synthetic: bool) -> tuple[str, str]:
-    """The layer in view, or the generation layer where synthetic latents are asked for and it has none."""
+def layer(explored: Explored, synthetic: bool, made: bool = False) -> tuple[str, str]:
+    """The layer in view, or the generation layer where synthetic latents are asked for and it has none.
+
+    made: those that edits made are asked for, which the generation layer alone has.
+    """
     layers = {layer.name: layer for layer in explored.layers}
     shown = layers[state.value("layer")]
-    if synthetic and not shown.has_synthetic:
+    if not shown.generation_layer and (made or (synthetic and not shown.has_synthetic)):
         own = next(layer for layer in explored.layers if layer.generation_layer)
+        what = "synthetic latents" if not shown.has_synthetic else "latents that edits made"
         return (
             own.name,
-            f"{words.safe(shown.title)} holds no synthetic latents: measured in {words.safe(own.title)}. ",
+            f"{words.safe(shown.title)} holds no {what}: measured in {words.safe(own.title)}. ",
         )
     return shown.name, ""
 
@@ -32,7 +36,7 @@ def strip(explored: Explored, own: list[tuple[int, str, bool]], near: Near) -> N
     """Neighbours to see or hear; a synthetic one is stood in for by its own nearest training item."""
     if not items.kind(explored.meta):
         return
-    stand_in = loading.neighbours(explored.run.path)[0][:, 0]
+    stand_in = explored.neighbours[0][:, 0]
     most = MOST.get(items.kind(explored.meta), len(near.rows))
     figures = list(own)
     for row, far in list(zip(near.rows, near.distance, strict=True))[:most]:

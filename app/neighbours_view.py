@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import items, loading, near_cell, near_strip, state, widgets, words
+from app import items, joined, loading, near_cell, near_strip, state, widgets, words
 from app.explored import Explored
 from gelda import nearby
 from gelda.nearby import Near
-from gelda.report import method_title
 
 POOLS = {"train": "Training samples", "real": "All real items", "synthetic": "Synthetic latents"}
 HOW_MANY = ("5", "8", "10", "15", "20", "30", "50")
@@ -44,71 +44,50 @@ def _bind() -> None:
 
 
 def _row(explored: Explored) -> int | None:
-    """The point in question: the one chosen, else the first of the selection.
-
-    Latents that edits made stand behind the run's points, as on the map.
-    """
+    """The point in question: the one chosen, else the first of the selection."""
     state.bind("point", "")
-    asked, more = state.value("point"), explored.made
+    asked = state.value("point")
     if asked:
-        for table, before in ((explored.points, 0), (more and more.points, len(explored.points))):
-            found = [] if table is None else np.flatnonzero((table["id"].astype(str) == asked).to_numpy())
-            if len(found):
-                return before + int(found[0])
+        found = np.flatnonzero((explored.points["id"].astype(str) == asked).to_numpy())
+        if len(found):
+            return int(found[0])
         state.put("point", "")
     _path(explored.run.id).clear()  # another selection is another walk
-    if len(explored.selected):
-        return int(explored.selected[0])
-    own = [] if more is None else np.flatnonzero(more.selected(explored.run.id))
-    return len(explored.points) + int(own[0]) if len(own) else None
-
-
-def _about(explored: Explored, row: int) -> pd.Series:
-    """The facts of a point, or of a latent that edits made."""
-    count = len(explored.points)
-    return explored.points.iloc[row] if row < count else explored.made.points.iloc[row - count]
+    return int(explored.selected[0]) if len(explored.selected) else None
 
 
 def found(explored: Explored, row: int) -> tuple[Near, str]:
     """The neighbours of a point as the controls ask for them, and what must be said of them."""
-    among, count, k = state.value("among"), len(explored.points), int(state.value("k"))
-    if row >= count:
-        near, far = explored.made.near[row - count], explored.made.distance[row - count]
-        there = np.flatnonzero(near >= 0)[:k]
-        said = f"Of a latent that a step made, the {len(near)} nearest training samples are kept. "
-        return Near(near[there], far[there]), said
-    layer, said = near_strip.layer(explored, bool(explored.synthetic[row]) or among == "synthetic")
-    stamp = loading.points_stamp(explored.run.path)
-    return _nearest(explored.run.path, layer, stamp, row, among, k, explored.points), said
+    among, k = state.value("among"), int(state.value("k"))
+    made = explored.made is not None and (row >= explored.made.first or among == "synthetic")
+    layer, said = near_strip.layer(explored, bool(explored.synthetic[row]) or among == "synthetic", made)
+    key = loading.points_stamp(explored.run.path), explored.key
+    latents = explored.latents(layer)
+    return _nearest(explored.run.path, layer, key, row, among, k, latents, explored.points), said
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _nearest(run: Path, layer: str, stamp: int, row: int, among: str, k: int, _points: pd.DataFrame) -> Near:
+def _nearest(run: Path, layer: str, key: tuple[int, str], row: int, among: str, k: int, _latents: Any,
+             _points: pd.DataFrame) -> Near:  # fmt: skip
     """Asked for by the map's lines and by the panel in one drawing of the page, and again on the way back."""
-    return nearby.to_point(loading.latents(run, layer), row, nearby.pool(_points, among), k)
+    return nearby.to_point(_latents, row, nearby.pool(_points, among), k)
 
 
 def lines(explored: Explored) -> np.ndarray:
     """Pairs of rows ``[M, 2]`` that the map joins: the point and each of its neighbours."""
     _bind()
     row = _row(explored)
-    off = explored.info is not None and not explored.info.has_synthetic  # what edits made is not on this map
-    if row is None or (off and row >= len(explored.points)):
+    if row is None:
         return np.empty((0, 2), np.int64)
     near, _ = found(explored, row)
     return np.stack([np.full(len(near.rows), row), near.rows], axis=1)
 
 
 def _choose_point(explored: Explored, row: int) -> None:
-    more = [] if explored.made is None else np.flatnonzero(explored.made.selected(explored.run.id))
-    rows = [
-        row,
-        *explored.selected[:CHOICES].tolist(),
-        *(len(explored.points) + int(m) for m in more[:CHOICES]),
-    ]
-    offered = {str(_about(explored, one)["id"]): one for one in dict.fromkeys(rows)}
+    rows = [row, *explored.selected[:CHOICES].tolist()]
+    offered = {str(explored.points["id"].iloc[one]): one for one in dict.fromkeys(rows)}
     if len(offered) > 1:
-        now = str(_about(explored, row)["id"])
+        now = str(explored.points["id"].iloc[row])
         key = f"point_choice.{now}"  # another widget for each: what was chosen before is not this one's
         st.selectbox(
             "Of the point", list(offered), list(offered).index(now), width=320, key=key,
@@ -118,12 +97,12 @@ def _choose_point(explored: Explored, row: int) -> None:
 
 
 def _called(explored: Explored, row: int) -> str:
-    point = _about(explored, row)
+    point = explored.points.iloc[row]
     return f"{point['id']} · {words.cell(point, explored.classes, explored.subdomains)}"
 
 
 def _point(explored: Explored, row: int) -> None:
-    point, things = _about(explored, row), items.thing(explored.meta)
+    point, things = explored.points.iloc[row], items.thing(explored.meta)
     near, said = found(explored, row)
     made = point["origin"] == "synthetic"
     kind = "the synthetic latent" if made else f"the real {items.thing(explored.meta, 1)}"
@@ -150,9 +129,9 @@ def _share(explored: Explored, rows: np.ndarray, label: int) -> str:
 
 def _on_map(explored: Explored, row: int, near: Near) -> str:
     """How far the picture tells the same: neighbours are of latent space, not of the map."""
-    if explored.info is None or row >= len(explored.points):
-        return ""
-    xy = loading.coordinates(explored.run.path, explored.info)
+    if explored.info is None or (explored.made and row >= explored.made.first):
+        return ""  # what edits made is placed by its neighbours
+    xy = explored.coordinates(explored.info)
     number = nearby.also_near(xy, row, near, nearby.pool(explored.points, state.value("among")))
     if number is None:
         return "This map does not hold the point."
@@ -167,7 +146,7 @@ def _table(explored: Explored, row: int, near: Near) -> None:
             "id": part["id"].to_numpy(),
             "class": np.asarray(explored.classes)[part["label"]],
             explored.axis: np.asarray(explored.subdomains)[part["subdomain"]],
-            "what": np.where(part["origin"] == "synthetic", part["method"].map(method_title), part["split"]),
+            "what": np.where(part["origin"] == "synthetic", joined.makers(part), part["split"]),
             "distance": np.round(near.distance, 3),
         }
     )
@@ -184,7 +163,7 @@ def _table(explored: Explored, row: int, near: Near) -> None:
 
 def _go_on(explored: Explored, row: int, point: str) -> None:
     """To a neighbour of the point in question, with a way back."""
-    _path(explored.run.id).append(str(_about(explored, row)["id"]))
+    _path(explored.run.id).append(str(explored.points["id"].iloc[row]))
     state.put("point", point)
 
 

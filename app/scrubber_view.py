@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import charts, drawing, loading, state, way_charts, widgets, words
+from app import charts, drawing, state, way_charts, widgets, words
 from app.explored import Explored
 from gelda import samples
 from gelda.samples import Drawn
@@ -67,6 +67,8 @@ def _marked(explored: Explored, found: Drawn, cell: tuple[int, int]) -> np.ndarr
     if asked["seed"] is None and not explored.run.comparison:
         points = explored.points
         own = explored.synthetic & (points["label"] == cell[0]).to_numpy()
+        if explored.made:  # of other noise
+            own[explored.made.first :] = False
         rows = np.flatnonzero(own & (points["subdomain"] == cell[1]).to_numpy())[: len(marked)]
         marked[: len(rows)] = np.isin(rows, explored.selected)
     return marked
@@ -75,7 +77,7 @@ def _marked(explored: Explored, found: Drawn, cell: tuple[int, int]) -> np.ndarr
 def _figure(explored: Explored, found: Drawn, cell: tuple[int, int]) -> None:
     scale, noisy = float(state.value("guidance")), state.value("shown") == "latent"
     at, name = samples.VIEWS.index(state.value("shown")), words.safe(explored.classes[cell[0]])
-    xy = loading.coordinates(explored.run.path, explored.info)
+    xy = explored.coordinates(explored.info)
     sides = []
     for value, title, short in (
         (1.0, "Without guidance, w = 1", "without"),

@@ -14,6 +14,7 @@ from gelda import columns
 
 FILLERS = {"in", "and", "the", "of", "for", "latents", "latent", "points", "samples"}
 NAMED = 4  # classes whose names hold what was typed are told by theirs, up to so many
+_STEP = re.compile(r"step (\d+)")
 ORIGINS = {"real": "real", "synthetic": "synthetic", "made": "synthetic"}
 
 
@@ -33,6 +34,9 @@ def find(text: str, points: pd.DataFrame, classes: Sequence[str], subdomains: Se
     whole = np.flatnonzero(ids.isin([wanted, *several]).to_numpy())
     if len(whole):
         return Found(whole, words.count(len(whole), "point") + " of that id" + "s" * (len(several) > 1))
+    step = _STEP.fullmatch(wanted)
+    if step and "step" in points and (made := np.flatnonzero(points["step"] == int(step[1]))).size:
+        return Found(made, f"{words.count(len(made), 'latent')} made by step {step[1]} of the edits")
     named = _named(wanted, points, classes, subdomains)
     if named is not None:
         return named

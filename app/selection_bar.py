@@ -32,7 +32,7 @@ def view(explored: Explored) -> None:
             "Clear",
             on_click=state.select,
             args=(explored.run.id, [], ""),
-            disabled=not (len(explored.selected) or state.selection(explored.run.id).made),
+            disabled=not len(explored.selected),
         )
     if st.session_state.get("find"):
         _found(explored, st.session_state["find"])
@@ -51,7 +51,8 @@ def _example(explored: Explored) -> str:
 
 
 def _found(explored: Explored, text: str) -> None:
-    found = _search(text, str(explored.run.path), explored.points, explored.classes, explored.subdomains)
+    among = f"{explored.run.path} {explored.key}"
+    found = _search(text, among, explored.points, explored.classes, explored.subdomains)
     rows = found.rows[explore_filters.offered(explored.points)[found.rows]]
     hidden = int((~explored.visible[rows]).sum())
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -76,7 +77,7 @@ def _found(explored: Explored, text: str) -> None:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _search(
-    text: str, run: str, _points: pd.DataFrame, classes: list[str], subdomains: list[str]
+    text: str, among: str, _points: pd.DataFrame, classes: list[str], subdomains: list[str]
 ) -> search.Found:
     return search.find(text, _points, classes, subdomains)
 
@@ -108,7 +109,7 @@ def _keep_form(explored: Explored) -> None:
         try:
             ids = explored.points["id"].iloc[rows]
             selections.keep(run.id, name, ids, projection.points_key(run.path))
-            state.select(run.id, rows, "name", name)
+            selecting.select(run.id, rows, "name", name)
             st.session_state["keep_name"] = ""
         except UserError as error:
             st.session_state["_kept_problem"] = str(error)
@@ -134,7 +135,7 @@ def _kept_row(explored: Explored, kept: selections.Kept) -> None:
     def reopen() -> None:
         rows = selections.rows(kept, points)
         if selecting.mode() == "replace":
-            state.select(run.id, rows, "name", kept.name)
+            selecting.select(run.id, rows, "name", kept.name, selecting.lacking(kept, len(rows)))
         else:
             selecting.pick(run.id, rows, "name")
 
@@ -145,13 +146,13 @@ def _kept_row(explored: Explored, kept: selections.Kept) -> None:
             selections.rename(run.id, kept.name, new)
             held = state.selection(run.id)
             if held.name == kept.name:
-                state.select(run.id, held.rows, "name", new)
+                state.select(run.id, held.rows, "name", new, made=held.made)
 
     def delete() -> None:
         selections.delete(run.id, kept.name)
         held = state.selection(run.id)
         if held.name == kept.name:
-            state.select(run.id, held.rows, held.how)
+            state.select(run.id, held.rows, held.how, made=held.made)
 
     with st.container(horizontal=True, vertical_alignment="center", key=f"kept-{own}"):
         if runs.readonly():

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, health_view, items, loading, pictures, selecting, state, widgets, words
+from app import charts, health_view, items, joined, pictures, selecting, state, widgets, words
 from app.explored import Explored
 from gelda import columns, runs
 from gelda.artifacts import content_key
-from gelda.report import method_title
 
 STRIP = 14  # items shown
 MOST = {"audio": 8}  # or so many of a kind that takes room
@@ -37,9 +36,9 @@ def table_of(points: pd.DataFrame, rows: np.ndarray, near: np.ndarray, distance:
             "class": np.asarray(names[0])[part["label"]],
             axis: np.asarray(names[1])[part["subdomain"]],
             "origin": part["origin"].to_numpy(),
-            "made by": [method_title(m) if m else "" for m in part["method"]],
+            "made by": joined.makers(part),
             "split": part["split"].to_numpy(),
-            "filter": np.where(synthetic, np.where(part["kept"], "kept", "set aside"), ""),
+            "filter": np.where(synthetic, joined.standing(part), ""),
             "nearest real": np.where(first >= 0, ids[np.maximum(first, 0)], ""),
             "distance": np.round(distance[rows, 0], 3),
         }
@@ -57,11 +56,6 @@ def view(explored: Explored) -> None:
     run, points, rows, meta = explored.run, explored.points, explored.selected, explored.meta
     names = explored.classes, explored.subdomains
     things = items.thing(meta)
-    made_too = _made(explored)
-    if not len(rows) and made_too:
-        st.subheader(made_too)
-        widgets.note("What lies near them is shown under Nearest neighbours.")
-        return
     if not len(rows):
         st.subheader("Select points to read them")
         widgets.note(
@@ -71,12 +65,13 @@ def view(explored: Explored) -> None:
             f"{things} stand in."
         )
         return
-    near, distance = loading.neighbours(run.path)
+    near, distance = explored.neighbours
     made = int(explored.synthetic[rows].sum())
     kinds = f"{words.thousands(len(rows) - made)} real, {words.thousands(made)} synthetic"
     st.subheader(f"{words.count(len(rows), 'point')} selected: {kinds}")
-    if made_too:
-        widgets.note(f"And {made_too}.")
+    told = _edited(explored)
+    if told:
+        widgets.note(told)
     hidden = len(rows) - len(explored.rows)
     if hidden:
         widgets.note(
@@ -95,10 +90,16 @@ def view(explored: Explored) -> None:
     _exports(run, lambda: table(rows))
 
 
-def _made(explored: Explored) -> str:
-    """How many latents that steps made are selected; they are no rows of the run's points."""
-    count = len(state.selection(explored.run.id).made)
-    return f"{words.count(count, 'synthetic latent')} that steps made" if count else ""
+def _edited(explored: Explored) -> str:
+    """What edits made of the selection, and what they dropped of it; "" where nothing."""
+    rows, told = explored.selected, []
+    if explored.made:
+        made = int((rows >= explored.made.first).sum())
+        told.append(f"{words.thousands(made)} made by edits" if made else "")
+    dropped = int(explored.dropped[rows].sum())
+    told.append(f"{words.thousands(dropped)} dropped by edits" if dropped else "")
+    said = " and ".join(filter(None, told))
+    return f"Of the synthetic ones, {said}." if said else ""
 
 
 def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, np.ndarray],
@@ -114,7 +115,7 @@ def _show(points: pd.DataFrame, rows: np.ndarray, neighbours: tuple[np.ndarray, 
     figures: list[tuple[int, str, bool]] = []  # row of a real item, caption, whether it stands in
     if len(rows) == 1 and synthetic[rows[0]]:
         (row,) = rows
-        method = method_title(points["method"].iloc[row])
+        (method,) = joined.makers(points.iloc[[row]])
         widgets.note(
             f"Synthetic latent for {words.cell(points.iloc[row], *names, mark=True)}, made by "
             f"{words.safe(method)}; its nearest real {things}, with their distance in latent space:"
@@ -171,8 +172,8 @@ def _ticked(explored: Explored, rows: np.ndarray) -> None:
         widgets.note("Tick rows to go on with them alone, or to take them out.")
         return
     run, these = explored.run.id, "this one" if len(rows) == 1 else f"these {len(rows)}"
-    for label, joined in ((f"Only {these}", "replace"), (f"Without {these}", "remove")):
-        st.button(label, on_click=selecting.pick, args=(run, rows, "table", joined))
+    for label, by in ((f"Only {these}", "replace"), (f"Without {these}", "remove")):
+        st.button(label, on_click=selecting.pick, args=(run, rows, "table", by))
     if len(rows) == 1:
         st.button("Its nearest neighbours", on_click=_go_on, args=(str(explored.points["id"].iloc[rows[0]]),))
 

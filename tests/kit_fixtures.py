@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import torch
 
-from gelda import kit, projection, runs
+from gelda import edits, kit, projection, refit, runs
 from gelda.adapter import HeadPlan
 from gelda.artifacts import FORMAT, write_json, write_table, write_tensors
 from gelda.config import resolve_config
@@ -112,6 +114,26 @@ def _points() -> tuple[pd.DataFrame, np.ndarray]:
     points["group"] = np.where(real, points["id"], "")
     points["uri"] = ""
     return points, np.concatenate(latents)
+
+
+class Generator:
+    """Makes latents about the centre of their class."""
+
+    def sample(self, label: int, subdomain: int, count: int, *, seed: int, **_: object) -> SimpleNamespace:
+        noise = np.random.default_rng((seed, label, subdomain)).normal(size=(count, DIM))
+        z = CENTRES[label] + 0.4 * subdomain + 0.3 * noise
+        return SimpleNamespace(latents=torch.from_numpy(z.astype(np.float32)))
+
+
+def edit(path: Path, *steps: edits.Step) -> edits.Edits:
+    """Put these steps into a run's list, and make the latents that they ask for."""
+    own = kit.load(path)
+    mine = edits.Edits(path.name, own.key, steps=steps, at=len(steps))
+    edits.save(mine)
+    with mock.patch("gelda.generator_kit.load", lambda run: Generator()):
+        for one in edits.applied(own, steps).made:
+            refit.made_latents(own, one)
+    return mine
 
 
 def bad_ids() -> tuple[str, ...]:

@@ -94,41 +94,15 @@ def test_what_is_typed_and_clicked_at_once_counts(workspace):
     assert edits.load(kit.load(path)).steps[0].title == "Half of all" and "1. Half of all" in text(page)
 
 
-def test_latents_that_steps_made_are_selected_with_the_others(workspace):
-    def script(run_id: str) -> None:
-        import numpy as np
-        import pandas as pd
-        import streamlit as st
-
-        from app import editing, loading, selecting, state
-        from gelda import runs
-
-        run = runs.read_state(runs.find_run(run_id))
-        points = loading.points(run.path)
-        own = editing.kit_of(run).table
-        row = int(own["point"][own["origin"].eq("synthetic")].iloc[0])
-        table = pd.DataFrame({"id": ["made-a", "made-b", "made-c"], "kept": [True, False, True]})
-        more = editing.MadePoints(table, *[np.empty((3, 8))] * 3)
-        selecting.pick(run.id, [0, row], "lasso", made=["made-a", "made-b"])
-        first = editing.selected_ids(run, points, np.asarray([0, row]), more)
-        selecting.pick(run.id, [], "click", "toggle", made=["made-a", "made-c"])
-        second = state.selection(run.id)
-        st.session_state["found"] = first, points["id"].iloc[row], second.made, second.rows == [0, row]
-
-    page = AppTest.from_function(script, default_timeout=60, kwargs={"run_id": made.make_run().name}).run()
-    first, own, second, rows = page.session_state["found"]
-    assert first == (own, "made-a"), "neither real points nor what is dropped already"
-    assert second == ("made-b", "made-c") and rows
-
-
 def test_what_was_dropped_is_crossed_out_on_the_map(workspace):
     path = made.make_run()
     edits.save(Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids())))
     from app import editing
 
     points = projection.load_points(path)
-    shown = editing.shown(runs.read_state(path), points)
+    shown = editing.shown(runs.read_state(path), points, None)
     assert list(shown["id"][points["kept"] & ~shown["kept"]]) == list(made.bad_ids())
+    assert shown["dropped"].sum() == made.BAD, "not those that the filter set aside"
 
 
 def test_heads_that_are_not_trained_are_offered_and_a_stopped_job_goes_on(workspace, monkeypatch):

@@ -12,7 +12,6 @@ from test_pages import open_page, text, warnings
 
 from app import neighbours_view
 from gelda import nearby, projection, runs
-from gelda.neighbours import load_neighbours
 
 LINE = np.arange(8, dtype=np.float32)[:, None] * [1.0, 0.0]
 
@@ -179,27 +178,3 @@ def test_the_neighbours_are_looked_for_once_a_drawing(run: runs.RunState, monkey
     points = projection.load_points(run.path)
     open_page("explore", panel="neighbours", point=points["id"].iloc[9], k="30")
     assert asked.count(30) == 1 + 1, "in latent space, and how many of them are near on the map"
-
-
-def test_a_latent_that_a_step_made_has_its_nearest_training_samples(run: runs.RunState, monkeypatch) -> None:
-    from app import editing, state
-    from app import map as latent_map
-
-    points = projection.load_points(run.path)
-    near, distance = load_neighbours(run.path)
-    rows = np.flatnonzero(points["origin"] == "synthetic")[:2]
-    table = points.iloc[rows].assign(id=["made-a", "made-b"]).reset_index(drop=True)
-    more = editing.MadePoints(table, near[rows], distance[rows], near[rows])
-    monkeypatch.setattr(editing, "made", lambda *_: more)
-    layouts = []
-    monkeypatch.setattr(latent_map, "draw", lambda layout, **_: layouts.append(layout) or len(layout.points))
-    page = open_page("explore", panel="neighbours")
-    page.session_state["_selection"] = state.Selection(run.id, [], "lasso", made=("made-b",))
-    page.run()
-    assert not warnings(page) and "Nearest to the synthetic latent made-b" in text(page)
-    shown = next(t.value for t in page.dataframe)
-    assert shown["id"].tolist() == points["id"].iloc[near[rows[1]]].tolist()
-    assert set(layouts[-1].lines[:, 0]) == {len(points) + 1}, "it stands behind the run's points"
-    page.session_state["panel"] = "selection"
-    page.run()
-    assert "1 synthetic latent that steps made" in text(page)
