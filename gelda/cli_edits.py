@@ -70,7 +70,8 @@ def _print(result: Mapping[str, Any]) -> None:
     for entry in result["steps"]:
         cells = [_change(entry["to_start"]["measures"].get(name)) for name in wanted]
         last = _change(entry["to_previous"].get("tail"))
-        table.add_row(f"{entry['step']}. {entry['title']}", *cells, last)
+        weight = f" ({entry['weight']})" if "weight" in entry else ""
+        table.add_row(f"{entry['step']}. {entry['title']}{weight}", *cells, last)
     console.print(table)
     looked = result.get("confirmation")
     if looked:

@@ -81,10 +81,12 @@ def history(kit: Kit, edits: Edits) -> dict[str, Any]:
     """Every step in force, its difference to the start and to the step before, where heads are trained."""
     items = dev_items(kit)
     states = [predictions(kit, edits.active[:k]) for k in range(edits.at + 1)]
-    start, steps = states[0], []
+    start, steps, weights = states[0], [], inherited(kit, edits.active)
     for k, step in enumerate(edits.active, 1):
         now, last = states[k], states[k - 1]
         entry: dict[str, Any] = {"step": k, "kind": step.kind, "title": title(step)}
+        if weights[k - 1]:
+            entry["weight"] = weights[k - 1]
         if start is not None and last is not None and now is not None:
             entry["to_start"] = difference(kit, start, now, items)
             entry["to_previous"] = difference(kit, last, now, items)["measures"]
@@ -127,6 +129,16 @@ def title(step: Any) -> str:
         each = "each of " * (len(step.cells) > 1)
         return f"Make {step.count} more for {each}{where}{_settings(step)}"
     return f"{'Drop' if step.kind == 'drop' else 'Keep'} {where}"
+
+
+def inherited(kit: Kit, steps: Sequence[Any]) -> list[str]:
+    """Of each step, what the latents that it makes count where that is not 1, as those before did; or ""."""
+    counts = {one.step.key(): sorted({*one.counts}) for one in editing.applied(kit, steps).made}
+    found = []
+    for own in (counts.get(step.key(), []) for step in steps):
+        said = " to ".join(f"{count:.3g}" for count in dict.fromkeys(own[:1] + own[-1:]))
+        found.append("" if own in ([], [1.0]) else f"each counts {said} times, as those before")
+    return found
 
 
 def _where(step: Any) -> str:

@@ -186,15 +186,22 @@ def _noise(step: Sampled) -> dict[str, Any]:
 
 def state_key(kit: Kit, steps: Sequence[Step]) -> str:
     """The key of what a head learns from after these steps."""
-    return content_key("refit", kit.key, [step.key() for step in steps])
+    last = max((k for k, step in enumerate(steps) if isinstance(step, Sampled)), default=0)
+    weighed = any(isinstance(step, Weight) for step in steps[:last])
+    inherits = ("inherits",) * weighed  # 0.6.0 let what was made then count 1: its heads are others
+    return content_key("refit", kit.key, [step.key() for step in steps], *inherits)
 
 
 @dataclass(frozen=True)
 class Made:
-    """What one step makes: (class, subdomain, how many) by cell, of each of the run's noise levels."""
+    """What one step makes: (class, subdomain, how many) by cell, of each of the run's noise levels.
+
+    counts: the factor of each cell's latents, inherited from those that were there.
+    """
 
     step: Any
     order: tuple[tuple[int, int, int], ...]
+    counts: tuple[float, ...] = ()
 
     def key(self, kit: Kit) -> str:
         """The key of the latents, whatever the steps before were."""
@@ -273,10 +280,20 @@ def _sampled(kit: Kit, step: Sampled, state: Applied) -> Applied:
         group="", split="", origin="synthetic", kept=True, point=-1
     )
     new["id"] = [f"made-{step.key()}-{number}-{i:05d}" for i in range(len(new))]
-    made = (*state.made, Made(step, tuple(order)))
-    return Applied(
-        pd.concat([rows, new], ignore_index=True), np.concatenate([factor, np.ones(len(new))]), made
-    )
+    counts = tuple(_inherited(state, c, s) for c, s, _ in order)
+    each = np.repeat(counts, [n * levels for *_, n in order])
+    made = (*state.made, Made(step, tuple(order), counts))
+    return Applied(pd.concat([rows, new], ignore_index=True), np.concatenate([factor, each]), made)
+
+
+def _inherited(state: Applied, label: int, subdomain: int) -> float:
+    """What latents made for a cell count: the mean of those in use there, else what all others do alike."""
+    rows, own = state.rows, used(state)
+    here = own & ((rows["label"] == label) & (rows["subdomain"] == subdomain)).to_numpy()
+    factors = state.factor[here if here.any() else own]
+    if len(np.unique(factors)) == 1:
+        return float(factors[0])
+    return float(factors.mean()) if here.any() else 1.0
 
 
 def _chosen(kit: Kit, step: Any, rows: pd.DataFrame) -> NDArray[np.bool_]:

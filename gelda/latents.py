@@ -64,7 +64,8 @@ class LatentBank:
         for layer in info["layers"]:
             if not LAYER_NAME.fullmatch(layer):
                 raise UserError(
-                    f"{path}/manifest.json: the layer name '{layer}' may hold letters, digits and _ . + - only."
+                    f"{path}/manifest.json: the layer name '{layer}' may hold letters, digits and _ . + - "
+                    "only."
                 )
         if len(index) != info["rows"] or sum(info["shard_rows"]) != info["rows"]:
             raise UserError(

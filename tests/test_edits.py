@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gelda import edits, kit
-from gelda.artifacts import read_table, write_table
-from gelda.edit_figures import title, touched
+from gelda.artifacts import content_key, read_table, write_table
+from gelda.edit_figures import inherited, title, touched
 from gelda.edits import Add, Drop, Edits, Keep, Resample, Weight
 from gelda.errors import UserError
 
@@ -247,3 +247,49 @@ def test_two_windows_at_once_lose_no_step(planted):
         list(pool.map(push, titles))
     kept = edits.load(planted, "shared").active
     assert len(kept) == 20 and {step.title for step in kept} == titles
+
+
+DAY, NIGHT = ("dog", "day"), ("dog", "night")
+HALF = (made.BAD + made.GOOD) // 2
+MAKING = [(Resample(cells=(NIGHT,)), HALF), (Add(cells=(NIGHT,), count=5), 5)]
+
+
+@pytest.mark.parametrize("step, number", MAKING)
+@pytest.mark.parametrize("weights, count", [
+    ((), 1.0),
+    ((Weight(factor=0.3),), 0.3),
+    ((Weight(factor=0.3, cells=(NIGHT,)), Weight(factor=2.0, cells=(NIGHT,))), 0.6),
+    ((Weight(factor=0.3, cells=(DAY,)),), 1.0),
+    ((Weight(factor=3.0, cells=(NIGHT,)), Drop(cells=(DAY,))), 3.0),
+])  # fmt: skip
+def test_latents_that_are_made_count_as_much_as_those_of_their_cell(planted, weights, count, step, number):
+    factors = used(planted, *weights, step)
+    new = [factor for one, factor in factors.items() if one.startswith("made-")]
+    assert new == pytest.approx([count] * number)
+    said = inherited(planted, (*weights, step))
+    assert said[:-1] == [""] * len(weights)
+    assert said[-1] == ("" if count == 1 else f"each counts {count:g} times, as those before")
+
+
+@pytest.mark.parametrize("cells, count", [((), 0.3), ((NIGHT,), 1.0)])
+def test_in_an_empty_cell_they_count_as_all_others_do_alike(planted, cells, count):
+    factors = used(planted, Weight(factor=0.3, cells=cells), Add(cells=(("cat", "day"),), count=4))
+    assert [f for one, f in factors.items() if one.startswith("made-")] == [count] * 4
+
+
+def test_of_a_cell_whose_latents_count_differently_the_mean_is_inherited(planted):
+    steps = (Weight(factor=0.5, ids=("gelda-00001",)), Resample(cells=(NIGHT,)), Weight(factor=2.0))
+    before, after = (used(planted, *steps[:n]) for n in (1, 2))
+    assert sum(after.values()) == pytest.approx(sum(before.values())), "as much in all"
+    new = [f for one, f in used(planted, *steps).items() if one.startswith("made-")]
+    assert new == pytest.approx([2 * (HALF - 0.5) / HALF] * HALF)
+
+
+def test_heads_from_before_made_latents_inherited_a_weight_are_not_taken(planted):
+    make, weigh = Resample(cells=(NIGHT,)), Weight(factor=0.5)
+    keys = [(make, weigh), (make,), (weigh,)]
+    for steps in keys:
+        old = content_key("refit", planted.key, [step.key() for step in steps])
+        assert edits.state_key(planted, steps) == old, "nothing to inherit"
+    old = content_key("refit", planted.key, [weigh.key(), make.key()])
+    assert edits.state_key(planted, (weigh, make)) != old

@@ -222,3 +222,9 @@ def test_behind_a_missing_file_nothing_is_shown(run: Path) -> None:
     assert editing.made(state, points) is None and len(points_of(run)) == len(points)
     page = open_page("explore", run=made.RUN)
     assert not warnings(page)
+
+
+def test_the_history_says_what_they_count(run: Path) -> None:
+    made.edit(run, Weight(factor=0.5), *STEPS)
+    page = open_page("explore", run=made.RUN, panel="edit")
+    assert text(page).count("each counts 0.5 times, as those before") == 2 and not warnings(page)
