@@ -42,7 +42,11 @@ STAGES = {  # of `gelda run`, in order
 
 @dataclass
 class StageState:
-    """One stage's progress, in units of its own (items, seeds, steps)."""
+    """One stage's progress, in units of its own (items, seeds, steps).
+
+    seconds: that all attempts took, those that were cancelled or killed too; earlier: that those before this
+    one took.
+    """
 
     name: str
     title: str
@@ -52,6 +56,7 @@ class StageState:
     seconds: float = 0.0
     message: str = ""
     remaining: float | None = None
+    earlier: float = 0.0
 
 
 @dataclass
