@@ -9,13 +9,10 @@ from typing import Any
 import streamlit as st
 
 from app import loading, state, widgets, words
-from gelda import jobs, runs
+from gelda import jobs, map_costs, projection, runs
 from gelda.projection import SETTINGS, LayerInfo, MapInfo
 from gelda.settings import ProjectionConfig
 
-USUAL = 5.0  # seconds a map takes where none of this run's was timed
-COMPILING = 12.0  # seconds until UMAP is ready, once a job
-TOGETHER = 1.5  # times as long as on its own takes a map that is laid out with the other layers'
 SHORT = {
     "n_neighbors": "{} neighbours",
     "min_dist": "least distance {:g}",
@@ -82,20 +79,22 @@ def show(info: MapInfo) -> None:
     state.put("map", info.key)
 
 
-def seconds(maps: Sequence[MapInfo], count: int) -> float:
-    """About how long it takes to make so many maps, each on its own."""
-    known = sorted(info.seconds for info in maps if info.seconds and not info.aligned)
-    # the first map of a job waited for UMAP to compile: the quick ones are what one more takes
-    return COMPILING + count * (known[len(known) // 4] if known else USUAL)
+@st.cache_data(ttl=20, show_spinner=False)
+def _timed(home: str) -> list[MapInfo]:
+    return map_costs.timed()
 
 
-def together(maps: Sequence[MapInfo], layers: Sequence[LayerInfo]) -> float:
+def alone(run: runs.RunState, scopes: Sequence[tuple[str, str, str]]) -> str:
+    """About how long it takes to make maps of these scopes, each on its own."""
+    points = loading.points(run.path)
+    sizes = [int(projection.in_scope(run.path, points, *scope[1:]).sum()) for scope in scopes]
+    return words.about(*map_costs.alone(sizes, _timed(str(runs.home()))))
+
+
+def together(run: runs.RunState, layers: Sequence[LayerInfo]) -> str:
     """About how long it takes to lay out the maps of everything at all layers together."""
-    known = sorted(info.seconds for info in maps if info.seconds and info.aligned)
-    if known:
-        return len(layers) * known[0]
-    whole = [info for info in maps if info.scope_kind == "all"]
-    return COMPILING + len(layers) * TOGETHER * (seconds(whole, 1) - COMPILING)
+    size = len(loading.points(run.path))
+    return words.about(*map_costs.together(size, len(layers), _timed(str(runs.home()))))
 
 
 def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInfo], title: str) -> None:
@@ -114,16 +113,16 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
         elif runs.readonly():
             widgets.note("This server is for looking only: choose a layer and a scope that have a map.")
         else:
-            about, every = words.duration(seconds(maps, 1)), scope()[1] == "all" and len(layers) > 1
+            about, every = alone(run, [scope()]), scope()[1] == "all" and len(layers) > 1
             if every:
-                long = words.duration(together(maps, layers))
+                long = together(run, layers)
                 st.button(
-                    f"Make the maps of all {len(layers)} layers, about {long}", type="primary",
+                    f"Make the maps of all {len(layers)} layers, {long}", type="primary",
                     help="They are laid out together: a point keeps its place from layer to layer.",
                     on_click=start_together, args=(run, maps),
                 )  # fmt: skip
             st.button(
-                f"Make this map{' alone' if every else ''}, about {about}",
+                f"Make this map{' alone' if every else ''}, {about}",
                 type="secondary" if every else "primary", on_click=start, args=(run, maps, [scope()]),
             )  # fmt: skip
 

@@ -108,10 +108,10 @@ def _missing(explored: Explored, scopes: Sequence[tuple[str, str, str]]) -> None
     if going:
         map_choice.follow(explored.run, going)
     elif scopes and not runs.readonly():
-        about = words.duration(map_choice.seconds(explored.maps, len(scopes)))
+        about = map_choice.alone(explored.run, scopes)
         what = "missing one" if len(scopes) == 1 else f"{len(scopes)} missing ones"
         st.button(
-            f"Make the {what}, about {about}", on_click=map_choice.start,
+            f"Make the {what}, {about}", on_click=map_choice.start,
             args=(explored.run, explored.maps, scopes),
         )  # fmt: skip
 
@@ -127,9 +127,9 @@ def _together(explored: Explored, found: Sequence[MapInfo | None]) -> None:
         return
     for message in sorted({m.message for m in explored.maps if m.scope_kind == "all" and m.message}):
         widgets.warn(message)
-    about = words.duration(map_choice.together(explored.maps, explored.layers))
+    about = map_choice.together(explored.run, explored.layers)
     st.button(
-        f"Lay all {len(found)} layers out together, about {about}", on_click=map_choice.start_together,
+        f"Lay all {len(found)} layers out together, {about}", on_click=map_choice.start_together,
         args=(explored.run, explored.maps), help="A point then keeps its place from layer to layer.",
     )  # fmt: skip
 
@@ -156,9 +156,9 @@ def _form(explored: Explored) -> None:
     else:
         if there is not None:
             widgets.warn(there.message)
-        about = words.duration(map_choice.seconds(explored.maps, 1))
+        about = map_choice.alone(explored.run, [map_choice.scope()])
         st.button(
-            f"Make this map, about {about}", key="make_map", on_click=_make,
+            f"Make this map, {about}", key="make_map", on_click=_make,
             args=(explored.run, own),
             type="primary" if explored.info else "secondary",  # without one, the place of the map offers it
         )  # fmt: skip

@@ -216,8 +216,9 @@ def progress(run: runs.RunState) -> None:
             parts = []
             if stage.message:
                 parts.append(stage.message)
-            elif stage.seconds > 0 and stage.done:
-                parts.append(f"{words.number(stage.done / stage.seconds, 0)} a second")
+            elif stage.seconds > stage.earlier and stage.done:
+                rate = stage.done / (stage.seconds - stage.earlier)
+                parts.append(f"{words.number(rate, 0)} a second")
             if stage.remaining is not None:
                 parts.append(f"{words.duration(stage.remaining)} left")
             said = ", ".join(parts) or "starting"

@@ -232,6 +232,14 @@ def duration(seconds: float | None) -> str:
     return f"{round(minutes / 1440)} days"
 
 
+def about(low: float, high: float) -> str:
+    """ "about 20 s", or "8 s to 1 min" where the guess is wide."""
+    low, high = (round(s, -1) if s >= 20 else s for s in (low, high))
+    if high <= 1.5 * low + 2:
+        return f"about {duration(high)}"
+    return f"{duration(low)} to {duration(high)}"
+
+
 def trust(value: float | None, neighbours: int) -> str:
     """What trustworthiness says about a map, in words."""
     if value is None or value != value:

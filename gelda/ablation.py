@@ -16,7 +16,7 @@ from gelda.config import RunConfig, resolve_config
 from gelda.errors import RunFailed, UserError, sentence
 from gelda.experiment_check import check_names
 from gelda.pipeline import Pipeline
-from gelda.recording import Cancelled, Recorder, tracked
+from gelda.recording import Cancelled, Recorder, stages, tracked
 from gelda.report import SeedResult
 from gelda.runs import RunState, StageState
 from gelda.studies import RESULT, Study
@@ -120,7 +120,7 @@ def execute(study: Study, base: RunConfig, state: RunState, listener: Any = None
     """
     device.set_threads()
     made = check(study, base)
-    state.stages = [StageState(cell.name, cell.title) for cell in study.cells]
+    state.stages = stages(state, {cell.name: cell.title for cell in study.cells})
     before = read_result(state.path) if (state.path / RESULT).is_file() else None
     seconds = {c["name"]: c["seconds"] for c in before["cells"]} if before else {}
     found: dict[str, list[SeedResult]] = {}
@@ -144,7 +144,7 @@ def execute(study: Study, base: RunConfig, state: RunState, listener: Any = None
                 logging.getLogger("gelda").exception("The setting '%s' failed", cell.title)
                 row["error"] = sentence(error)
                 row["state"] = "failed"
-            # a cell that is found again took its seconds when it was computed
+            # studies of 0.6 and before noted the last attempt alone, in which a cell may be found again
             row["seconds"] = max(progress.seconds, seconds.get(cell.name, 0.0))
             value = _publish(study, base, state, rows, found)
         state.headline = value["headline"]

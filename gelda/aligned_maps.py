@@ -87,6 +87,7 @@ def project(
                 fitted=one.fitted,
                 shown=len(shaping) + len(placed),
                 seconds=seconds,
+                compiling=0.0,
                 state="done",
             )
         )

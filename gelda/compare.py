@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -33,7 +32,7 @@ from gelda.errors import UserError
 from gelda.health import generator_health
 from gelda.protocols import Episode
 from gelda.ready import ReadyBank
-from gelda.recording import Recorder, tracked
+from gelda.recording import Recorder, stages, tracked
 from gelda.runs import RunState, StageState
 from gelda.semantics import resolve
 from gelda.workbench import Candidate
@@ -245,7 +244,7 @@ class Comparison(Choosing):
     # -- helpers --------------------------------------------------------------------------------
 
     def _stage(self, name: str, work: Callable[[int, Callable[[float, str], None]], Any]) -> dict[int, Any]:
-        started, done = time.perf_counter(), {}
+        done = {}
         with self.recorder.stage(name, 100 * len(self.seeds)) as stage:
             for place, seed in enumerate(self.seeds):
 
@@ -254,7 +253,7 @@ class Comparison(Choosing):
                     self.recorder.advance(stage, 100 * (place + share), text)
 
                 done[seed] = work(seed, tick)
-        self.seconds[name] = round(time.perf_counter() - started, 2)
+        self.seconds[name] = stage.seconds
         return done
 
 
@@ -267,7 +266,7 @@ def _predicted(candidate: Candidate, classes: torch.Tensor) -> torch.Tensor:
 def execute(config: CompareConfig, bank: ReadyBank, state: RunState, listener: Any = None) -> dict[str, Any]:
     """Run or resume a comparison to its end, keeping its state; the caller handles its errors."""
     device.set_threads()
-    state.stages = [StageState(name, title) for name, title in STAGES.items()]
+    state.stages = stages(state, STAGES)
     with Recorder(state, listener) as recorder, tracked(state):
         result = Comparison(config, bank, state, recorder).run()
     return result

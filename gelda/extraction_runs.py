@@ -23,7 +23,7 @@ from gelda.extract_config import ExtractConfig
 from gelda.extraction import extract
 from gelda.latents import LatentBank, check_folder
 from gelda.paths import permitted
-from gelda.recording import Recorder, tracked
+from gelda.recording import Recorder, stages, tracked
 from gelda.runs import RunState, StageState
 
 SHARD = (1024, 128)  # items; a large model takes a second a clip, and a kill costs a shard
@@ -113,7 +113,7 @@ def prepared(config: ExtractConfig) -> RunState:
 def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dict[str, Any]:
     """Run or resume an extraction to its end; what came of it: bank, rows, layers, skipped, rate …"""
     devices.set_threads()
-    state.stages = [StageState(name, title) for name, title in STAGES.items()]
+    state.stages = stages(state, STAGES)
     with Recorder(state, listener) as recorder, tracked(state):
         with recorder.stage("open", 1):
             source, spec = opened(config)
@@ -147,7 +147,7 @@ def execute(config: ExtractConfig, state: RunState, listener: Any = None) -> dic
             "notes": list(source.notes),
             "caution": spec.caution,
             "encoded": counted.encoded,
-            "seconds": stage.seconds,
+            "seconds": stage.seconds - stage.earlier,
         }
         state.headline = result["headline"] = _said(config, bank)
     return result

@@ -17,8 +17,8 @@ from gelda.artifacts import FORMAT, check_format, content_key, read_json, write_
 from gelda.errors import UserError
 from gelda.projection import thinned
 from gelda.ready import Items, ReadyBank, open_bank
-from gelda.recording import Recorder, tracked
-from gelda.runs import RunState, StageState
+from gelda.recording import Recorder, stages, tracked
+from gelda.runs import RunState
 from gelda.seeds import numpy_generator
 
 MOST = 2_000  # items that are probed; scarce cells stay whole
@@ -58,7 +58,7 @@ def execute(state: RunState, listener: Any = None) -> dict[str, Any]:
     from gelda import device
 
     device.set_threads()
-    state.stages = [StageState(name, title) for name, title in STAGES.items()]
+    state.stages = stages(state, STAGES)
     with Recorder(state, listener) as recorder, tracked(state):
         bank = open_bank(runs.read_spec(state.path)["bank"])
         if run_id(bank) != state.id:

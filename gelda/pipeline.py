@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +35,7 @@ from gelda.finetune import finetune, predict
 from gelda.generating import SAMPLED, Generating
 from gelda.health import generator_health
 from gelda.latents import LatentBank, bank_key
-from gelda.recording import Recorder, tracked
+from gelda.recording import Recorder, stages, tracked
 from gelda.runs import STAGES, RunState, StageState, home
 
 
@@ -227,10 +226,9 @@ class Pipeline(Generating):
     # -- helpers --------------------------------------------------------------------------------
 
     def _stage(self, name: str, total: int, work: Callable[[StageState], Any]) -> Any:
-        started = time.perf_counter()
         with self.recorder.stage(name, total) as stage:
             result = work(stage)
-        self.seconds[name] = round(time.perf_counter() - started, 2)
+        self.seconds[name] = stage.seconds
         return result
 
     def _per_seed(self, name: str, seeds: list[int], work: Callable[[int, Callable], Any]) -> list[Any]:
@@ -257,6 +255,6 @@ class Pipeline(Generating):
 def execute(config: RunConfig, state: RunState, listener: Any = None) -> dict[str, Any]:
     """Run or resume a run to its end, keeping its state; the caller handles UserError and Cancelled."""
     device.set_threads()
-    state.stages = [StageState(name, title) for name, title in STAGES.items()]
+    state.stages = stages(state, STAGES)
     with Recorder(state, listener) as recorder, tracked(state):
         return Pipeline(config, state, recorder).run()

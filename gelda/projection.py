@@ -29,7 +29,7 @@ from gelda.seeds import numpy_generator
 from gelda.settings import ProjectionConfig
 
 SCOPES = ("all", "class", "subdomain")
-WAIT = "UMAP is compiled first, about 10 s"
+WAIT = "UMAP is compiled first, once"
 LOST = 120.0  # seconds without a sign of life after which a map is no longer being made
 SETTINGS = ("n_neighbors", "min_dist", "metric", "seed", "pca", "fit_on")
 
@@ -62,7 +62,8 @@ class MapInfo:
     pca: int = 0
     fit_on: int = 2000
     created: str = ""  # UTC, ISO 8601: when it was asked for
-    seconds: float | None = None  # that making it took
+    seconds: float | None = None  # that making it took, without the compiling
+    compiling: float | None = None  # seconds until UMAP was ready; None: not told apart
     name: str = ""  # what a person calls it
     aligned: bool = False  # laid out together with the run's other layers (gelda/aligned_maps.py)
 
@@ -98,11 +99,11 @@ def project(
     name: str = "",
 ) -> MapInfo:
     """Make one map of a run's points and keep it under its own key; an existing one is returned."""
-    started = time.perf_counter()
     value = planned(run, layer, scope_kind, scope_name, config, workspace, name)
     finished = made_maps(run, workspace)
     if value.key in finished:
         return finished[value.key]
+    compiling, started = round(embedding.ready(), 2), time.perf_counter()
     points, info = load_points(run), layer_info(run, layer)
     inside = in_scope(run, points, scope_kind, scope_name)
     latents = map_latents(run, layer)
@@ -118,6 +119,7 @@ def project(
         fitted=made.fitted,
         shown=len(shaping) + len(placed),
         seconds=round(time.perf_counter() - started, 2),
+        compiling=compiling,
         state="done",
     )
     write_map_info(value)

@@ -7,12 +7,12 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gelda.artifacts import locked, now
+from gelda.artifacts import locked, now, read_json, write_json
 from gelda.errors import UserError, sentence
 from gelda.paths import home
 from gelda.runs import SILENCE, RunState, StageState, is_mine, read_state, save_state, silent_for
@@ -28,6 +28,7 @@ class Recorder:
         self._written = 0.0
         self._stop = threading.Event()
         self._started = time.perf_counter()
+        self._at: StageState | None = None
 
     def __enter__(self) -> Recorder:
         with starting():
@@ -47,17 +48,19 @@ class Recorder:
         self._check_cancelled()
         stage = next(s for s in self.state.stages if s.name == name)
         stage.state, stage.total, stage.done, stage.message = "running", total, 0, ""
-        self.state.stage = name
-        self._started = time.perf_counter()
+        self.state.stage, stage.earlier = name, stage.seconds
+        self._started, self._at = time.perf_counter(), stage
         self.publish(force=True)
         try:
             yield stage
         except BaseException:
             stage.state = "failed"
             raise
+        finally:
+            self._at = None
+            stage.seconds = self._seconds(stage)
         stage.state = "reused" if stage.message == "reused" else "done"
         stage.done, stage.remaining = stage.total, None
-        stage.seconds = round(time.perf_counter() - self._started, 2)
         self.publish(force=True)
 
     def advance(self, stage: StageState, done: float, message: str = "", before: float = 0) -> None:
@@ -67,7 +70,7 @@ class Recorder:
         """
         self._check_cancelled()
         passed = time.perf_counter() - self._started
-        stage.done, stage.seconds = int(done), round(passed, 1)
+        stage.done, stage.seconds = int(done), self._seconds(stage)
         new = done - before
         stage.remaining = round(passed * (stage.total - done) / new, 1) if new > 0 else None
         stage.message = message or stage.message
@@ -93,10 +96,30 @@ class Recorder:
         if self.listener:
             self.listener(self.state)
 
+    def _seconds(self, stage: StageState) -> float:
+        return round(stage.earlier + time.perf_counter() - self._started, 2)
+
     def _beat(self) -> None:
         while not self._stop.is_set():
-            (self.state.path / "heartbeat").touch()
+            self._sign()
             self._stop.wait(HEARTBEAT)
+
+    def _sign(self) -> None:
+        """A sign of life, with the seconds of the stage that goes on: a killed process writes no other."""
+        stage, beat = self._at, self.state.path / "heartbeat"
+        if stage is not None:
+            with suppress(UserError):  # on a full disk the run says so itself
+                write_json(beat, {"stage": stage.name, "seconds": self._seconds(stage)})
+        beat.touch()
+
+
+def stages(state: RunState, titles: Mapping[str, str]) -> list[StageState]:
+    """A run's stages {name: title} before an attempt, with the seconds that those before it took."""
+    took = {stage.name: stage.seconds for stage in state.stages}
+    with suppress(UserError, TypeError, KeyError):  # no process was killed, or it was in no stage
+        beat = read_json(state.path / "heartbeat")
+        took[beat["stage"]] = max(float(beat["seconds"]), took[beat["stage"]])
+    return [StageState(name, title, seconds=took.get(name, 0.0)) for name, title in titles.items()]
 
 
 @contextmanager

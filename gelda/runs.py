@@ -45,7 +45,11 @@ STAGES = {  # of `gelda run`, in order
 
 @dataclass
 class StageState:
-    """One stage's progress, in units of its own (items, seeds, steps)."""
+    """One stage's progress, in units of its own (items, seeds, steps).
+
+    seconds: that all attempts took, those that were cancelled or killed too; earlier: that those before this
+    one took.
+    """
 
     name: str
     title: str
@@ -55,6 +59,7 @@ class StageState:
     seconds: FiniteFloat = 0.0
     message: str = ""
     remaining: FiniteFloat | None = None
+    earlier: FiniteFloat = 0.0
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

@@ -81,6 +81,7 @@ protocols
 embedding
 neighbours
 projection
+map_costs
 nearby
 layer_maps
 aligned_maps

@@ -114,6 +114,10 @@ def test_killed_in_every_stage_a_run_ends_as_if_nothing_had_happened(reference, 
     assert done.returncode == 0, done.stderr
     assert runs.read_state(path).status == "done"
     assert figures(path) == figures(reference)
+    stages = {stage.name: stage for stage in runs.read_state(path).stages}
+    assert all(stages[name].earlier > 0 for name in ("adapt", "generate"))
+    took = json.loads((path / "report.json").read_text())["seconds"]
+    assert {name: stages[name].seconds for name in took} == took, "of all attempts"
     for name in ("points/deep.safetensors", "neighbours.safetensors"):
         assert (path / name).read_bytes() == (reference / name).read_bytes(), name
 

@@ -1,5 +1,6 @@
 """Maps as jobs: several in one process, failures said, what is finished kept; and on the command line."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from app_fixtures import RUN, make_run
 from typer.testing import CliRunner
 
-from gelda import cli, embedding, jobs, layer_maps, projection
+from gelda import cli, embedding, jobs, layer_maps, map_costs, projection
 from gelda.artifacts import read_json
 from gelda.errors import UserError
 from gelda.settings import ProjectionConfig
@@ -39,6 +40,14 @@ def quick(monkeypatch):
         return embedding.Embedding(real[:, :2], others[:, :2], 0.9, len(rows))
 
     monkeypatch.setattr(embedding, "embed", embed)
+
+
+def test_compiling_is_timed_apart_and_waited_for_once_a_process(run, quick, monkeypatch):
+    waits = [0.4]
+    monkeypatch.setattr(embedding, "_compiled", lambda: time.sleep(waits.pop() if waits else 0))
+    first, second = (projection.project(run, layer, "all", "", CONFIG) for layer in ("adapter.1", "stage2.1"))
+    assert first.compiling >= 0.4 > first.seconds and second.compiling < 0.1
+    assert [m.key for m in map_costs.timed()][:2] == [second.key, first.key]
 
 
 def test_several_maps_are_made_and_a_failure_keeps_the_others(run, spawned, quick):

@@ -6,6 +6,7 @@ import platform
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 
@@ -228,6 +229,41 @@ def test_a_stage_that_raises_is_failed():
         with recorder.stage("adapt", 1):
             raise ValueError("boom")
     assert state.stages[0].state == "failed" and state.stages[1].state == "waiting"
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from gelda import recording, runs
+recording.HEARTBEAT = 0.02
+state = runs.read_state(Path(sys.argv[1]))
+state.stages = recording.stages(state, {"adapt": "Adapt", "report": "Report"})
+with recording.Recorder(state) as recorder:
+    with recorder.stage("adapt", 9):
+        recorder._started -= 100
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_stage_adds_up_the_seconds_of_attempts_that_were_cancelled_or_killed():
+    state, recorder = recorded()
+    titles = {"adapt": "Adapt", "report": "Report"}
+    with pytest.raises(Cancelled), recording.tracked(state), recorder, recorder.stage("adapt", 9):
+        recorder._started -= 10
+        raise Cancelled
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", KILLED, str(state.path)], timeout=60, env=environment)
+    killed = runs.read_state(state.path)
+    assert killed.status == "interrupted" and killed.stages[0].seconds < 100, "nothing was written at its end"
+    killed.stages = recording.stages(killed, titles)
+    assert [int(stage.seconds) for stage in killed.stages] == [110, 0]
+    with Recorder(killed) as again, again.stage("adapt", 9) as stage:
+        again._started -= 5
+        again.advance(stage, 3)
+        assert stage.remaining == pytest.approx(10, abs=1), "by this attempt alone"
+    adapt = runs.read_state(state.path).stages[0]
+    assert adapt.state == "done" and int(adapt.seconds) == 115 and int(adapt.earlier) == 110
 
 
 def test_cancelling_stops_at_the_next_step():
