@@ -8,6 +8,7 @@ import streamlit as st
 from app import checking, source_form, widgets, words
 from app.sources import Look
 from gelda import datasets, runs
+from gelda.report_text import to_csv
 
 PROBLEMS = 200  # rows of a table on the page; the file has them all
 
@@ -90,9 +91,7 @@ def table(title: str, rows: list[tuple[str, ...]], name: str) -> None:
     st.dataframe(frame.head(PROBLEMS), hide_index=True, height=min(420, 38 + 35 * len(frame)))
     if len(frame) > PROBLEMS:
         widgets.note(f"The first {PROBLEMS}; the file has them all.")
-    st.download_button(
-        "CSV", frame.to_csv(index=False), f"{name}.csv", "text/csv", on_click="ignore", key=f"csv-{name}"
-    )
+    st.download_button("CSV", to_csv(frame), f"{name}.csv", "text/csv", on_click="ignore", key=f"csv-{name}")
 
 
 def _ended(check: checking.Check) -> bool:

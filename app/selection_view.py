@@ -14,6 +14,7 @@ from app import charts, health_view, items, joined, pictures, selecting, state, 
 from app.explored import Explored
 from gelda import columns, runs
 from gelda.artifacts import content_key
+from gelda.report_text import to_csv
 
 STRIP = 14  # items shown
 MOST = {"audio": 8}  # or so many of a kind that takes room
@@ -197,7 +198,7 @@ def _exports(run: runs.RunState, table: Callable[[], pd.DataFrame]) -> None:
     name = f"{run.id}-selection"
     with st.container(horizontal=True):
         for label, suffix, mime, make in (
-            ("CSV", "csv", "text/csv", lambda: table().to_csv(index=False)),
+            ("CSV", "csv", "text/csv", lambda: to_csv(table())),
             ("Parquet", "parquet", "application/octet-stream", parquet),
             ("Ids", "txt", "text/plain", ids),
         ):

@@ -16,7 +16,7 @@ from gelda.config import PRESETS, RunConfig, resolve_config
 from gelda.datasets import DATASETS
 from gelda.errors import UserError, nearest
 from gelda.report import BASELINE, MEASURES, OURS, PAIRED, method_title
-from gelda.report_text import interval_text, markdown_table, tables, to_frame, to_latex, to_markdown
+from gelda.report_text import interval_text, markdown_table, tables, to_csv, to_frame, to_latex, to_markdown
 from gelda.runs import COMPARISON
 
 Report = Mapping[str, Any]
@@ -231,7 +231,7 @@ def _bullets(texts: Sequence[str]) -> list[str]:
 # A form of a report: its file's suffix, and the text of it.
 FORMATS: dict[str, tuple[str, Callable[[Report], str]]] = {
     "md": ("md", to_markdown),
-    "csv": ("csv", lambda report: to_frame(report).to_csv(index=False)),
+    "csv": ("csv", lambda report: to_csv(to_frame(report))),
     "latex": ("tex", to_latex),
     "json": ("json", lambda report: json.dumps(report, indent=1) + "\n"),
     "card": ("card.md", card),

@@ -13,6 +13,23 @@ from gelda import report_folds, rounding
 from gelda.report import MEASURES, SEEDS_ALONE, method_title
 
 
+def to_csv(table: pd.DataFrame) -> str:
+    """A table as CSV for spreadsheets. A text that begins with = + - or @ would be run as a formula where the
+    file is opened: an apostrophe before it keeps it text, numbers stay as they are (OWASP, CSV injection).
+    """
+
+    def kept(value: Any) -> Any:
+        formula = isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@"))
+        return f"'{value}" if formula else value
+
+    plain = table.rename(columns=kept)
+    for place, kind in enumerate(table.dtypes):
+        if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
+            values = [kept(value) for value in table.iloc[:, place]]
+            plain.isetitem(place, pd.Series(values, table.index, object))
+    return plain.to_csv(index=False, lineterminator="\n")
+
+
 def to_frame(report: Mapping[str, Any]) -> pd.DataFrame:
     """One row a method and measure: mean, interval, paired difference to logit adjustment.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from gelda.errors import unknown
-from gelda.report_text import interval_text, markdown_table
+from gelda.report_text import interval_text, markdown_table, to_csv
 from gelda.setting_words import beside, quoted
 from gelda.terminal import duration
 
@@ -106,12 +106,8 @@ def _title(result: Mapping[str, Any], name: str) -> str:
 
 def _csv(result: Mapping[str, Any]) -> str:
     flat = rows(result)
-    out = io.StringIO()
     names = list(dict.fromkeys(name for row in flat for name in row)) or ["kind"]
-    writer = csv.DictWriter(out, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return out.getvalue()
+    return to_csv(pd.DataFrame(flat, columns=names, dtype=object))  # as they are: whole numbers have no point
 
 
 def _json(result: Mapping[str, Any]) -> str:

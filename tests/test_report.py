@@ -4,6 +4,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -364,3 +365,32 @@ def test_wrong_calls_are_sentences(tmp_path):
     (tmp_path / "report.json").write_text('{"format": 99}')
     with pytest.raises(UserError, match="has format 99.*upgrade"):
         report.load_report(tmp_path)
+
+
+def test_a_text_is_no_formula_in_a_csv_and_numbers_stay():
+    table = pd.DataFrame(
+        {
+            "=1+1": pd.Series(["=HYPERLINK(1)", "+1", None], dtype=object),
+            "class": pd.Categorical(["-x", "@a", "a=b"]),
+            "text": pd.Series([" =1", "", "a"], dtype="string"),
+            "value": [-1.5, -2.0, 3.0],
+            "day": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"]),
+        }
+    )
+    assert report_text.to_csv(table).splitlines() == [
+        "'=1+1,class,text,value,day",
+        "'=HYPERLINK(1),'-x,' =1,-1.5,2020-01-01",
+        "'+1,'@a,,-2.0,2020-01-02",
+        ",a=b,a,3.0,2020-01-03",
+    ]
+    values = pd.DataFrame({"value": [-1, None]}, dtype=object)  # numbers of a column of any kind
+    assert report_text.to_csv(values) == 'value\n-1\n""\n'
+
+
+def test_every_csv_of_a_person_is_made_by_one_function():
+    """What the engine makes keys of, or an index, is written as it is."""
+    ours = ("columns.py", "ready.py", "manifest.py", "speech_synthesis.py", "report_text.py")
+    root = Path(report_text.__file__).parent
+    for file in [*root.rglob("*.py"), *(root.parent / "app").glob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        assert file.name in ours or not re.search(r"\.to_csv\((?!to_frame)|csv\.(Dict)?[wW]riter", text), file
