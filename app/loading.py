@@ -14,7 +14,7 @@ import streamlit as st
 from app import colouring
 from app.facets import Facet
 from app.facets import of as facets_of
-from gelda import jobs, layer_maps, projection, report, runs, studies, study_result
+from gelda import layer_maps, map_jobs, projection, report, runs, studies, study_result
 from gelda.artifacts import read_json
 from gelda.neighbours import load_neighbours
 from gelda.settings import ProjectionConfig
@@ -151,7 +151,7 @@ def guidance(run: Path) -> tuple[float, float]:
 
 def maps(run: Path) -> list[projection.MapInfo]:
     """Maps of a run, finished or being made; those of a shipped run lie in the workspace."""
-    return projection.list_maps(run, jobs.map_workspace(run))
+    return projection.list_maps(run, map_jobs.map_workspace(run))
 
 
 def projection_config(run: Path) -> ProjectionConfig:
@@ -161,12 +161,12 @@ def projection_config(run: Path) -> ProjectionConfig:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _projection_config(run: Path, stamp: int) -> ProjectionConfig:
-    return jobs.projection_config(run)
+    return map_jobs.projection_config(run)
 
 
 def neighbour_change(run: Path) -> dict[str, Any]:
     """How many neighbours change from layer to layer; {} where it has not been measured."""
-    return layer_maps.load_change(run, jobs.map_workspace(run)) or {}
+    return layer_maps.load_change(run, map_jobs.map_workspace(run)) or {}
 
 
 def coordinates(run: Path, info: projection.MapInfo) -> np.ndarray:
@@ -179,10 +179,10 @@ def coordinates(run: Path, info: projection.MapInfo) -> np.ndarray:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _coordinates(run: Path, key: str, stamp: int, to: str, to_stamp: int) -> np.ndarray:
-    found = np.array(projection.load_map(run, key, jobs.map_workspace(run)), dtype=np.float32)
+    found = np.array(projection.load_map(run, key, map_jobs.map_workspace(run)), dtype=np.float32)
     if to:
         real = (points(run)["origin"] == "real").to_numpy()
-        found = layer_maps.turned(found, projection.load_map(run, to, jobs.map_workspace(run)), real)
+        found = layer_maps.turned(found, projection.load_map(run, to, map_jobs.map_workspace(run)), real)
     found.setflags(write=False)
     return found
 

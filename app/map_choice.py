@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import loading, state, widgets, words
-from gelda import jobs, map_costs, projection, runs
+from gelda import map_costs, map_jobs, projection, runs
 from gelda.projection import SETTINGS, LayerInfo, MapInfo
 from gelda.settings import ProjectionConfig
 
@@ -129,12 +129,12 @@ def offer(run: runs.RunState, layers: Sequence[LayerInfo], maps: Sequence[MapInf
 
 def start_together(run: runs.RunState, maps: Sequence[MapInfo]) -> None:
     """Start laying out all layers with the settings that the view asks for; for a callback."""
-    jobs.start_aligned(run.id, config(run, maps))
+    map_jobs.start_aligned(run.id, config(run, maps))
 
 
 def start(run: runs.RunState, maps: Sequence[MapInfo], scopes: Sequence[tuple[str, str, str]]) -> None:
     """Start making maps with the settings that the view asks for; for a callback."""
-    jobs.start_projections(run.id, scopes, config(run, maps))
+    map_jobs.start_projections(run.id, scopes, config(run, maps))
 
 
 @st.fragment(run_every=1)

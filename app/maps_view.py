@@ -10,7 +10,7 @@ import streamlit as st
 from app import colouring, loading, map_choice, multiples, state, widgets, words
 from app import explore_filters as filters
 from app.explored import Explored
-from gelda import aligned_maps, jobs, layer_maps, projection, runs
+from gelda import aligned_maps, layer_maps, map_jobs, projection, runs
 from gelda.projection import MapInfo
 from gelda.settings import ProjectionConfig
 
@@ -169,7 +169,7 @@ def _make(run: runs.RunState, own: ProjectionConfig) -> None:
     asked = {field: st.session_state[f"{_prefix(run)}.{field}"] for field in FIELDS}
     config = ProjectionConfig(**{**own.model_dump(), **asked})
     name = st.session_state["map_name"].strip()
-    state.put("map", jobs.start_projection(run.id, *map_choice.scope(), config, name))
+    state.put("map", map_jobs.start_projection(run.id, *map_choice.scope(), config, name))
     state.put("map_name", "")
 
 
@@ -237,4 +237,4 @@ def _rename(info: MapInfo) -> None:
 
 def _folder(run: runs.RunState) -> object:
     """Where a person's own maps of this run lie; the others ship with it."""
-    return projection.maps_folders(run.path, jobs.map_workspace(run.path))[-1]
+    return projection.maps_folders(run.path, map_jobs.map_workspace(run.path))[-1]

@@ -59,9 +59,9 @@ def _print(result: Mapping[str, Any]) -> None:
     """What each step of a list of edits did on dev, and on the test half where that was confirmed."""
     from rich.table import Table
 
-    from gelda.terminal import _console
+    from gelda.terminal import new_console
 
-    console = _console()
+    console = new_console()
     table = Table(title="Points on dev, paired, with 95 % intervals", title_justify="left")
     table.add_column("step")
     for name in ("tail", "unseen cells", "UAR", "overall", "tail, to the step before"):

@@ -28,7 +28,7 @@ def project(
     ] = False,
 ) -> None:
     """Make maps of a finished run; settings that are not given are the run's own."""
-    from gelda import aligned_maps, jobs, layer_maps, projection, runs
+    from gelda import aligned_maps, layer_maps, map_jobs, projection, runs
     from gelda.artifacts import read_json
     from gelda.config import explain
     from gelda.settings import ProjectionConfig
@@ -37,10 +37,10 @@ def project(
     given = {"n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric, "fit_on": fit_on, "pca": pca}
     chosen = {key: value for key, value in {**given, "seed": seed}.items() if value is not None}
     try:
-        config = ProjectionConfig(**{**jobs.projection_config(path).model_dump(), **chosen})
+        config = ProjectionConfig(**{**map_jobs.projection_config(path).model_dump(), **chosen})
     except ValidationError as error:
         raise UserError(explain(error, ProjectionConfig)) from error
-    meta, workspace = read_json(path / "meta.json"), jobs.map_workspace(path)
+    meta, workspace = read_json(path / "meta.json"), map_jobs.map_workspace(path)
 
     def tell(made: projection.MapInfo) -> None:
         said = f"{made.layer_title}, {made.scope_name or 'everything'}"
@@ -64,7 +64,7 @@ def project(
 
 def project_stored(run_id: str, keys: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """What a background job does: make the maps whose documents were written."""
-    from gelda.jobs import make_projections
+    from gelda.map_jobs import make_projections
 
     if make_projections(run_id, keys or []):
         raise typer.Exit(1)

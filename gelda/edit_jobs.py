@@ -49,7 +49,7 @@ def start(run_id: str, name: str, what: What = "refit", state: str = "") -> None
 
     state: for a confirmation, `edits.state_key` of the steps that the person saw; no other ones are measured.
     """
-    jobs._allowed()
+    jobs.allowed()
     with _locked(run_id, name):  # two windows start one job
         job = status(run_id, name)
         if job.going and job.what == what:
@@ -63,7 +63,7 @@ def start(run_id: str, name: str, what: What = "refit", state: str = "") -> None
         _wish(run_id, name).unlink(missing_ok=True)
         _put(run_id, name, what, "queued", pid=None)
     command = ["edit-job", run_id, name, "--what", what, *([f"--state={state}"] if state else [])]
-    pid = jobs._spawn(command, _document(run_id, name).with_suffix(".txt"))
+    pid = jobs.spawn(command, _document(run_id, name).with_suffix(".txt"))
     with _locked(run_id, name):  # so that one that is killed before it says anything is known to be gone
         value = read_json(_document(run_id, name))
         if value["state"] == "queued" and value["pid"] is None:
@@ -72,7 +72,7 @@ def start(run_id: str, name: str, what: What = "refit", state: str = "") -> None
 
 def cancel(run_id: str, name: str) -> None:
     """Ask a refit to stop at its next step; the heads that it has trained stay."""
-    jobs._allowed()
+    jobs.allowed()
     job = status(run_id, name)
     if job.what != "refit" or not job.going:
         raise UserError(f"No refit of '{name}' is going.")

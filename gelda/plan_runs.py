@@ -48,11 +48,11 @@ def start_look(plan: str, data: str, encoder: str) -> None:
     """Look in the background at what the plan would take; nothing is fetched, nothing else is written."""
     from gelda import plan_jobs
 
-    jobs._allowed()
+    jobs.allowed()
     plan_jobs.job(plan, permitted(data), encoder)  # a wrong path or name is said at once
     name = key(plan, data, encoder)
     _note(name, "running", asked=[plan, data, encoder])
-    jobs._spawn(["plan-stored", name], home() / "plans" / "log.txt")
+    jobs.spawn(["plan-stored", name], home() / "plans" / "log.txt")
 
 
 def make_look(name: str) -> None:
@@ -78,14 +78,14 @@ def start_plan(plan: str, data: str, encoder: str) -> str:
     """
     from gelda import extraction_runs, plan_jobs
 
-    jobs._allowed()
+    jobs.allowed()
     made = plan_jobs.job(plan, permitted(data), encoder)
     plan_jobs.open_source(made)
     extraction_runs.opened(made.extract)
     own = [f"--encoder={encoder}"] if encoder else []
     with recording.starting():
         state = extraction_runs.prepared(made.extract)
-        jobs._queue(state, ["run", f"--preset={plan}", f"--data={made.data}", *own])
+        jobs.queue(state, ["run", f"--preset={plan}", f"--data={made.data}", *own])
     return state.id
 
 

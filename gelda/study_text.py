@@ -121,9 +121,9 @@ def show(result: Mapping[str, Any]) -> None:
     """The table, the headline and the notes on the terminal."""
     from rich.table import Table
 
-    from gelda.terminal import _console
+    from gelda.terminal import new_console
 
-    console = _console()
+    console = new_console()
     measures = result["measures"]
     if measures:
         reference = _title(result, result["reference"])

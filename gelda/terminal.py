@@ -29,7 +29,7 @@ def progress(state: RunState) -> Iterator[Callable[[RunState], None]]:
 
     Ctrl-C becomes Cancelled: typer would answer a KeyboardInterrupt without a word.
     """
-    console = _console()
+    console = new_console()
     console.print(f"{state.name}  run {state.id}", style="bold")
     try:
         with _bars(console) if console.is_terminal else nullcontext(_lines(console)) as listener:
@@ -96,7 +96,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"
 
 
-def _console() -> Console:
+def new_console() -> Console:
     """Text as it is: names may hold [brackets] and :colons:. A pipe or a log file has no width of its own: it
     gets what the table needs."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
@@ -115,7 +115,7 @@ COLUMNS = {
 
 def print_report(report: Mapping[str, Any]) -> None:
     """The comparison table, the headline and the notes; a narrow terminal gets fewer columns."""
-    console = _console()
+    console = new_console()
     wide = console.width >= 130
     shown = [m for m in COLUMNS if wide or m not in ("head", "medium")]
     if console.width < 104:
@@ -161,7 +161,7 @@ def _figure(value: float | None) -> str:
 
 def print_layers(study: Mapping[str, Any]) -> None:
     """The layer study's table and notes."""
-    console = _console()
+    console = new_console()
     table = Table(title=f"{study['setting']} Validation only, mean over seeds", title_justify="left")
     for name in ("encoder layer", "adapter layer"):
         table.add_column(name)
@@ -204,7 +204,7 @@ MOST_NAMES = 40  # rows of a list of neighbours
 
 def print_similarity(title: str, names: Sequence[str], matrix: Sequence[Sequence[float]]) -> None:
     """A matrix of cosines where it fits the terminal, else each name with the three it is most like."""
-    console = _console()
+    console = new_console()
     needed = max(map(len, names)) + 4 + sum(max(len(name), 5) + 3 for name in names)
     console.print(title)
     table = Table()
@@ -232,14 +232,14 @@ def print_probe(result: Mapping[str, Any]) -> None:
         uar = "–" if figures["uar"] is None else f"{100 * figures['uar']:.1f}"
         silhouette = "–" if figures["silhouette"] is None else f"{figures['silhouette']:.3f}"
         table.add_row(layer, str(figures["width"]), uar, silhouette)
-    console = _console()
+    console = new_console()
     console.print(table)
     console.print(f"Linear probe and silhouette on {result['items']} {result['which']}.")
 
 
 def print_extraction(result: Mapping[str, Any]) -> None:
     """What an extraction made, what it left out, and what can be done with the bank."""
-    console = _console()
+    console = new_console()
     console.print(result["headline"], style="bold")
     for text in filter(None, [result["caution"], *result["notes"]]):
         console.print(f"  {text}")

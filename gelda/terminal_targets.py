@@ -15,13 +15,13 @@ from gelda.report import method_title
 from gelda.report_folds import FIGURES
 from gelda.report_text import interval_text
 from gelda.runs import RunState
-from gelda.terminal import MARKS, _console, duration
+from gelda.terminal import MARKS, duration, new_console
 
 
 @contextmanager
 def several() -> Iterator[Callable[[Sequence[RunState]], None]]:
     """A live display with one line a run; where the output is not a terminal, a line when one is done."""
-    shown = _console()
+    shown = new_console()
     try:
         with _live(shown) if shown.is_terminal else nullcontext(_ends(shown)) as listener:
             yield listener
@@ -79,12 +79,12 @@ def print_targets(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Non
         cells = [" / ".join(f"{table[f][method][name]:.1f}" for f in figures) for name in names]
         style = "bold" if method == "gelda" else None
         shown.add_row(method_title(method), *cells, style=style)
-    _console().print(shown)
+    new_console().print(shown)
 
 
 def print_speech(found: Mapping[str, Any]) -> None:
     """The speech demo's table: UAR by method and language, what they are of, and GeLDA beside mean shift."""
-    shown = _console()
+    shown = new_console()
     table = Table(
         title=f"{found['title']}: UAR in %, each language left out in turn (neutral speech alone is kept), "
         "with 95 % intervals",

@@ -218,5 +218,5 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
     monkeypatch.delenv("GELDA_READONLY", raising=False)
     monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda *_: pytest.fail("a page started a job by itself"))
     return tmp_path

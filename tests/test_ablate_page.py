@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def spawned(gelda_home, monkeypatch):
     monkeypatch.setattr(studies, "shipped", dict)
     started = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: started.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: started.append(arguments))
     return started
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gelda import aligned_maps, cli, embedding, jobs, layer_maps, projection
+from gelda import aligned_maps, cli, embedding, jobs, layer_maps, map_jobs, projection
 from gelda.artifacts import FORMAT, read_json, write_json, write_table, write_tensors
 from gelda.errors import UserError
 from gelda.settings import ProjectionConfig
@@ -57,15 +57,15 @@ def run(planted: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPat
         own = z if layer.has_synthetic else np.where(ONLY_LATE[:, None], np.nan, z)
         write_tensors(path / "points" / f"{layer.name}.safetensors", {"z": torch.from_numpy(own).half()})
     monkeypatch.setattr(jobs.runs, "find_run", lambda run_id: path)
-    monkeypatch.setattr(jobs, "map_workspace", lambda path: None)
-    monkeypatch.setattr(jobs, "projection_config", lambda path: CONFIG)
+    monkeypatch.setattr(map_jobs, "map_workspace", lambda path: None)
+    monkeypatch.setattr(map_jobs, "projection_config", lambda path: CONFIG)
     return path
 
 
 @pytest.fixture
 def spawned(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     calls: list[list[str]] = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: calls.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: calls.append(arguments))
     return calls
 
 
@@ -139,7 +139,7 @@ def test_the_same_seed_draws_the_same_picture(metric: str, planted: list[np.ndar
 def test_no_half_set_is_listed_and_a_killed_one_is_made_again(
     run: Path, quick: None, spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = jobs.start_aligned("planted")
+    keys = map_jobs.start_aligned("planted")
     assert spawned == [["project-stored", "planted", *keys]]
     assert {m.state for m in projection.list_maps(run)} == {"running"}
     write, done = projection.write_map_info, []
@@ -153,11 +153,11 @@ def test_no_half_set_is_listed_and_a_killed_one_is_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(projection, "write_map_info", killed)
         with pytest.raises(KeyboardInterrupt):
-            jobs.make_projections("planted", keys)
+            map_jobs.make_projections("planted", keys)
     assert {read_json(m.path)["state"] for m in projection.list_maps(run)} == {"done", "running"}
     assert {m.state for m in projection.list_maps(run)} == {"running"} and not projection.made_maps(run)
-    assert jobs.start_aligned("planted") == keys
-    assert jobs.make_projections("planted", keys) == 0
+    assert map_jobs.start_aligned("planted") == keys
+    assert map_jobs.make_projections("planted", keys) == 0
     assert set(projection.made_maps(run)) == set(keys)
 
 
@@ -168,7 +168,7 @@ def test_where_it_fails_every_layer_gets_a_map_of_its_own_that_says_why(
         raise UserError("There is no room.")
 
     monkeypatch.setattr(aligned_maps, "lay_out", fails)
-    assert jobs.make_projections("planted", jobs.start_aligned("planted")) == 0
+    assert map_jobs.make_projections("planted", map_jobs.start_aligned("planted")) == 0
     made = projection.list_maps(run)
     assert sorted(m.layer for m in made) == sorted(LAYERS) and not any(m.aligned for m in made)
     assert {(m.state, m.message) for m in made} == {
@@ -183,7 +183,7 @@ def test_too_many_rows_are_maps_of_their_own(
     assert "99" in aligned_maps.refusal(run, CONFIG)
     with pytest.raises(UserError, match="laid out together up to 99"):
         aligned_maps.project(run, CONFIG)
-    assert len(jobs.start_aligned("planted")) == 3
+    assert len(map_jobs.start_aligned("planted")) == 3
     assert not any(m.aligned for m in projection.list_maps(run))
 
 

@@ -27,7 +27,7 @@ def test_another_way_is_drawn_by_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
     query = {"start_class": "one", "end_class": "one", "end_condition": "inverted", "number": "20"}
     page = open_page("explore", run="digits", panel="between", **query)
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: started.append(arguments))
     next(b for b in page.button if b.label.startswith("Draw them")).click().run()
     wanted = samples.SampleRequest(kind="between", start=(1, 0), end=(1, 4), count=20)
     assert started == [["draw-stored", "digits", samples.key(SHIPPED, wanted)]]

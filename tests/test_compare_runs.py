@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gelda import cli, compare, compare_runs, jobs, projection, report, runs, verdicts
+from gelda import cli, compare, compare_runs, jobs, map_jobs, projection, report, runs, verdicts
 from gelda.errors import UserError
 from gelda.ready import open_bank
 
@@ -28,7 +28,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def spawned(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     calls: list[list[str]] = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: calls.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: calls.append(arguments))
     return calls
 
 
@@ -170,9 +170,9 @@ def test_a_map_of_a_comparison_is_made_when_it_has_points(workspace, spawned):
     bank = write_bank(workspace / "bank.npz")
     run_id = jobs.start_comparison({**VALUES, "bank": str(bank)}, "tiny")
     with pytest.raises(UserError, match="keeps no points to draw a map of"):
-        jobs.start_projection(run_id, "last")
+        map_jobs.start_projection(run_id, "last")
     assert CliRunner().invoke(cli.app, ["run-stored", run_id]).exit_code == 0
-    assert jobs.start_projection(run_id, "last")
+    assert map_jobs.start_projection(run_id, "last")
     (info,) = projection.list_maps(runs.find_run(run_id))
     assert spawned[-1] == ["project-stored", run_id, info.key]
 

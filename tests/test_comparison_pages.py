@@ -16,7 +16,7 @@ from test_pages import open_page, text, warnings
 
 from app import charts, comparison, comparison_charts, form
 from app.palette import THEMES
-from gelda import card, jobs, projection, report, verdicts
+from gelda import card, jobs, map_jobs, projection, report, verdicts
 from gelda.augmenters import AUGMENTERS, KINDS
 from gelda.compare_config import resolve_compare
 from gelda.errors import UserError
@@ -113,7 +113,7 @@ def test_explore_shows_a_comparison_without_its_test_items(workspace: Path) -> N
 def test_a_comparison_s_missing_map_is_offered(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixtures.make_comparison(workspace, points=True)
     asked = []
-    monkeypatch.setattr(jobs, "start_projections", lambda *a: asked.append(a))
+    monkeypatch.setattr(map_jobs, "start_projections", lambda *a: asked.append(a))
     page = open_page("explore", run=RUN, scope="subdomain:night")
     assert "Subdomain night, Encoder pool: no map has been made yet" in text(page)
     next(b for b in page.button if b.label.startswith("Make this map")).click().run()

@@ -26,7 +26,7 @@ CELLS = {("photo", "ant"): 4, ("photo", "bee"): 3, ("sketch", "ant"): 2}  # and 
 @pytest.fixture(autouse=True)
 def workspace(gelda_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a page started a job by itself"))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda *_: pytest.fail("a page started a job by itself"))
     sources.again()
     return gelda_home
 

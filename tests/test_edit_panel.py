@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
     monkeypatch.setattr(runs, "shipped_runs", lambda: [])
-    monkeypatch.setattr("gelda.jobs._spawn", _inside)
+    monkeypatch.setattr("gelda.jobs.spawn", _inside)
     return tmp_path
 
 
@@ -126,7 +126,7 @@ def test_heads_that_are_not_trained_are_offered_and_a_stopped_job_goes_on(worksp
     mine = Edits(path.name, kit.load(path).key).push(Drop(ids=made.bad_ids()))
     edits.save(mine)
     started = []
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: started.append(arguments))
     page = opened()
     assert not started, "a page starts nothing by itself"
     button(page, "Refit").click().run()
@@ -142,12 +142,12 @@ def test_a_refit_can_be_cancelled_and_one_whose_process_was_ended_goes_on(worksp
     started = []
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments) or os.getpid())
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: started.append(arguments) or os.getpid())
     page = opened()
     page.button("loop_refit").click().run()
     page.button("loop_cancel").click().run()
     assert page.button("edit_cancel").label == "Stopping" and page.button("edit_cancel").disabled
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments) or gone.pid)
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: started.append(arguments) or gone.pid)
     edit_jobs._write(path.name, "edits", "refit", "cancelled")
     page = opened()
     assert page.button("loop_refit").label == page.button("edit_refit").label == "Go on" and not page.warning

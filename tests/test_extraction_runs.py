@@ -47,7 +47,7 @@ def pictures(tmp_path) -> Path:
 @pytest.fixture
 def spawned(monkeypatch) -> list[list[str]]:
     calls: list[list[str]] = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: calls.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: calls.append(arguments))
     return calls
 
 

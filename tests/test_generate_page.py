@@ -137,7 +137,7 @@ def test_what_is_going_on_has_stages_and_a_curve() -> None:
 
 
 def test_the_line_is_shown_and_a_run_goes_to_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: None)
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: None)
     fixtures.make_unfinished("running", "running-run")
     names = [jobs.start_run({"name": name}, "tiny", name) for name in ("first", "second", "third")]
     page = open_page("generate")
@@ -171,7 +171,7 @@ def test_small_settings_are_shown_as_they_are() -> None:
 
 
 def test_runs_going_on_stand_in_the_order_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: None)
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: None)
     for name in ("run-a", "run-b"):
         jobs.start_run({"name": name}, "tiny", name)
     fixtures.make_unfinished("running", "run-z")

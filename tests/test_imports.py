@@ -140,6 +140,7 @@ samples
 keeping
 slots
 jobs
+map_jobs
 edit_jobs
 shipping
 executors

@@ -26,7 +26,7 @@ from gelda.ready import open_bank
 def spawned(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What pages start, kept instead of run."""
     found: list[list[str]] = []
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: found.append(arguments))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: found.append(arguments))
     return found
 
 

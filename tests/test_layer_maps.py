@@ -7,7 +7,7 @@ import pytest
 import torch
 from app_fixtures import make_run
 
-from gelda import jobs, layer_maps, projection
+from gelda import layer_maps, map_jobs, projection
 from gelda.artifacts import read_json, write_json, write_tensors
 from gelda.settings import ProjectionConfig
 
@@ -78,7 +78,7 @@ def test_the_change_is_measured_once_and_again_for_other_points(tmp_path, monkey
 def test_the_anchor_is_the_run_s_own_map_whatever_was_made_first(tmp_path, monkeypatch):
     monkeypatch.setenv("GELDA_HOME", str(tmp_path))
     path = make_run(tmp_path)
-    config = jobs.projection_config(path)
+    config = map_jobs.projection_config(path)
     (own,) = projection.list_maps(path)
     others = [
         dataclasses.replace(own, key="a", layer="stage2.1"),

@@ -10,7 +10,7 @@ from app_fixtures import make_run
 from test_pages import open_page, text
 
 from app import map_choice
-from gelda import jobs, layer_maps, projection
+from gelda import layer_maps, map_jobs, projection
 from gelda.artifacts import write_json, write_tensors
 
 
@@ -80,4 +80,4 @@ def test_the_map_with_the_nearest_settings_is_shown(asked, key, workspace: Path,
     monkeypatch.setattr(map_choice.state, "value", values.get)
     run = fixtures.runs.read_state(path)
     assert map_choice.chosen(run, maps).key == key
-    assert layer_maps.anchor(path, maps, jobs.projection_config(path)).key == "own"
+    assert layer_maps.anchor(path, maps, map_jobs.projection_config(path)).key == "own"

@@ -8,7 +8,7 @@ import pytest
 from app_fixtures import RUN, make_run
 from typer.testing import CliRunner
 
-from gelda import cli, embedding, jobs, layer_maps, map_costs, projection
+from gelda import cli, embedding, jobs, layer_maps, map_costs, map_jobs, projection
 from gelda.artifacts import read_json
 from gelda.errors import UserError
 from gelda.settings import ProjectionConfig
@@ -26,7 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def spawned(monkeypatch):
     calls = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: calls.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: calls.append(arguments))
     return calls
 
 
@@ -52,7 +52,7 @@ def test_compiling_is_timed_apart_and_waited_for_once_a_process(run, quick, monk
 
 def test_several_maps_are_made_and_a_failure_keeps_the_others(run, spawned, quick):
     scopes = [("adapter.1", "class", "two"), ("adapter.1", "class", "twelve"), ("stage2.1", "all", "")]
-    keys = jobs.start_projections(RUN, scopes, CONFIG, "fine")
+    keys = map_jobs.start_projections(RUN, scopes, CONFIG, "fine")
     assert spawned == [["project-stored", RUN, *keys]]
     waiting = [m for m in projection.list_maps(run) if m.key in keys]
     assert len(waiting) == 3 and {m.state for m in waiting} == {"running"}
@@ -69,40 +69,42 @@ def test_several_maps_are_made_and_a_failure_keeps_the_others(run, spawned, quic
 
 
 def test_maps_that_were_finished_before_a_kill_are_not_made_again(run, spawned, quick, monkeypatch):
-    keys = jobs.start_projections(RUN, [("adapter.1", "class", "two"), ("adapter.1", "class", "one")], CONFIG)
+    keys = map_jobs.start_projections(
+        RUN, [("adapter.1", "class", "two"), ("adapter.1", "class", "one")], CONFIG
+    )
     projection.project(run, "adapter.1", "class", "two", CONFIG)  # then the process was killed
     made = []
     whole = projection.project
     monkeypatch.setattr(projection, "project", lambda *a: made.append(a[3]) or whole(*a))
-    assert jobs.make_projections(RUN, keys) == 0
+    assert map_jobs.make_projections(RUN, keys) == 0
     assert made == ["one"] and {m.state for m in projection.list_maps(run)} == {"done"}
 
 
 def test_a_map_that_was_cut_off_before_its_document_said_so_is_made_again(run, spawned, quick, monkeypatch):
-    (key,) = jobs.start_projections(RUN, [("adapter.1", "class", "two")], CONFIG)
+    (key,) = map_jobs.start_projections(RUN, [("adapter.1", "class", "two")], CONFIG)
     with monkeypatch.context() as patch:
         patch.setattr(projection, "write_map_info", lambda info: 1 / 0)  # killed after the coordinates
         with pytest.raises(ZeroDivisionError):
             projection.project(run, "adapter.1", "class", "two", CONFIG)
     assert (run / "maps" / f"{key}.safetensors").is_file()
-    again = jobs.start_projections(RUN, [("adapter.1", "class", "two")], CONFIG)
-    assert again == [key] and jobs.make_projections(RUN, again) == 0
+    again = map_jobs.start_projections(RUN, [("adapter.1", "class", "two")], CONFIG)
+    assert again == [key] and map_jobs.make_projections(RUN, again) == 0
     (info,) = (m for m in projection.list_maps(run) if m.key == key)
     assert info.state == "done" and info.trustworthiness is not None
 
 
 def test_a_finished_map_that_is_asked_for_again_stays_finished(run, spawned, quick):
     wanted = [("adapter.1", "class", "two")]
-    jobs.make_projections(RUN, jobs.start_projections(RUN, wanted, CONFIG, "fine"))
+    map_jobs.make_projections(RUN, map_jobs.start_projections(RUN, wanted, CONFIG, "fine"))
     before = projection.list_maps(run)
-    (key,) = jobs.start_projections(RUN, wanted, CONFIG)
+    (key,) = map_jobs.start_projections(RUN, wanted, CONFIG)
     assert projection.list_maps(run) == before and spawned[-1][-1] == key
 
 
 def test_what_is_unexpected_is_said_in_the_map_s_document(run, spawned, monkeypatch):
     monkeypatch.setattr(embedding, "embed", lambda *_: 1 / 0)
-    (key,) = jobs.start_projections(RUN, [("adapter.1", "class", "two")])
-    assert jobs.make_projections(RUN, [key]) == 1
+    (key,) = map_jobs.start_projections(RUN, [("adapter.1", "class", "two")])
+    assert map_jobs.make_projections(RUN, [key]) == 1
     document = read_json(run / "maps" / f"{key}.json")
     assert document["state"] == "failed" and document["message"] == "ZeroDivisionError: division by zero"
 
@@ -110,7 +112,7 @@ def test_what_is_unexpected_is_said_in_the_map_s_document(run, spawned, monkeypa
 def test_a_server_for_looking_starts_none(run, spawned, monkeypatch):
     monkeypatch.setenv("GELDA_READONLY", "1")
     with pytest.raises(UserError, match="read-only"):
-        jobs.start_projection(RUN, "adapter.1")
+        map_jobs.start_projection(RUN, "adapter.1")
     assert not spawned and len(projection.list_maps(run)) == 1
 
 

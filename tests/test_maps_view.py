@@ -11,7 +11,7 @@ from test_layer_slider import _another
 from test_pages import open_page, text, warnings
 
 from app import maps_view, multiples
-from gelda import jobs, projection
+from gelda import map_jobs, projection
 from gelda.settings import ProjectionConfig
 
 
@@ -73,7 +73,7 @@ def test_layers_classes_and_subdomains_stand_side_by_side(workspace: Path, shown
     path = make_run(workspace)
     _another(path, "eight", scope_kind="class", scope_name="eight")
     asked = []
-    monkeypatch.setattr(jobs, "start_projections", lambda *a: asked.append(a))
+    monkeypatch.setattr(map_jobs, "start_projections", lambda *a: asked.append(a))
     page = open_page("explore", panel="maps")
     assert [(t["title"], bool(t["key"])) for t in shown()] == [
         ("Encoder stage2.1", False),
@@ -94,7 +94,7 @@ def test_layers_classes_and_subdomains_stand_side_by_side(workspace: Path, shown
 def test_layers_are_laid_out_together(workspace: Path, shown, monkeypatch) -> None:  # noqa: F811
     path = make_run(workspace)
     asked = []
-    monkeypatch.setattr(jobs, "start_aligned", lambda *a: asked.append(a))
+    monkeypatch.setattr(map_jobs, "start_aligned", lambda *a: asked.append(a))
     page = open_page("explore", panel="maps", layer="stage2.1")
     next(b for b in page.button if b.label.startswith("Make the maps of all 2 layers")).click().run()
     next(b for b in page.button if b.label.startswith("Lay all 2 layers out together")).click().run()
@@ -112,7 +112,7 @@ def test_layers_are_laid_out_together(workspace: Path, shown, monkeypatch) -> No
 def test_a_map_with_other_settings_is_made_and_named(workspace: Path, monkeypatch) -> None:  # noqa: F811
     make_run(workspace)
     asked = []
-    monkeypatch.setattr(jobs, "start_projection", lambda *a: asked.append(a) or "new")
+    monkeypatch.setattr(map_jobs, "start_projection", lambda *a: asked.append(a) or "new")
     page = open_page("explore", panel="maps")
     page.number_input(key=f"map.{RUN}.n_neighbors").set_value(40).run()
     page.text_input(key="map_name").set_value("the whole").run()

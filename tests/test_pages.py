@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import colouring
-from gelda import jobs, projection
+from gelda import jobs, map_jobs, projection
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("home", "explore", "results")
@@ -196,7 +196,7 @@ def test_a_missing_map_is_offered_and_made_elsewhere(
 ) -> None:
     fixtures.make_run(workspace)
     asked = []
-    monkeypatch.setattr(jobs, "start_projections", lambda *a: asked.append(a))
+    monkeypatch.setattr(map_jobs, "start_projections", lambda *a: asked.append(a))
     page = open_page("explore", scope="class:eight")
     next(b for b in page.button if b.label.startswith("Make this map")).click().run()
     assert [a[:2] for a in asked] == [(fixtures.RUN, [("adapter.1", "class", "eight")])]

@@ -20,7 +20,7 @@ def spawned(tmp_path, monkeypatch):
     monkeypatch.delenv("GELDA_READONLY", raising=False)
     monkeypatch.setattr(runs, "shipped_runs", lambda: [])
     calls = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: calls.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: calls.append(arguments))
     return calls
 
 

@@ -335,7 +335,7 @@ def test_a_step_that_comes_at_the_very_end_is_trained_too(planted, monkeypatch):
         write(run, name, what, state, *rest, **more)
 
     monkeypatch.setattr(edit_jobs, "_write", last_moment)
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a second process"))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda *_: pytest.fail("a second process"))
     edit_jobs.work(planted.run.name, mine.name, "refit")
     assert not pending(planted, late.active)
 
@@ -400,7 +400,7 @@ def test_a_step_that_comes_while_a_refit_is_stopping_keeps_it_going(planted, mon
 
     monkeypatch.setattr("gelda.refit.write_tensors", first)
     monkeypatch.setattr(edit_jobs, "_stopped", at_once)
-    monkeypatch.setattr("gelda.jobs._spawn", lambda *_: pytest.fail("a second process"))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda *_: pytest.fail("a second process"))
     edit_jobs.work(planted.run.name, mine.name, "refit")
     assert not pending(planted, late.active)
     assert edit_jobs.status(planted.run.name, mine.name).state == "done"
@@ -408,7 +408,7 @@ def test_a_step_that_comes_while_a_refit_is_stopping_keeps_it_going(planted, mon
 
 def test_a_confirmation_measures_the_steps_that_were_seen_or_none(planted, monkeypatch):
     spawned = []
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: spawned.append(arguments))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: spawned.append(arguments))
     mine = started(planted, Drop(ids=made.bad_ids()))
     seen = edits.state_key(planted, mine.active)
     edit_jobs.start(planted.run.name, mine.name, "confirm", seen)
@@ -424,7 +424,7 @@ def test_a_confirmation_measures_the_steps_that_were_seen_or_none(planted, monke
 
 def test_starting_is_refused_where_it_must_be(planted, monkeypatch):
     spawned = []
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: spawned.append(arguments))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: spawned.append(arguments))
     mine = started(planted, Drop(ids=made.bad_ids()))
     edit_jobs.start(planted.run.name, mine.name)
     edit_jobs.start(planted.run.name, mine.name)

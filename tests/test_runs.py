@@ -363,7 +363,7 @@ def test_metrics_are_lines_of_json():
 @pytest.fixture
 def spawned(monkeypatch):
     calls = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: calls.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: calls.append(arguments))
     return calls
 
 

@@ -141,7 +141,7 @@ def test_a_set_that_takes_long_gives_signs_of_life(monkeypatch):
 
 
 def test_starting_is_refused_where_looking_is_all_that_is_allowed(monkeypatch):
-    monkeypatch.setattr(jobs, "_spawn", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(jobs, "spawn", lambda *_: pytest.fail("a process was started"))
     monkeypatch.setenv("GELDA_READONLY", "1")
     with pytest.raises(UserError, match="read-only"):
         jobs.start_samples("digits", WAY)
@@ -149,7 +149,7 @@ def test_starting_is_refused_where_looking_is_all_that_is_allowed(monkeypatch):
 
 def test_starting_notes_what_is_asked_and_starts_a_process(monkeypatch, gelda_home):
     started = []
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: started.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: started.append(arguments))
     name = jobs.start_samples("digits", WAY)
     assert started == [["draw-stored", "digits", name]]
     assert samples.find(runs.find_run("digits"), WAY).state == "running"

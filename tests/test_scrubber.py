@@ -46,7 +46,7 @@ def test_other_settings_are_offered_and_drawn_by_a_job(monkeypatch: pytest.Monke
     started: list[list[str]] = []
     page = open_page("explore", run="digits", panel="scrubber", from_class="seven", noise="2", steps="10")
     assert not any(f.get("frames") for f in figures(page))
-    monkeypatch.setattr("gelda.jobs._spawn", lambda arguments, log: started.append(arguments))
+    monkeypatch.setattr("gelda.jobs.spawn", lambda arguments, log: started.append(arguments))
     next(b for b in page.button if b.label.startswith("Draw them")).click().run()
     wanted = samples.SampleRequest(kind="way", start=(7, 1), seed=2, num_inference_steps=10)
     assert started == [["draw-stored", "digits", samples.key(SHIPPED, wanted)]]

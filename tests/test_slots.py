@@ -25,13 +25,13 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.delenv("GELDA_READONLY", raising=False)
     monkeypatch.delenv("GELDA_SLOTS", raising=False)
     monkeypatch.setattr(slots, "POLL", 0.02)
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: None)
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: None)
     return tmp_path
 
 
 def waiting(name: str) -> runs.RunState:
     state = runs.create_run({}, name, "digits", name)
-    jobs._queue(state)
+    jobs.queue(state)
     return state
 
 
@@ -189,7 +189,7 @@ def test_of_two_who_resume_a_run_one_is_refused(monkeypatch):
             said.append(str(error))
 
     monkeypatch.setattr(slots, "join", slow)
-    monkeypatch.setattr(jobs, "_spawn", lambda arguments, log: spawned.append(arguments))
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, log: spawned.append(arguments))
     both = [threading.Thread(target=resume) for _ in range(2)]
     for one in both:
         one.start()
@@ -232,7 +232,7 @@ def test_an_old_run_that_is_resumed_waits_behind_however_many_newer_ones(monkeyp
         state = runs.create_run({}, name, "digits", name)
         state.status = "done"
         runs.save_state(state)
-    jobs._queue(old)
+    jobs.queue(old)
     assert ids() == ["old"] and taken(old)
     jobs.to_front("old")
     assert [s.id for s in runs.list_runs(limit=2)] == ["c", "b"]

@@ -316,7 +316,7 @@ def test_languages_are_compared_side_by_side(short, monkeypatch):
 
 def test_it_starts_in_the_background(short, monkeypatch):
     started = []
-    monkeypatch.setattr(jobs, "_spawn", lambda command, log: started.append(command))
+    monkeypatch.setattr(jobs, "spawn", lambda command, log: started.append(command))
     run_id = jobs.start_demo("speech", preset="tiny", seeds=2)
     assert runs.read_state(runs.find_run(run_id)).status == "queued"
     assert started == [["queued", run_id, "--", "demo", "speech", "--no-open", "--preset=tiny", "--seeds=2"]]
@@ -325,7 +325,7 @@ def test_it_starts_in_the_background(short, monkeypatch):
 def test_home_starts_it_by_a_quiet_link(short, monkeypatch):
     monkeypatch.setattr(runs, "shipped_runs", lambda: [])
     started = []
-    monkeypatch.setattr(jobs, "_spawn", lambda command, log: started.append(command))
+    monkeypatch.setattr(jobs, "spawn", lambda command, log: started.append(command))
     page = open_page("home")
     button = next(b for b in page.button if "synthetic speech" in b.label)
     assert button.proto.type == "tertiary" and not button.disabled
