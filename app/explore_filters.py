@@ -133,7 +133,7 @@ def view(run: Path, meta: dict[str, Any], points: pd.DataFrame, axis: str,
         help=f"Lines around {words.listed([str(share) for share in density.HELD])} % of them.",
     )  # fmt: skip
     if known := many(run, meta):
-        _highlight(known, meta, axis)
+        _highlight(known, axis)
     splits, made = _splits(points), _methods(points)
     if len(made) > 1:
         st.pills("Made by", made, key="made", selection_mode="multi", format_func=method_title)
@@ -158,7 +158,7 @@ def view(run: Path, meta: dict[str, Any], points: pd.DataFrame, axis: str,
     return visible(points, meta)
 
 
-def _highlight(known: list[str], meta: dict[str, Any], axis: str) -> None:
+def _highlight(known: list[str], axis: str) -> None:
     """Which groups are in colour where there are more than hues; all others are grey."""
     plural = words.escaped(words.plural(axis))
     kind = {"class": "classes", "condition": plural}.get(state.value("colour"), "groups")

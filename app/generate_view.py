@@ -77,8 +77,9 @@ def _run(preset: str, changed: dict[str, Any]) -> None:
 
 
 def _speech() -> None:
-    widgets.figure_block(
-        "Time", "4", "min", "On two processor cores: one encoding, then six comparisons, one after another."
+    widgets.note(
+        "One encoding, then six comparisons, one a language; on processors as many at once as "
+        "there are cores."
     )
     _start("Start", lambda: jobs.start_demo("speech"))
 

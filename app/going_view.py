@@ -105,7 +105,7 @@ def _comparison(run: runs.RunState, left: DeltaGenerator, right: DeltaGenerator)
 
 
 def done(told: ArmProgress) -> str:
-    """ "Validated: 12 of 90. Trained: 0 of 130."""
+    """ "13 methods: 12 of 90 settings chosen on validation, 0 of 130 trainings done."""
     validated = sum(len(seeds) for seeds in told.validated.values())
     chosen = f"{validated} of {len(told.tuned) * told.rounds} settings chosen on validation"
     trained = f"{sum(told.trained.values())} of {len(told.methods) * told.total} trainings done"

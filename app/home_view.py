@@ -158,9 +158,6 @@ def _demo() -> None:
         if st.button("Run the demo", type="secondary" if run_list.going() else "primary"):
             run_list.attempt(lambda: jobs.start_demo("digits"))
         st.page_link(PAGES / "generate.py", label="Change its settings")
-    told = (
-        "Five emotions in six languages of synthetic speech (espeak-ng), each language left out in turn; "
-        "about four minutes."
-    )
+    told = "Five emotions in six languages of synthetic speech (espeak-ng), each language left out in turn."
     if st.button("Or the demo of synthetic speech", type="tertiary", help=told):
         run_list.attempt(lambda: jobs.start_demo("speech"))

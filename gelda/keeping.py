@@ -44,7 +44,8 @@ def delete(run_id: str) -> None:
 
     Looks at its test half stay counted: another run may hold out the same items. Only a folder right inside
     the workspace's `runs`; never one that ships, is going, or is being written to. It is moved out of sight
-    first: what is killed half-way leaves no half run, and the next call ends it.
+    first: what is killed half-way leaves no half run. The next call clears away what was moved; edits,
+    samples and selections that were not yet stay on the disk.
     """
     state = _own(run_id)
     if state.status in runs.ALIVE:

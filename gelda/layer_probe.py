@@ -1,5 +1,6 @@
-"""The layer probe: how well every layer of a bank separates the classes, on training items alone, as a run.
+"""The layer probe: how well every layer of a bank separates the classes, as a run.
 
+It reads training items alone where the bank names a split; else all items, those that are tested later, too.
 It is the quick look before a comparison; `gelda layers` also asks each layer what synthetic latents do there.
 """
 

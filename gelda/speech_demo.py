@@ -168,7 +168,8 @@ def headline(ahead: Mapping[str, Any]) -> str:
         return "No comparison of GeLDA with mean shift was asked for."
     low, high = ahead["mean"]["ci95"]
     noise = ", inside the noise" if low <= 0 <= high else ""
+    sure = f"95 % interval{noise}" if low == low else "one seed and so no interval"
     return (
         f"GeLDA against mean shift, mean over {len(ahead) - 1} languages of synthetic speech: "
-        f"{interval_text(ahead['mean'], signed=True)} points of UAR (95 % interval{noise})."
+        f"{interval_text(ahead['mean'], signed=True)} points of UAR ({sure})."
     )

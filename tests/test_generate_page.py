@@ -234,3 +234,8 @@ def test_the_same_run_once_more_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     same = "A run of these very settings is going or waits already"
     assert same in text(open_page("generate", preset="tiny"))
     assert same not in text(open_page("generate", preset="digits"))
+
+
+def test_the_speech_demo_says_that_its_comparisons_run_side_by_side() -> None:
+    said = text(open_page("generate", preset="speech"))
+    assert "as many at once as there are cores" in said and "one after another" not in said

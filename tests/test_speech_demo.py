@@ -348,3 +348,16 @@ def test_its_clips_play_in_explore():
     assert not shown.problem and shown.picture
     heard = media.load_clip(shown.sound)
     assert heard.rate == speech.RATE and np.abs(heard.samples).max() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("ci95", "said"),
+    [
+        ([0.5, 1.5], "+1.0 [+0.5, +1.5] points of UAR (95 % interval)."),
+        ([-0.5, 2.5], "points of UAR (95 % interval, inside the noise)."),
+        ([float("nan")] * 2, "+1.0 points of UAR (one seed and so no interval)."),
+    ],
+)
+def test_the_headline_names_an_interval_only_where_there_is_one(ci95, said):
+    ahead = {"Dutch": {}, "Polish": {}, "mean": {"mean": 1.0, "ci95": ci95}}
+    assert speech_demo.headline(ahead).endswith(said)
