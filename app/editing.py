@@ -67,7 +67,7 @@ def shown(run: runs.RunState, points: pd.DataFrame, more: MadePoints | None) -> 
     return _shown(run.path, key, own, _applied(run, mine), points, more)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=3, show_spinner=False)  # of a large bank, a table is some 50 MB
 def _shown(
     run: Path, key: str, _own: Kit, _applied: edits.Applied, _points: pd.DataFrame, _more: MadePoints | None
 ) -> pd.DataFrame:
