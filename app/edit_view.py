@@ -180,7 +180,7 @@ def _history(run: runs.RunState, mine: Edits) -> None:
             rows.append(f'<tr><td class="faint wrap"><s>{title}</s></td><td></td><td></td></tr>')
             continue
         entry = found["steps"][number]
-        weight = f" <small>{words.safe(entry['weight'])}</small>" if "weight" in entry else ""
+        weight = f"<br><small>{words.safe(entry['weight'])}</small>" if "weight" in entry else ""
         rows.append(
             f'<tr><td class="wrap">{number + 1}. {title}{weight}</td>'
             f"<td>{_change((entry.get('to_previous') or {}).get(main))}</td>"

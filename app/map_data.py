@@ -17,6 +17,7 @@ from app.density import Density
 
 SYNTHETIC, VISIBLE, SELECTED, REJECTED = 1, 2, 4, 8  # bits of a point's kind, as in points.js
 MOST = 200_000  # points drawn: more are a sample of every cell
+MOST_STEPS = 200  # told apart as sources, whose numbers have eight bits
 STAND_INS = 3  # nearest real items that stand in for a synthetic latent
 HELP = (
     "Map of latents. Drag to move, wheel or plus and minus to zoom, shift and drag or L for a lasso, B for a "
@@ -84,7 +85,8 @@ def drawn(layout: Layout) -> Drawn:
 
 def digest(layout: Layout) -> str:
     """Names what `blocks` packs of all points, but for what a run's points table says."""
-    return _hashed((layout.xy, layout.near, layout.points["label"].to_numpy()))
+    steps = [layout.points["step"].to_numpy()] if "step" in layout.points else []
+    return _hashed((layout.xy, layout.near, layout.points["label"].to_numpy(), *steps))
 
 
 def _hashed(arrays: Iterable[np.ndarray]) -> str:
@@ -113,6 +115,12 @@ def blocks(layout: Layout, rows: np.ndarray) -> dict[str, bytes]:
         "splits": [str(name) for name in split_names],
         "sources": [layout.sources.get(name, name) for name in source_names],
     }
+    step = points["step"].to_numpy() if "step" in points else np.zeros(len(rows), np.int64)
+    for number in np.unique(step[step > 0])[:MOST_STEPS]:
+        own = step == number
+        title = names["sources"][sources[own][0]]
+        facts["source"][own] = len(names["sources"])
+        names["sources"].append(f"{title}, step {number} of the edits")
     given = {} if len(rows) == len(layout.points) else {"rows": rows.astype("<i4")}
     return {
         "places": _named({}, {"xy": layout.xy[rows].astype("<f4").ravel(), **given}),

@@ -109,7 +109,8 @@ def _point(explored: Explored, row: int) -> None:
     st.subheader(f"Nearest to {kind} {words.escaped(point['id'])}")
     cell = words.cell(point, explored.classes, explored.subdomains, mark=True)
     share = _share(explored, near.rows, int(point["label"]))
-    widgets.note(f"It is for {cell}. {said}{share} {_on_map(explored, row, near)}")
+    maker = f", made by {words.safe(joined.makers(explored.points.iloc[[row]])[0])}" if made else ""
+    widgets.note(f"It is for {cell}{maker}. {said}{share} {_on_map(explored, row, near)}")
     if not len(near.rows):
         widgets.note(f"There are no such {things} in this layer.")
         return

@@ -71,7 +71,10 @@ def rows(kept: Kept, points: pd.DataFrame) -> NDArray[np.int64]:
     """The rows of a run's points that a selection names; UserError where there is none of them."""
     found = np.flatnonzero(points["id"].astype(str).isin(kept.ids).to_numpy())
     if not len(found):
-        raise UserError(f"No point of the selection '{kept.name}' is in this run any more.")
+        raise UserError(
+            f"No point of the selection '{kept.name}' is here any more: the run was made again, or the steps "
+            "that made them were undone."
+        )
     return found
 
 

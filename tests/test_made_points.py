@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from test_pages import open_page, text, warnings
 
-from app import editing, joined, loading, selection_view
+from app import editing, joined, loading, map_data, selection_view
 from app import map as latent_map
 from gelda import edits, kit, projection, runs, selections
 from gelda.edits import Add, Drop, Resample, Weight
@@ -228,3 +229,29 @@ def test_the_history_says_what_they_count(run: Path) -> None:
     made.edit(run, Weight(factor=0.5), *STEPS)
     page = open_page("explore", run=made.RUN, panel="edit")
     assert text(page).count("each counts 0.5 times, as those before") == 2 and not warnings(page)
+
+
+def test_the_map_tells_which_step_made_a_latent(run: Path, drawn: list) -> None:
+    import json
+
+    open_page("explore", run=made.RUN)
+    layout = drawn[-1]
+    block = map_data.blocks(layout, np.arange(len(layout.points)))["facts"]
+    head = json.loads(block[4 : 4 + int.from_bytes(block[:4], "little")])
+    _, start, count = head["arrays"]["source"]
+    told = np.asarray(head["sources"])[np.frombuffer(block, np.uint8, count, start)]
+    assert told[layout.points["step"] == 2].tolist() == ["GeLDA, step 2 of the edits"] * MORE
+    assert set(told[(layout.points["step"] == 0) & (layout.points["origin"] == "synthetic")]) == {"GeLDA"}
+    other = dataclasses.replace(layout, points=layout.points.assign(step=layout.points["step"] + 1))
+    assert map_data.digest(other) != map_data.digest(layout)
+
+
+def test_what_is_found_in_all_points_stays_when_some_are_dropped(run: Path) -> None:
+    state, own = runs.read_state(run), projection.load_points(run)
+    before = editing.made(state, own)
+    made.edit(run, *STEPS, Drop(cells=NIGHT))
+    after = editing.made(state, own)
+    assert after.key == before.key and not after.points["kept"].any() and before.points["kept"].all()
+    assert not points_of(run)["kept"].iloc[before.first :].any()
+    made.edit(run, Weight(factor=2), *STEPS)
+    assert editing.made(state, own).key != before.key, "they are of other steps now"

@@ -349,7 +349,7 @@ class LatentMap {
     title.append(synthetic ? "synthetic latent for " : "", element("em", "", d.classes[d.label[row]]), where);
     const rejected = (d.kind[row] & KIND.rejected) !== 0;
     const told = this.told(row);
-    const facts = [synthetic ? d.sources[d.source[row]] : "real", d.splits[d.split[row]], rejected ? "set aside by the filter" : ""];
+    const facts = [synthetic ? d.sources[d.source[row]] : "real", d.splits[d.split[row]], rejected ? "set aside or dropped" : ""];
     const strip = element("div", "strip");
     if (synthetic) {
       for (let k = 0; k < 3; k++) strip.append(this.picture(d.near[3 * row + k], this.caption(d.near[3 * row + k])));
