@@ -157,7 +157,7 @@ def run_picker(
 def no_run() -> None:
     """What a page says where nothing has been run yet."""
     st.title("Nothing to show yet")
-    lead("This page reads a finished run. The demo makes one, offline, in about three minutes.")
+    lead("This page reads a finished run. The demo makes one, offline, in about two minutes.")
     st.page_link(ASSETS.parent / "pages" / "home.py", label="Go to Home and run the demo")
 
 

@@ -409,3 +409,11 @@ def test_a_read_only_demonstration_starts_nothing(call, spawned, monkeypatch):
     with pytest.raises(UserError, match="read-only demonstration"):
         call()
     assert spawned == []
+
+
+def test_a_shipped_run_that_was_copied_into_the_workspace_is_there_once(gelda_home):
+    shipped = runs.shipped_runs()[0]
+    shutil.copytree(shipped.path, gelda_home / "runs" / shipped.id)
+    every = [*runs.list_runs(), *runs.shipped_runs()]
+    assert [state.path for state in every if state.id == shipped.id] == [runs.find_run(shipped.id)]
+    assert runs.find_run(shipped.id).parent == gelda_home / "runs"
