@@ -18,7 +18,7 @@ def view(explored: Explored) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="picks"):
         st.text_input(
             "Search", key="find", placeholder=_example(explored), icon=":material/search:",
-            help=f"An id or its beginning, a class, or a class and where it is{_step(explored)}. Press Enter.",
+            help=f"An id or its start, a class, or a class and where it is{_step(explored)}. Press Enter.",
         )  # fmt: skip
         st.segmented_control(
             "What is picked next will", list(selecting.MODES), key="join", default="replace", required=True,

@@ -211,7 +211,7 @@ def list_runs(root: Path | None = None, limit: int | None = None, always: str = 
 
 
 def shipped_runs() -> list[RunState]:
-    """Finished runs that ship with the product (read-only), but for those that the workspace has a copy of."""
+    """Finished runs that ship with the product (read-only), but for those the workspace has a copy of."""
     folder, own = assets() / "runs", home() / "runs"
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [read_state(path) for path in found if path.is_dir() and not (own / path.name).is_dir()]
