@@ -95,7 +95,7 @@ def _outcome(run: runs.RunState, mine: Edits, job: edit_jobs.Job, missing: bool,
     if not mine.active:
         st.subheader("Drop what does not help, and see what it does")
         widgets.note(
-            "Select synthetic latents (lasso, box, search, or a suggestion at the right), then drop them, "
+            "Select synthetic latents (lasso, box, search, or a suggestion), then drop them, "
             "let them count less, or make others. The layers after them are trained again, five times "
             "without and five times with your steps, from the same seeds, and compared on dev items: a "
             "matter of seconds. The test half stays shut until you confirm."
