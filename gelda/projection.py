@@ -63,9 +63,7 @@ class MapInfo:
     fit_on: int = 2000
     created: str = ""  # UTC, ISO 8601: when it was asked for
     seconds: float | None = None  # that making it took, without the compiling
-    compiling: float | None = (
-        None  # seconds until UMAP was ready; None: not told apart
-    )
+    compiling: float | None = None  # seconds until UMAP was ready; None: not told apart
     name: str = ""  # what a person calls it
     aligned: bool = False  # laid out together with the run's other layers (gelda/aligned_maps.py)
 
