@@ -114,7 +114,7 @@ def difference(pair: Mapping[str, Any] | None, reference: str = "logit adjustmen
     if not pair or pair.get("mean") is None:
         return f"no paired difference to {reference}"
     if None in pair["ci95"]:
-        return f"{number(pair['mean'], signed=True)} points to {reference}, one seed and so no interval"
+        return f"{number(pair['mean'], signed=True)} points to {reference}, too few seeds, so no interval"
     text = f"95 % interval {interval(pair['ci95'], signed=True)}"
     said = verdict(pair)
     if said == "inside the noise":
@@ -245,13 +245,14 @@ def trust(value: float | None, neighbours: int) -> str:
     if value is None or value != value:
         return "How far the map keeps neighbourhoods has not been measured."
     if value >= 0.95:
-        kept = "Points that lie close together here are nearly always close in latent space too"
+        kept = "Real points that lie close together here are nearly always close in latent space too"
     elif value >= 0.85:
-        kept = "Points that lie close together here are mostly close in latent space too"
+        kept = "Real points that lie close together here are mostly close in latent space too"
     else:
-        kept = "Many points that lie close together here are not close in latent space"
+        kept = "Many real points that lie close together here are not close in latent space"
     return (
-        f"{kept} (trustworthiness {value:.2f} of 1, {neighbours} neighbours). "
+        f"{kept} (trustworthiness {value:.2f} of 1, {neighbours} neighbours). Synthetic points and test "
+        "items are only placed among them, and are not part of this figure. "
         "Distances between groups and their sizes mean little."
     )
 

@@ -149,3 +149,10 @@ def test_the_line_of_gains_stays_a_line_with_many_classes(classes: int, points: 
     assert len(line.x) == points and list(line.x) == sorted(line.x)
     first = -(-classes // points)
     assert line.y[0] == pytest.approx(data.loc[data["count"] <= first, "gain"].mean())
+
+
+@pytest.mark.parametrize("value", [0.99, 0.9, 0.5])
+def test_trustworthiness_is_said_to_be_of_the_real_points(value):
+    said = words.trust(value, 15)
+    assert "eal points that lie close" in said and f"{value:.2f} of 1, 15 neighbours" in said
+    assert "Synthetic points and test items are only placed" in said and "not part of this figure" in said
