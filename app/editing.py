@@ -14,7 +14,7 @@ import streamlit as st
 
 from app import loading, state
 from gelda import columns, edit_figures, edit_jobs, edits, kit, runs
-from gelda.artifacts import read_arrays
+from gelda.artifacts import content_key, read_arrays
 from gelda.edits import Edits, Step
 from gelda.errors import UserError
 from gelda.kit import Kit
@@ -63,7 +63,7 @@ def shown(run: runs.RunState, points: pd.DataFrame, more: MadePoints | None) -> 
     if mine is None:
         return points
     own = kit_of(run)
-    key = more.key if more is not None else edits.state_key(own, mine.active)
+    key = f"{edits.state_key(own, mine.active)} {more.key if more else ''}"
     return _shown(run.path, key, own, _applied(run, mine), points, more)
 
 
@@ -102,7 +102,7 @@ class MadePoints:
     distance: np.ndarray  # [M, 8]
     around: np.ndarray  # [M, 8] rows of the nearest real points, which place them on a map
     latents: np.ndarray  # [M, D] standardised, of the layer that latents are generated at
-    key: str  # names them, with what was dropped: for what is made of them and kept
+    key: str  # names them and their steps, whatever was dropped: for what is found in all points and kept
 
 
 def made(run: runs.RunState, points: pd.DataFrame) -> MadePoints | None:
@@ -135,8 +135,9 @@ def _made(run: Path, key: str, _own: Kit, _applied: edits.Applied, _mine: Edits,
     if "predicted" in table:  # nobody has asked a head about them
         table["predicted"] = table["predicted"].fillna(-1).astype(np.int32)
     found = [read_arrays(file) for file in _files]
+    name = content_key([file.stem for file in _files], table["step"].unique().tolist())
     arrays = (np.concatenate([f[name] for f in found]) for name in ("near", "distance", "around", "z"))
-    return MadePoints(len(_points), table, *arrays, key)
+    return MadePoints(len(_points), table, *arrays, name)
 
 
 def _in_force(run: runs.RunState) -> Edits | None:

@@ -18,7 +18,7 @@ def view(explored: Explored) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="picks"):
         st.text_input(
             "Search", key="find", placeholder=_example(explored), icon=":material/search:",
-            help="An id or how it begins, a class, or a class and where it is. Press Enter.",
+            help=f"An id or how it begins, a class, a class and where it is{_step(explored)}. Press Enter.",
         )  # fmt: skip
         st.segmented_control(
             "What is picked next will", list(selecting.MODES), key="join", default="replace", required=True,
@@ -48,6 +48,14 @@ def _example(explored: Explored) -> str:
     joint = " " if explored.axis == "condition" else " in "  # "nine inverted", "sadness in Polish"
     where = f"{joint}{explored.subdomains[-1]}" if len(explored.subdomains) > 1 else ""
     return f"{explored.classes[-1]}{where}, or an id"
+
+
+def _step(explored: Explored) -> str:
+    """What else may be typed where steps of the edits made latents."""
+    if explored.made is None:
+        return ""
+    step = int(explored.made.points["step"].iloc[-1])
+    return f"; \u201cstep {step}\u201d is what that step of the edits made"
 
 
 def _found(explored: Explored, text: str) -> None:

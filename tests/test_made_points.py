@@ -244,3 +244,14 @@ def test_the_map_tells_which_step_made_a_latent(run: Path, drawn: list) -> None:
     assert set(told[(layout.points["step"] == 0) & (layout.points["origin"] == "synthetic")]) == {"GeLDA"}
     other = dataclasses.replace(layout, points=layout.points.assign(step=layout.points["step"] + 1))
     assert map_data.digest(other) != map_data.digest(layout)
+
+
+def test_what_is_found_in_all_points_stays_when_some_are_dropped(run: Path) -> None:
+    state, own = runs.read_state(run), projection.load_points(run)
+    before = editing.made(state, own)
+    made.edit(run, *STEPS, Drop(cells=NIGHT))
+    after = editing.made(state, own)
+    assert after.key == before.key and not after.points["kept"].any() and before.points["kept"].all()
+    assert not points_of(run)["kept"].iloc[before.first :].any()
+    made.edit(run, Weight(factor=2), *STEPS)
+    assert editing.made(state, own).key != before.key, "they are of other steps now"
