@@ -54,9 +54,8 @@ def _step(explored: Explored) -> str:
     """What else may be typed where steps of the edits made latents."""
     if explored.made is None:
         return ""
-    return (
-        f"; \u201cstep {int(explored.made.points['step'].iloc[-1])}\u201d is what that step of the edits made"
-    )
+    step = int(explored.made.points["step"].iloc[-1])
+    return f"; \u201cstep {step}\u201d is what that step of the edits made"
 
 
 def _found(explored: Explored, text: str) -> None:
