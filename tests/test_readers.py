@@ -496,6 +496,18 @@ def test_tables_with_named_columns(tmp_path, name):
         open_source(path, SourceOptions(columns=Columns(path="clip", label="emotoin")))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_row_of_a_table_that_names_no_file_is_listed(tmp_path, suffix):
+    for name in "ac":
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    table = pd.DataFrame({"path": ["a.png", None, "c.png"], "label": ["x", "x", "y"]})
+    file = tmp_path / f"table.{suffix}"
+    table.to_csv(file, index=False) if suffix == "csv" else table.to_parquet(file)
+    source = open_source(str(file))
+    assert [(p.item, p.reason) for p in source.problems] == [("row 2", "names no file")]
+    assert len(source.manifest) == 2
+
+
 def test_a_table_of_texts(tmp_path):
     path = table(tmp_path, {"text": ["good, day", "bad\nday"]})
     source = open_source(path)

@@ -129,6 +129,9 @@ def without(
 def _existing(rows: pd.DataFrame, raw: Raw, problems: list[Problem]) -> pd.DataFrame:
     """Rows whose files exist under the root, their paths made relative; one listing per folder."""
     named = rows["uri"].fillna("").str.strip()
+    places = pd.Series([f"row {number}" for number in range(1, len(rows) + 1)], rows.index)
+    rows = without(rows, named == "", places, "names no file", problems)
+    named = named[rows.index]
     below = named.str.removeprefix(f"{raw.root}/")
     rows["uri"] = below.str.lstrip("/")  # lists of Places start every path with a slash
     outside = below.str.startswith("/")

@@ -54,7 +54,7 @@ def read(path: str, options: SourceOptions) -> Raw:
         text = None  # a transcript beside files is one column more
     rows = pd.DataFrame({_raw(ours): table[theirs] for ours, theirs in columns.items()})
     rows = rows.assign(**further.taken(table, [*columns.values(), text]))
-    for name in ("label", "subdomain", "group", "split", "id"):
+    for name in ("uri", "label", "subdomain", "group", "split", "id"):
         if name in rows:
             rows[name] = rows[name].astype("str").where(rows[name].notna(), "")
     if text is not None:
@@ -62,7 +62,7 @@ def read(path: str, options: SourceOptions) -> Raw:
         rows["id"] = rows["id"] if "id" in rows else [f"row-{number}" for number in range(len(rows))]
         return Raw(file.stem, "text", str(file.parent), rows, False, notes=tuple(notes))
     root = permitted(options.root) if options.root else file.parent
-    return Raw(file.stem, media_of(rows["uri"].astype("str")), str(root), rows, notes=tuple(notes))
+    return Raw(file.stem, media_of(rows["uri"]), str(root), rows, notes=tuple(notes))
 
 
 def chosen(asked: Columns, present: list[str], where: str) -> tuple[dict[str, str], list[str]]:
