@@ -128,7 +128,7 @@ def finding(report: Mapping[str, Any]) -> str:
         verdicts.BEST: f"GeLDA is ahead of the best baseline on {where}, but not of every one",
         verdicts.INSIDE: f"GeLDA is inside the interval of the best baseline on {where}",
         verdicts.BEHIND: f"GeLDA is behind {best} by {behind} points on {where}",
-        verdicts.UNKNOWN: f"GeLDA on {where}: one seed allows no verdict",
+        verdicts.UNKNOWN: f"GeLDA on {where}: {_few(report)} no verdict",
     }[found.standing]
     paper = verdicts.paired(report, verdicts.PAPER, main)
     if paper.high < 0:
@@ -140,6 +140,10 @@ def verdict_line(report: Mapping[str, Any], measure: str) -> str:
     """One sentence on a measure, with the best baseline and the interval."""
     found = verdicts.verdict(report, measure)
     return "" if found is None else words.minus(verdicts.sentence(found, METHOD_TITLES)) + "."
+
+
+def _few(report: Mapping[str, Any]) -> str:
+    return "one seed allows" if len(report["seeds"]) == 1 else f"{len(report['seeds'])} seeds allow"
 
 
 def uncounted(report: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from app import charts, words
 from app.palette import theme
 
 ROW = 23  # pixels
-NO_INTERVAL = "Dot: one seed. Without an interval nothing is told apart."
+NO_INTERVAL = "Dot: one seed, or the mean of two. Without an interval nothing is told apart."
 
 
 def differences(

@@ -11,6 +11,7 @@ from app import words
 from app.results_classes import in_words
 from gelda import contrast, layer_maps, setting_words
 from gelda.report import method_title
+from gelda.statistics import INTERVAL_SEEDS
 from gelda.verdicts import FEWEST_SEEDS
 
 Report = dict[str, Any]
@@ -25,7 +26,7 @@ def finding(a: Report, b: Report, rows: pd.DataFrame) -> str:
     place = {"tail": "the rare classes", "unseen": "cells never seen", "overall": "all items"}
     where = place.get(first["measure"], words.METRICS[first["measure"]])
     seeds = words.count(int(first["seeds"]), "seed")
-    if np.isnan(first["low"]) and first["seeds"] > 1 and first["difference"] == 0:
+    if np.isnan(first["low"]) and first["seeds"] >= INTERVAL_SEEDS and first["difference"] == 0:
         return f"The two runs are the same on {where} in each of {seeds}"
     if first["seeds"] < FEWEST_SEEDS:
         return f"{seeds} {'is' if first['seeds'] == 1 else 'are'} too few to tell the two runs apart"
@@ -40,13 +41,20 @@ def finding(a: Report, b: Report, rows: pd.DataFrame) -> str:
     )
 
 
+def _none(seeds: int) -> str:
+    return "One seed has no interval." if seeds == 1 else "Two seeds: no interval."
+
+
 def pairing(a: Report, b: Report) -> str:
     """What the differences rest on."""
     if contrast.paired(a, b):
         shared = sorted(set(a["seeds"]) & set(b["seeds"]))
         return (
             f"Paired over the {words.count(len(shared), 'seed')} that both have: the same cut, the same test "
-            + ("items. Intervals are over seeds." if len(shared) > 1 else "items. One seed has no interval.")
+            + (
+                "items. "
+                + ("Intervals are over seeds." if len(shared) >= INTERVAL_SEEDS else _none(len(shared)))
+            )
         )
     return (
         "The two cut their data differently, or share no seed, so a seed of one is no pair of a seed of the "

@@ -18,6 +18,7 @@ from gelda.errors import UserError, nearest
 from gelda.report import BASELINE, MEASURES, OURS, PAIRED, method_title
 from gelda.report_text import interval_text, markdown_table, tables, to_csv, to_frame, to_latex, to_markdown
 from gelda.runs import COMPARISON
+from gelda.statistics import INTERVAL_SEEDS
 
 Report = Mapping[str, Any]
 PURPOSES = {
@@ -151,7 +152,12 @@ def _figures(report: Report) -> list[str]:
     lines: list[str] = []
     for title, head, rows in tables(report):
         lines += [f"{title}:", "", *markdown_table(head, rows), ""]
-    seeds = f"over {len(report['seeds'])} seeds" if len(report["seeds"]) > 1 else "one seed, so none"
+    count = len(report["seeds"])
+    seeds = (
+        f"over {count} seeds"
+        if count >= INTERVAL_SEEDS
+        else f"{('one seed', 'two seeds')[count - 1]}, so none"
+    )
     return [*lines, f"Brackets: paired differences to logit adjustment with 95 % intervals ({seeds})."]
 
 

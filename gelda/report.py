@@ -170,7 +170,11 @@ def headline(report: Mapping[str, Any]) -> str:
             continue
         text = f"{rounding.number(mean, signed=True)} points {words}"
         if not np.isfinite(low):
-            text += " (one seed, no interval)"
+            text += (
+                " (one seed, no interval)"
+                if len(ours[measure]["seeds"]) == 1
+                else " (two seeds: no interval)"
+            )
         else:
             noise = "" if low > 0 or high < 0 else ", inside the noise"
             if not countable(ours[measure]):
@@ -263,8 +267,6 @@ def _interval(
         return {"mean": float("nan"), "ci95": [float("nan"), float("nan")], "seeds": [], "groups": 0}
     seeds = [grouped_mean_variance(*p)[0] for p in parts]
     more = {"seeds": seeds, "groups": min(len(np.unique(group)) for _, _, group in parts)}
-    if len(parts) < 2:
-        return {"mean": seeds[0], "ci95": [float("nan"), float("nan")], **more}
     found = cluster_interval(*zip(*parts, strict=True))
     return {**found.as_json(), **({"p": found.p} if tested else {}), **more}
 

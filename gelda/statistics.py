@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 MIN_GROUPS = 8  # a row with fewer test groups is shown, never counted as a win (coverage: benchmarks/LOG.md)
 
+INTERVAL_SEEDS = 3  # with fewer an interval is not shown: of two, t is 12.7 and ends leave what can be
+
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean and 95 % interval; `low` and `high` are NaN where fewer than two seeds were run.
+    """Mean and 95 % interval; `low` and `high` are NaN where fewer than INTERVAL_SEEDS were run.
 
     p: two-sided, that the mean is zero, by the t-test that the interval inverts; NaN where it was not asked.
     """
@@ -45,7 +47,7 @@ def seed_interval(
     """
     values = np.asarray(per_seed, float)
     mean = float(values.mean()) if len(values) else float("nan")
-    if len(values) < 2:
+    if len(values) < INTERVAL_SEEDS:
         return Interval(mean, float("nan"), float("nan"))
     error = np.sqrt(
         values.var(ddof=1) / len(values) + overlap * float(np.mean(np.asarray(item_variance, float)))
@@ -141,14 +143,14 @@ def cluster_interval(
     worst of the cases of benchmarks/intervals.py (8 to 24 groups), with it 93.8 %. What a group adds is
     leverage-corrected, 1/√(1−h) with h its share of a stratum (CR2, Bell and McCaffrey 2002: no bias for
     unequal groups of independent items); the quantile is t with Satterthwaite's degrees of freedom from
-    S − 1 and G − 1, G = 1/Σ share² the effective number of groups. low and high are NaN below two seeds or
-    two groups. A stratum that lies in one group alone adds no variance, for it shows none.
+    S − 1 and G − 1, G = 1/Σ share² the effective number of groups. low and high are NaN below
+    INTERVAL_SEEDS or two groups. A stratum that lies in one group alone adds no variance, for it shows none.
     """
     parts = [_Seed.of(*arrays) for arrays in zip(scores_by_seed, strata_by_seed, groups_by_seed, strict=True)]
     means = np.array([p.mean for p in parts])
     mean = float(means.mean()) if len(means) else float("nan")
     names = np.unique(np.concatenate([p.names for p in parts])) if parts else np.zeros(0)
-    if len(parts) < 2 or len(names) < 2 or not np.isfinite(mean):
+    if len(parts) < INTERVAL_SEEDS or len(names) < 2 or not np.isfinite(mean):
         return Interval(mean, float("nan"), float("nan"))
     seeds = len(parts)
     added, share = np.zeros((seeds, len(names))), np.zeros(len(names))

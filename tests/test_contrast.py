@@ -9,8 +9,16 @@ import pytest
 from scipy import stats
 from test_report import MADE, SEEDS, build
 
-from gelda import contrast, report
+from gelda import contrast, report, statistics
 from gelda.errors import UserError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_seeds_are_enough():
+    """Figures by hand are of two seeds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(statistics, "INTERVAL_SEEDS", 2)
+        yield
 
 
 def other(**changes):

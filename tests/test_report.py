@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gelda import __version__, card, report, report_text
+from gelda import __version__, card, report, report_text, statistics
 from gelda.artifacts import write_json
 from gelda.errors import UserError
 from gelda.statistics import cluster_interval
@@ -22,6 +22,14 @@ TRUE = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
 SUBDOMAIN = np.array([0, 0, 1, 1, 0, 1, 0, 0, 1, 1])
 GROUP = np.array(["a", "a", "b", "b", "c", "c", "d", "e", "d", "e"])
 COUNTS = np.array([[9, 8], [4, 3], [2, 0]])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_seeds_are_enough():
+    """Figures by hand are of two seeds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(statistics, "INTERVAL_SEEDS", 2)
+        yield
 
 
 def result(seed: int, **wrong: list[int]) -> report.SeedResult:
@@ -58,7 +66,9 @@ def build(results=SEEDS, **options):
     return report.build(results, **{**settings, **options})
 
 
-MADE = build()
+with pytest.MonkeyPatch.context() as _patched:
+    _patched.setattr(statistics, "INTERVAL_SEEDS", 2)
+    MADE = build()
 CELLS = {"tail": ((0, 0), (0, 1), (2, 0)), "head": ((1, 0),), "unseen": EMPTY}
 
 

@@ -212,9 +212,10 @@ def test_groups_of_their_own_add_nothing_to_the_variance_over_seeds():
     assert stated == shared and shared.high > cluster_interval(scores, strata, group, overlap=0.0).high
 
 
-def test_unequal_groups_leave_the_variance_without_bias():
+def test_unequal_groups_leave_the_variance_without_bias(monkeypatch):
     """Items that are all alike and independent: the leverage's correction makes SE² exact in the mean,
     where sums over groups alone would miss 1 − Σ h² of it."""
+    monkeypatch.setattr("gelda.statistics.INTERVAL_SEEDS", 2)
     rng = np.random.default_rng(2)
     size = np.array([30, 10, 8, 6, 4, 2])
     group, one = np.repeat(np.arange(6), size), np.zeros(60, int)
@@ -252,7 +253,7 @@ def test_without_seeds_groups_or_items_there_is_no_interval():
     empty = [np.zeros(0)] * 2
     assert np.isnan(cluster_interval(empty, empty, empty).mean)
     assert np.isnan(cluster_interval([], [], []).mean)
-    same = cluster_interval([np.ones(6)] * 2, [np.zeros(6, int)] * 2, [np.arange(6)] * 2)
+    same = cluster_interval([np.ones(6)] * 3, [np.zeros(6, int)] * 3, [np.arange(6)] * 3)
     assert (same.low, same.mean, same.high) == (1, 1, 1)
 
 
@@ -463,3 +464,17 @@ def test_the_stored_p_decides_before_that_of_the_seeds() -> None:
     pairs = [{"mean": 1.0, "ci95": [0.1, 1.9], "p": p} for p in (0.01, 0.6)]
     assert told_apart(pairs, [5, 5]) == [1, 0]
     assert told_apart([{**pair, "p": None} for pair in pairs], [5, 5]) == [0, 0], "twice 0.037 by 4 degrees"
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_have_no_interval_anywhere(seeds):
+    """Of two seeds a difference of 3 and 20 points had ends hundreds of points away."""
+    values, one = [3.0, 20.0, 9.0], np.zeros(12, int)
+    scores, groups = [v + np.arange(12.0) for v in values], np.arange(12)
+    for interval in (
+        seed_interval(values[:seeds], [0.0], 0.0),
+        cluster_interval(scores[:seeds], [one] * seeds, [groups] * seeds),
+    ):
+        assert np.isfinite(interval.mean) and np.isnan([interval.low, interval.high, interval.p]).all()
+    assert np.isfinite(seed_interval(values, [0.0], 0.0).low)
+    assert np.isfinite(cluster_interval(scores, [one] * 3, [groups] * 3).low)
