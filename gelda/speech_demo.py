@@ -157,7 +157,7 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mean(values: list[dict[str, Any]]) -> dict[str, Any]:
     mean = float(np.mean([v["mean"] for v in values]))
-    ends = np.array([v["ci95"] for v in values], dtype=float)  # None, of one seed, becomes NaN
+    ends = np.array([v["ci95"] for v in values], dtype=float)  # None, of too few seeds, becomes NaN
     half = float(np.sqrt(np.sum((ends[:, 1] - ends[:, 0]) ** 2))) / 2 / len(values)
     return {"mean": mean, "ci95": [mean - half, mean + half]}
 
@@ -168,7 +168,7 @@ def headline(ahead: Mapping[str, Any]) -> str:
         return "No comparison of GeLDA with mean shift was asked for."
     low, high = ahead["mean"]["ci95"]
     noise = ", inside the noise" if low <= 0 <= high else ""
-    sure = f"95 % interval{noise}" if low == low else "one seed and so no interval"
+    sure = f"95 % interval{noise}" if low == low else "too few seeds for an interval"
     return (
         f"GeLDA against mean shift, mean over {len(ahead) - 1} languages of synthetic speech: "
         f"{interval_text(ahead['mean'], signed=True)} points of UAR ({sure})."

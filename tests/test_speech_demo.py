@@ -12,7 +12,7 @@ import torch
 from test_pages import open_page, text
 
 from app import items
-from gelda import datasets, encoders, jobs, media, processes, runs, speech_demo
+from gelda import datasets, encoders, jobs, media, processes, runs, speech_demo, statistics
 from gelda.datasets import speech, speech_synthesis
 from gelda.datasets.speech_style import (
     AXES,
@@ -268,6 +268,7 @@ def short(monkeypatch, table):
 
 def test_the_demo_runs_to_its_table_and_is_found_again(short, gelda, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.setattr(statistics, "INTERVAL_SEEDS", 2)  # as many as the tiny preset has
     out = tmp_path / "found.json"
     settings = ("--set", "map=false", "--set", "generator.form=plain", "--set", "taus=[1.0]")
     done = gelda("demo", "speech", "--no-open", "--preset", "tiny", "--json", out, *settings)
@@ -355,7 +356,7 @@ def test_its_clips_play_in_explore():
     [
         ([0.5, 1.5], "+1.0 [+0.5, +1.5] points of UAR (95 % interval)."),
         ([-0.5, 2.5], "points of UAR (95 % interval, inside the noise)."),
-        ([float("nan")] * 2, "+1.0 points of UAR (one seed and so no interval)."),
+        ([float("nan")] * 2, "+1.0 points of UAR (too few seeds for an interval)."),
     ],
 )
 def test_the_headline_names_an_interval_only_where_there_is_one(ci95, said):
