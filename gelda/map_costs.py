@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gelda.artifacts import read_json
-from gelda.errors import UserError
+from gelda import projection
 from gelda.paths import home
 from gelda.projection import MapInfo
 
@@ -23,17 +22,8 @@ def timed() -> list[MapInfo]:
     """The workspace's newest maps that were timed apart from the compiling, newest first."""
     files = [*home().glob("runs/*/maps/*.json"), *home().glob("maps/*/*.json")]
     files.sort(key=lambda file: file.stat().st_mtime, reverse=True)
-    found = []
-    for file in files[:RECENT]:
-        try:
-            value = read_json(file)
-            value.pop("format", None)
-            info = MapInfo(path=file, **value)
-        except (UserError, TypeError):
-            continue
-        if info.state == "done" and info.seconds is not None and info.compiling is not None:
-            found.append(info)
-    return found
+    found = projection.read_maps(files[:RECENT])
+    return [m for m in found if m.state == "done" and m.seconds is not None and m.compiling is not None]
 
 
 def alone(sizes: Sequence[int], known: Sequence[MapInfo]) -> Span:

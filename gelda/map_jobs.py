@@ -10,6 +10,7 @@ from gelda import aligned_maps, jobs, layer_maps, projection, recording, runs
 from gelda.compare_config import resolve_compare
 from gelda.config import resolve_config
 from gelda.errors import UserError, sentence
+from gelda.projection import MapInfo
 from gelda.settings import ProjectionConfig
 
 
@@ -47,9 +48,7 @@ def start_projections(
     for info in maps:
         if info.key not in finished:  # its document would say that it is being made, and nobody makes it
             projection.write_map_info(info)
-    log = projection.maps_folders(path, workspace)[-1] / "log.txt"
-    jobs.spawn(["project-stored", run_id, *(info.key for info in maps)], log)
-    return [info.key for info in maps]
+    return _spawned(path, workspace, maps)
 
 
 def start_aligned(run_id: str, config: ProjectionConfig | None = None) -> list[str]:
@@ -67,9 +66,15 @@ def start_aligned(run_id: str, config: ProjectionConfig | None = None) -> list[s
     if not {info.key for info in maps} <= set(projection.made_maps(path, workspace)):
         for info in maps:
             projection.write_map_info(info)
+    return _spawned(path, workspace, maps)
+
+
+def _spawned(path: Path, workspace: Path | None, maps: Sequence[MapInfo]) -> list[str]:
+    """Start the process that makes the maps; returns their keys."""
+    keys = [info.key for info in maps]
     log = projection.maps_folders(path, workspace)[-1] / "log.txt"
-    jobs.spawn(["project-stored", run_id, *(info.key for info in maps)], log)
-    return [info.key for info in maps]
+    jobs.spawn(["project-stored", path.name, *keys], log)
+    return keys
 
 
 def make_projections(run_id: str, keys: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -255,16 +255,11 @@ def list_maps(run: Path, workspace: Path | None = None) -> list[MapInfo]:
     """All maps of a run's present points that can be read; the generation layer's come first."""
     if not (Path(run) / "points.json").is_file():
         return []
-    found, present = [], points_key(run)
+    found: list[MapInfo] = []
+    present = points_key(run)
     order = {layer.name: (not layer.generation_layer, i) for i, layer in enumerate(layers(run))}
     for folder in maps_folders(run, workspace):
-        for document in sorted(folder.glob("*.json")):
-            try:
-                info = _map_info(document)
-            except (UserError, TypeError):
-                continue  # a map is cheap: a broken one is offered again
-            if info.points in ("", present):
-                found.append(info)
+        found += [m for m in read_maps(sorted(folder.glob("*.json"))) if m.points in ("", present)]
     place = {info.key: order.get(info.layer, (True, len(order))) for info in found}
     found.sort(key=lambda m: (*place[m.key], m.scope_kind, m.scope_name, not m.aligned))
     return [_whole(info, found) for info in found]
@@ -303,10 +298,15 @@ def delete_map(info: MapInfo) -> None:
         info.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def _map_info(document: Path) -> MapInfo:
-    value = read_json(document)
-    value.pop("format", None)
-    info = MapInfo(path=document, **value)
-    if info.state == "running" and time.time() - document.stat().st_mtime > LOST:
-        return replace(info, state="failed", message="Making this map was interrupted: make it again.")
-    return info
+def read_maps(documents: Iterable[Path]) -> Iterator[MapInfo]:
+    """Maps whose documents can be read; a map is cheap: a broken one is offered again."""
+    for document in documents:
+        try:
+            value = read_json(document)
+            value.pop("format", None)
+            info = MapInfo(path=document, **value)
+        except (UserError, TypeError):
+            continue
+        if info.state == "running" and time.time() - document.stat().st_mtime > LOST:
+            info = replace(info, state="failed", message="Making this map was interrupted: make it again.")
+        yield info
