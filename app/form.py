@@ -14,7 +14,7 @@ from gelda.augmenters import AUGMENTERS
 from gelda.compare_config import UNREAD, CompareConfig, resolve_compare
 from gelda.datasets.options import SourceOptions
 from gelda.errors import UserError
-from gelda.setting_words import TITLES
+from gelda.setting_words import choice
 from gelda.settings import WEIGHTED
 
 # A comparison on a person's own latents: the settings of each protocol beside the common ones.
@@ -51,7 +51,7 @@ def comparison(bank: str) -> tuple[dict[str, Any], str]:
     with st.container(horizontal=True, gap="medium"):
         protocol = st.segmented_control(
             "Protocol", get_args(fields["protocol"].annotation), default="longtail", key=f"{prefix}.protocol",
-            required=True, format_func=TITLES["protocol"].get,
+            required=True, format_func=lambda name: choice("protocol", name),
         )  # fmt: skip
         effort = st.segmented_control(
             "How thorough", list(EFFORTS), default="default", key=f"{prefix}.effort", required=True,

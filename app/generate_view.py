@@ -32,7 +32,6 @@ def view() -> None:
         "the layers after, and compares every method with intervals."
     )
     above = going_view.view()
-    over = {run.id for run in going_view.ended()}  # they stand above
     if above:
         st.header("Another one")
     left, right = st.columns([0.6, 0.4], gap="large")
@@ -58,7 +57,9 @@ def view() -> None:
             values, effort = form.comparison(bank) if bank else ({}, "")
         with right:
             _comparison(values, effort)
-    run_list.view("Runs", lambda run: run.reported and run.status not in widgets.ALIVE and run.id not in over)
+    run_list.view(
+        "Runs", lambda run: run.reported and run.status not in widgets.ALIVE and run.id not in above
+    )
     state.publish()
 
 

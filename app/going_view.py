@@ -25,22 +25,21 @@ def _recent() -> list[runs.RunState]:
     return [run for run in runs.list_runs(limit=run_list.RECENT) if run.reported]
 
 
-def view() -> bool:
-    """What goes, drawn again every second, and what has ended under this session's eyes; whether there is
-    any."""
+def view() -> list[str]:
+    """What goes, drawn again every second, and what has ended under this session's eyes; the ids of both."""
     before = [run.id for run in alive()]
     st.fragment(_live, run_every=1 if before else None)(before)
-    over = ended()
+    over = _ended()
     run_care.dialog(over)
     if over:
         st.header("Ended just now")
         for run in over:
             run_list.row(run)
     st.session_state[_SEEN] = list(dict.fromkeys([*st.session_state.get(_SEEN, []), *before]))
-    return bool(before or over)
+    return [*before, *(run.id for run in over)]
 
 
-def ended() -> list[runs.RunState]:
+def _ended() -> list[runs.RunState]:
     """Runs that this session saw going and that go no more: they keep their place, with what can be done."""
     seen = st.session_state.get(_SEEN, [])
     return [run for run in _recent() if run.id in seen and run.status not in widgets.ALIVE]
